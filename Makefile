@@ -1,0 +1,43 @@
+# `make demo` and `make test` do everything from a fresh clone: environment, libraries, then the command.
+# Another Python than python3: make PYTHON=/path/to/python3.12 demo
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
+	@echo "make test    run all tests and the examples in the docstrings"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff format and fix what it can"
+	@echo "make clean   remove the environment, caches and the demo's output"
+
+$(STAMP): pyproject.toml constraints.txt tools/setup.py
+	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) found; install Python 3.11 or newer, or: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@$(PYTHON) tools/setup.py
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/scorefield demo -o demo
+
+# One thread per worker: more of them only get into each other's way.
+test: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
+	find src tests tools -name __pycache__ -type d -exec rm -rf {} +
