@@ -172,7 +172,9 @@ def _check_positive(owner: object, **values: float) -> None:
 
 @dataclass(frozen=True)
 class LogNormal:
-    """`log(sigma / alpha)` normal, cut at the ends (Karras and others 2022 train with mean -1.2, std 1.2 at data std 0.5).
+    """`log(sigma / alpha)` normal, cut at the ends.
+
+    Karras and others (2022) train with mean -1.2 and std 1.2 at data of std 0.5.
 
     Args:
         mean: of log sigma; the default is theirs in units of the data's standard deviation.
@@ -258,3 +260,33 @@ class UniformTime:
 def one(sigma: float) -> Ladder:
     """One noise level only: plain denoising score matching (Vincent 2011)."""
     return Ladder((sigma,))
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A share of the levels from one density, the rest from another: a bulk with a floor under its tails.
+
+    Args:
+        main: where most levels come from.
+        other: where a share of them comes from.
+        share: of `other`, in (0, 1).
+    """
+
+    main: TrainingLevels
+    other: TrainingLevels
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"Mixed(share=...) must be in (0, 1), got {self.share}.")
+
+    def __call__(self, u: Tensor) -> Level:
+        wide = u.double()
+        from_other = wide < self.share
+        a = self.other((wide / self.share).clamp(max=1.0))
+        b = self.main(((wide - self.share) / (1 - self.share)).clamp(min=0.0))
+        alpha, sigma = (
+            torch.where(from_other, torch.as_tensor(p), torch.as_tensor(q)).to(u.dtype)
+            for p, q in zip(a, b, strict=True)
+        )
+        return Level(alpha, sigma)

@@ -132,6 +132,11 @@ class Denoiser(nn.Module):
         raw = self.raw(x, level, condition)
         return self.target.solve(x, raw, level, self.sigma_data)
 
+    @property
+    def classes(self) -> int:
+        """How many classes the network is conditional on; the number itself stands for 'no class'."""
+        return int(getattr(self.network, "classes", 0))
+
     def raw(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """What the network says, in x's dtype: an estimate of `target.truth(x0, eps, level, sigma_data)`."""
         alpha, sigma = level
@@ -169,6 +174,7 @@ class PotentialGradient(nn.Module):
     def __init__(self, potential: nn.Module) -> None:
         super().__init__()
         self.potential = potential
+        self.classes = getattr(potential, "classes", 0)
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
         return torch.func.grad(lambda z: self.potential(z, level_feature, condition).sum())(x)
@@ -210,6 +216,11 @@ class Energy(nn.Module):
     def sigma_max(self) -> float:
         """As given."""
         return self.denoiser.sigma_max
+
+    @property
+    def classes(self) -> int:
+        """As `Denoiser.classes`."""
+        return self.denoiser.classes
 
     def forward(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, *shape)`; `score = -grad energy`."""
