@@ -19,6 +19,7 @@ help:
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
 	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) found; install Python 3.11 or newer, or: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('setup: Python 3.11 or newer is needed, $(PYTHON) is %s; try: make PYTHON=python3.12 ...' % sys.version.split()[0])"
 	@$(PYTHON) tools/setup.py
 	@touch $@
 

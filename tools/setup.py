@@ -2,8 +2,9 @@
 
     python3 tools/setup.py
 
-Standard library only; the Makefile calls it. A torch of the pinned release that `.venv` has already is kept. On Linux
-without an NVIDIA GPU torch's CPU build is taken, since the default build brings gigabytes of CUDA libraries.
+Standard library only; the Makefile calls it, after a look at the version of Python. A torch of the pinned release
+that `.venv` has already is kept. On Linux without an NVIDIA GPU torch's CPU build is taken, since the default build
+brings gigabytes of CUDA libraries.
 """
 
 from __future__ import annotations
@@ -89,8 +90,6 @@ def install_torch(release: str) -> None:
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(f"setup: Python 3.11 or newer is needed, got {platform.python_version()}: make PYTHON=python3.12 ...")
     started = time.monotonic()
     make_environment()
     install_torch(pinned((ROOT / "constraints.txt").read_text(encoding="utf-8")))
