@@ -1,0 +1,64 @@
+"""Layers without random initialisation, and one seeded initialisation for all networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from scorefield._tensor import normal
+
+
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """An `nn.Linear` that has not drawn from torch's global generator; `initialise` fills it."""
+    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
+    return layer
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """An `nn.Conv2d` that keeps the size (at stride 1), uninitialised as `linear`."""
+    layer: nn.Conv2d = skip_init(
+        nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=kernel // 2, device=torch.get_default_device()
+    )
+    return layer
+
+
+def lookup(rows: int, width: int) -> nn.Embedding:
+    """An `nn.Embedding`, uninitialised as `linear`."""
+    layer: nn.Embedding = skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
+    return layer
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, seed: int, zero: Iterable[nn.Module] = ()) -> None:
+    """Fill every parameter from a stream of its own: a pure function of (seed, parameter name, row).
+
+    Weights of linear and convolution layers are normal with variance 1 / inputs (LeCun and others 1998), rows of
+    lookup tables standard normal, norms are the identity, biases and parameters of the network's own are 0.
+
+    Args:
+        network: whose parameters are set; torch's global generator is not touched.
+        seed: any int.
+        zero: layers that start at 0, so that what they feed starts as if they were not there.
+    """
+    for path, module in network.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            purpose = f"parameter {path}.{name}"
+            if name == "weight" and isinstance(module, nn.Linear | nn.Conv2d):
+                parameter.copy_(_draw(parameter, seed, purpose) / math.sqrt(parameter[0].numel()))
+            elif name == "weight" and isinstance(module, nn.Embedding):
+                parameter.copy_(_draw(parameter, seed, purpose))
+            elif name == "weight":
+                parameter.fill_(1)
+            else:
+                parameter.zero_()
+    for module in zero:
+        for parameter in module.parameters():
+            parameter.zero_()
+
+
+def _draw(like: Tensor, seed: int, purpose: str) -> Tensor:
+    return normal(len(like), like.shape[1:], seed, purpose, device=like.device)

@@ -1,0 +1,77 @@
+"""The default network for a kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from scorefield.nets._embedding import check_sizes
+from scorefield.nets.mlp import ResidualMLP
+from scorefield.nets.unet import UNet
+
+_SIZES = ("small", "medium", "large")
+_MLP = {"small": (128, 3), "medium": (256, 4), "large": (512, 6)}  # width, depth
+_UNET = {"small": (32, 1), "medium": (64, 1), "large": (128, 2)}  # base, blocks; multipliers below
+_INSIDE = 16  # pixels per side at which a UNet works: patches are as small as this allows
+
+
+def network_for(
+    shape: Sequence[int],
+    classes: int = 0,
+    condition_dim: int = 0,
+    size: str = "auto",
+    seed: int = 0,
+    rows: int | None = None,
+) -> nn.Module:
+    """The default network for records of a shape: a `ResidualMLP` for `(d,)`, a `UNet` for `(channels, h, w)`.
+
+    Args:
+        shape: of one record.
+        classes: as `ResidualMLP`.
+        condition_dim: as `ResidualMLP`.
+        size: "small", "medium" or "large"; "auto" goes by the shape and by rows, for training on a CPU.
+        seed: of the initialisation.
+        rows: number of training rows, where known: "auto" gives small data a smaller MLP.
+
+    Raises:
+        ValueError: for another shape or an unknown size.
+
+    Example:
+        >>> network_for((2,)).config["width"], network_for((1, 28, 28)).config["patch"]
+        (256, 2)
+    """
+    shape = tuple(int(s) for s in shape)
+    if size not in ("auto", *_SIZES):
+        raise ValueError(f"size must be 'auto', {', '.join(map(repr, _SIZES))}, got {size!r}.")
+    if len(shape) == 1:
+        return _mlp(shape[0], classes, condition_dim, size, seed, rows)
+    if len(shape) == 3:
+        return _unet(shape, classes, condition_dim, size, seed)
+    raise ValueError(
+        f"there is a default network for records of shape (d,) and (channels, height, width), got {shape}; "
+        f"reshape the records or build a network."
+    )
+
+
+def _mlp(dim: int, classes: int, condition_dim: int, size: str, seed: int, rows: int | None) -> ResidualMLP:
+    check_sizes(dim=dim)
+    if size == "auto":
+        size = "small" if rows is not None and rows < 5000 else "medium"
+        size = "large" if dim > 256 and size == "medium" else size
+    width, depth = _MLP[size]
+    return ResidualMLP(dim, width, depth, classes, condition_dim, seed)
+
+
+def _unet(shape: tuple[int, ...], classes: int, condition_dim: int, size: str, seed: int) -> UNet:
+    channels, height, width = shape
+    check_sizes(channels=channels, height=height, width=width)
+    longest, patch = max(height, width), 1
+    while longest > patch * _INSIDE:
+        patch *= 2
+    if size == "auto":
+        size = "small" if longest <= _INSIDE else "medium"
+    base, blocks = _UNET[size]
+    inside = -(-min(height, width) // patch)
+    multipliers = (1, 2) if inside < 16 else (1, 2, 2)
+    return UNet(height, width, channels, base, multipliers, blocks, patch, classes, condition_dim, seed=seed)
