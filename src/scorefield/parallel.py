@@ -17,6 +17,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def first_process() -> bool:
+    """Whether this is the process that speaks: the only one, or torchrun's first, before and after they are joined."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def world() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1

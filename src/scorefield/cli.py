@@ -1,0 +1,273 @@
+"""The command line: `scorefield fit | sample | evaluate | info | demo`. torch is imported by the commands, not by `--help`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from scorefield import __version__
+
+if TYPE_CHECKING:
+    from scorefield.checkpoint import Settings
+
+HELP = """Score matching from a data file: fit a model, draw samples, say how good they are.
+
+Examples:
+
+    scorefield demo                                   digits: fit, sample, evaluate, report
+
+    scorefield fit table.csv -o run --time 2m         fit a model to a table
+
+    scorefield sample run -n 1000 -o new.csv          draw new rows
+
+    scorefield evaluate run table.csv                 compare them with held-out rows
+"""
+
+app = App(
+    name="scorefield", help=HELP, help_format="plaintext", version=__version__, default_parameter=Parameter(negative=())
+)
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90s, 2m, 1h30m or 45 (seconds) in seconds.
+
+    Example:
+        >>> seconds("2m"), seconds("1h30m"), seconds("45")
+        (120.0, 5400.0, 45.0)
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not parts or "".join(a + b for a, b in parts) != text or any(not unit for _, unit in parts[:-1]):
+        raise ValueError(f"--time takes a duration such as 90s, 2m or 1h30m, got {text!r}.")
+    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if total <= 0:
+        raise ValueError(f"--time must be more than nothing, got {text!r}.")
+    return total
+
+
+@app.command
+def fit(
+    data: str,
+    *,
+    output: Annotated[Path, Parameter(("--output", "-o"))],
+    time: str | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    learning_rate: float | None = None,
+    size: Literal["auto", "small", "medium", "large"] = "auto",
+    labels: Annotated[bool | None, Parameter(negative="--no-labels")] = None,
+    energy: bool = False,
+    held: float = 0.1,
+    fsdp: bool = False,
+    resume: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Fit a score model to a data file.
+
+    Examples:
+
+        scorefield fit table.csv -o run --time 2m
+
+        scorefield fit digits -o run --steps 2000 --seed 1
+
+        torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h
+
+    Args:
+        data: a .csv, .parquet, .npy or .npz file, a folder of images, or a built-in set (digits, wine, ring, ...).
+        output: folder to write the run to.
+        time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
+        steps: optimiser steps, instead of a time or beside it.
+        seed: of everything random; 0 unless given.
+        batch: rows per step; 128 unless given.
+        learning_rate: of AdamW after warm-up; 2e-3 unless given.
+        size: of the network.
+        labels: condition on the data's class labels; for images that have them unless --no-labels.
+        energy: learn an energy, whose gradient is the score (tables).
+        held: share of the rows held out.
+        fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
+        resume: go on with what the folder holds, also after a crash.
+        quiet: show no progress.
+    """
+    from scorefield import fitting, parallel
+
+    settings = _settings(output, resume, time, steps, seed, batch, learning_rate, fsdp)
+    loop = fitting.fit(
+        data, output, settings=settings, size=size, energy=energy, labels=labels, held_share=held, resume=resume
+    )
+    last = fitting.watch(loop, settings, quiet or not parallel.first_process())
+    if last is not None and parallel.first_process():
+        print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
+
+
+def _settings(
+    output: Path,
+    resume: bool,
+    time: str | None,
+    steps: int | None,
+    seed: int | None,
+    batch: int | None,
+    learning_rate: float | None,
+    fsdp: bool,
+) -> Settings:
+    """The settings asked for; on resuming, the stored ones with what is asked in their place."""
+    from dataclasses import replace
+
+    from scorefield.checkpoint import Settings, read_progress
+    from scorefield.fitting import CHECKPOINT
+
+    asked = {"seed": seed, "batch": batch, "learning_rate": learning_rate}
+    given = {name: value for name, value in asked.items() if value is not None}
+    budget = {"steps": steps, "seconds": None if time is None else seconds(time)}
+    if resume and (output / CHECKPOINT).exists():
+        stored = read_progress(output / CHECKPOINT)[0]
+        budget = budget if any(v is not None for v in budget.values()) else {}
+        return replace(stored, **given, **budget, sharded=fsdp)  # type: ignore[arg-type]
+    if time is None and steps is None:
+        budget = {"steps": None, "seconds": 180.0}
+    return Settings(**given, **budget, sharded=fsdp)  # type: ignore[arg-type]
+
+
+@app.command
+def sample(
+    run: Path,
+    *,
+    output: Annotated[Path, Parameter(("--output", "-o"))],
+    n: Annotated[int, Parameter("-n")] = 1000,
+    steps: int = 18,
+    seed: int = 0,
+    label: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Draw new records from a trained model.
+
+    Examples:
+
+        scorefield sample run -n 1000 -o new.csv
+
+        scorefield sample run -n 100 -o digits.png --steps 30 --label 7
+
+    Args:
+        run: folder of a trained model.
+        output: file to write; its suffix says how: .csv, .parquet, .npy, .npz, or .png (images, a grid).
+        n: how many.
+        steps: network evaluations per sample.
+        seed: the same seed gives the same samples.
+        label: class to draw; default: as often as in the training data.
+        quiet: show no progress.
+    """
+    from scorefield import data
+    from scorefield.trained import TrainedModel
+
+    if n < 1:
+        raise ValueError(f"-n must be at least 1, got {n}.")
+    data.check_suffix(output)
+    model = TrainedModel.load(run)
+    labels = model.conditions(n, seed=seed) if label is None else None
+    records = model.sample(n, steps=steps, seed=seed, condition=label if labels is None else labels, progress=not quiet)
+    columns = model.info.get("data", {}).get("columns")
+    data.write(output, records, columns=columns, labels=None if labels is None else labels.numpy())
+    print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
+
+
+@app.command
+def evaluate(
+    run: Path,
+    data: str,
+    *,
+    json: Path | None = None,
+    report: Path | None = None,
+    n: Annotated[int | None, Parameter("-n")] = None,
+    steps: int = 18,
+    seed: int = 0,
+) -> None:
+    """Compare a model's samples with real records, each figure beside what two halves of the real records give.
+
+    If DATA is what the model was fitted to, its held-out rows are taken; otherwise all of DATA.
+
+    Examples:
+
+        scorefield evaluate run table.csv --json figures.json --report report.html
+
+    Args:
+        run: folder of a trained model.
+        data: real records: a file, a folder of images, or a built-in set.
+        json: file to write the figures to.
+        report: HTML page to write.
+        n: how many samples to draw; default: as many as there are real records, at most 2,000.
+        steps: network evaluations per sample.
+        seed: of samples and metrics.
+    """
+    from scorefield import _files, evaluation
+    from scorefield.trained import TrainedModel
+
+    model = TrainedModel.load(run)
+    result = evaluation.evaluate(model, data, n=n, steps=steps, seed=seed)
+    print(result.table())
+    if json is not None:
+        _files.write_json(json, result.to_json())
+        print(f"{json}: written.")
+    if report is not None:
+        from scorefield.report import write_report
+
+        write_report(report, model, result)
+        print(f"{report}: written.")
+
+
+@app.command
+def info(run: Path) -> None:
+    """Say what a run is: its data, network, training, noise range and plans.
+
+    Args:
+        run: folder of a trained model.
+    """
+    from scorefield.report import describe
+    from scorefield.trained import TrainedModel
+
+    print(describe(TrainedModel.load(run)))
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(("--output", "-o"))] = Path("demo"),
+    time: str = "90s",
+    seed: int = 0,
+) -> None:
+    """Fit scikit-learn's handwritten digits, draw new ones, evaluate them, and write a report.
+
+    Examples:
+
+        scorefield demo -o demo
+
+    Args:
+        output: folder to write to.
+        time: training time.
+        seed: of everything random.
+    """
+    from scorefield.demo import demo as run_demo
+
+    run_demo(output, seconds(time), seed)
+
+
+def fail(message: str) -> NoReturn:
+    """One line to standard error, exit code 2."""
+    print("scorefield: error: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Run the command line: exit code 0, or one line saying what is wrong and exit code 2."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        fail(str(error))
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        fail(str(error) or type(error).__name__)
+    except KeyboardInterrupt:
+        fail("interrupted; a training that was stopped goes on with --resume.")

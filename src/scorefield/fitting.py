@@ -1,0 +1,227 @@
+"""From a data file to a trained model in a folder: what `scorefield fit` does, as a generator."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield import __version__, _files, nets, parallel
+from scorefield._tensor import uniform
+from scorefield.analytic import GaussianMixture
+from scorefield.checkpoint import Settings, read_progress
+from scorefield.core import Model
+from scorefield.data import TOYS, Codec, Dataset, fit_codec, load, split
+from scorefield.data.toys import Dots
+from scorefield.model import Denoiser, Energy
+from scorefield.train import Progress, train
+from scorefield.trained import TrainedModel
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A data set cut into what is trained on and what is held out, as `fit` cuts it.
+
+    Args:
+        training: rows that the model may see.
+        held: rows that it never sees: for the held-out loss, early stopping and evaluation.
+    """
+
+    training: Dataset
+    held: Dataset
+
+    @staticmethod
+    def of(dataset: Dataset, share: float, seed: int) -> Parts:
+        """Cut, a share of every class held out; rows that the source itself holds out are left alone."""
+        rows, held = split(len(dataset), share, seed, dataset.labels)
+        return Parts(dataset.take(rows), dataset.take(held))
+
+
+def digest(records: np.ndarray) -> str:
+    """A fingerprint of records, to know a data set again."""
+    content = hashlib.blake2b(f"{records.shape} {records.dtype}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(records).data)
+    return content.hexdigest()
+
+
+def sigma_range(x: Tensor) -> tuple[float, float]:
+    """The noise levels to train on: from 0.002 to twice the data's diameter, at least 20, in standard deviations.
+
+    Song and Ermon (2020) take the greatest distance between two points as the greatest noise level. Twice that leaves
+    the noised data so close to a Gaussian that sampling may start from one.
+
+    Args:
+        x: `(n, *shape)`, standardised data.
+    """
+    n = min(len(x), 2048)
+    order = uniform(len(x), (), 0, "diameter", dtype=torch.float64).argsort()[:n]
+    flat = x[order].reshape(n, -1)
+    diameter = float((flat - flat.roll(1, 0)).norm(dim=1).max()) if n > 1 else 1.0
+    return 0.002, max(20.0, 2 * diameter)
+
+
+def fit(
+    source: str | Path | Dataset,
+    folder: str | Path,
+    *,
+    settings: Settings | None = None,
+    size: str = "auto",
+    energy: bool = False,
+    labels: bool | None = None,
+    held_share: float = 0.1,
+    resume: bool = False,
+) -> Iterator[Progress]:
+    """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
+
+    Args:
+        source: a file, a folder of images, the name of a built-in data set, or a `Dataset`.
+        folder: to write the run to; `TrainedModel.load(folder)` reads it.
+        settings: of the training; default: three minutes.
+        size: of the network: "auto", "small", "medium" or "large".
+        energy: learn an energy, whose gradient is the score (tables only).
+        labels: condition the model on the source's class labels; default: for images that have them.
+        held_share: of the rows, held out.
+        resume: go on with what the folder holds, bit for bit as if never stopped.
+
+    Yields:
+        The trainer's `Progress`, step by step; the folder is complete when the loop ends.
+
+    Raises:
+        DataError: for data that cannot be used.
+        ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
+    """
+    folder = Path(folder)
+    dataset = source if isinstance(source, Dataset) else load(source)
+    options = {
+        "source": dataset.source,
+        "records": digest(dataset.records),
+        "size": size,
+        "energy": energy,
+        "labels": bool(labels) if labels is not None else dataset.kind == "image" and dataset.labels is not None,
+        "held_share": held_share,
+    }
+    if options["labels"] and dataset.labels is None:
+        raise ValueError(f"{dataset.source} has no class labels to condition on; leave labels out.")
+    with parallel.process_group() as device, parallel.folder_lock(folder):
+        settings, resume = _settings(folder, options, settings, resume)
+        parts = Parts.of(dataset, held_share, settings.seed)
+        codec = fit_codec(parts.training)
+        x, held = codec.encode(parts.training.records, seed=settings.seed), codec.encode(parts.held.records)
+        model, frequencies = _model(x, parts.training if options["labels"] else None, options)
+        model.to(device)
+        if parallel.rank() == 0:
+            _files.write_json(folder / "fit.json", options)
+        progress = None
+        for progress in train(
+            model,
+            x,
+            settings=settings,
+            condition=_labels(parts.training, options),
+            held=held,
+            held_condition=_labels(parts.held, options),
+            exact=_exact(dataset, codec),
+            checkpoint=folder / CHECKPOINT,
+            resume=resume,
+        ):
+            yield progress
+        _write(folder, model, codec, frequencies, parts, options)
+
+
+def _settings(folder: Path, options: dict[str, Any], asked: Settings | None, resume: bool) -> tuple[Settings, bool]:
+    """The settings to train with, and whether there is something to go on with."""
+    checkpoint = folder / CHECKPOINT
+    if not resume:
+        if checkpoint.exists():
+            raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
+        return asked or Settings(seconds=180), False
+    if not checkpoint.exists():  # stopped before its first checkpoint: begin again
+        return asked or Settings(seconds=180), False
+    stored = _files.read_json(folder / "fit.json")
+    for name, value in options.items():
+        if stored.get(name) != value and name != "source":
+            what = "other records" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
+            raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
+    return asked or read_progress(checkpoint)[0], True
+
+
+def _model(x: Tensor, labelled: Dataset | None, options: dict[str, Any]) -> tuple[Denoiser | Energy, Any]:
+    classes, frequencies = 0, None
+    if labelled is not None and labelled.labels is not None:
+        counts = np.bincount(labelled.labels)
+        classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
+    sigma_min, sigma_max = sigma_range(x)
+    scales = {"sigma_data": float(x.double().std()), "sigma_min": sigma_min, "sigma_max": sigma_max}
+    if options["energy"]:
+        if x.ndim != 2:
+            raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")
+        return Energy(nets.ScalarMLP(x.shape[1], classes=classes), **scales), frequencies
+    network = nets.network_for(tuple(x.shape[1:]), classes=classes, size=options["size"], rows=len(x))
+    return Denoiser(network, **scales), frequencies
+
+
+def _labels(part: Dataset, options: dict[str, Any]) -> Tensor | None:
+    return torch.as_tensor(part.labels) if options["labels"] and part.labels is not None else None
+
+
+def _exact(dataset: Dataset, codec: Codec) -> Model | None:
+    """The exact model of a built-in toy that is a Gaussian mixture, in the codec's coordinates."""
+    toy = TOYS.get(dataset.source)
+    if not isinstance(toy, Dots):
+        return None
+    mean, slope = torch.as_tensor(codec.mean), torch.as_tensor(codec.slope)
+    count = len(toy.centres)
+    covariance = torch.diag((toy.std * slope) ** 2).expand(count, 2, 2)
+    return GaussianMixture(torch.full((count,), 1 / count, dtype=torch.float64), (toy.centres - mean) * slope, covariance)
+
+
+def _write(
+    folder: Path, model: Denoiser | Energy, codec: Codec, frequencies: Any, parts: Parts, options: dict[str, Any]
+) -> None:
+    """Write the trained model, with what is known of its training."""
+    settings, evaluations, steps, seconds = read_progress(folder / CHECKPOINT)
+    info = {
+        "data": {
+            "source": options["source"],
+            "kind": parts.training.kind,
+            "records": options["records"],
+            "rows": len(parts.training),
+            "held": len(parts.held),
+            "held_share": options["held_share"],
+            "columns": parts.training.columns,
+            "classes": parts.training.classes,
+        },
+        "training": {
+            "steps": steps,
+            "seconds": round(seconds, 1),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "settings": {k: v for k, v in vars(settings).items()},
+            "evaluations": [vars(e) for e in evaluations],
+        },
+        "version": __version__,
+        "torch": str(torch.__version__),
+    }
+    if any(not math.isfinite(v) for e in evaluations for v in e.losses):
+        raise ValueError(f"{folder}: a held-out loss is not finite; lower the learning rate and fit again.")
+    TrainedModel(model, codec, {}, frequencies, info).save(folder)
+
+
+def parts_of(trained: TrainedModel, dataset: Dataset) -> Parts | None:
+    """The rows that a run trained on and held out, if this is the data set it was fitted to; else None."""
+    data = trained.info.get("data", {})
+    if data.get("records") != digest(dataset.records):
+        return None
+    return Parts.of(dataset, data["held_share"], trained.info["training"]["settings"]["seed"])
+
+
+def with_seconds(settings: Settings, seconds: float) -> Settings:
+    """The same settings with a time budget instead of the one they have."""
+    return replace(settings, steps=None, seconds=seconds)

@@ -1,0 +1,263 @@
+"""What is saved: a trained model with its codec and plans, answering in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield import __version__, _files, nets, parallel
+from scorefield._tensor import uniform
+from scorefield.core import Estimate, Level
+from scorefield.data import Codec, codec_from_json
+from scorefield.model import TARGETS, Denoiser, Energy
+from scorefield.plans import Plan, default, run
+
+FORMAT = 1
+"""Version of the folder's layout: raised when older readers could not read it rightly."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model in the user's units: a folder of JSON and safetensors, no pickle.
+
+    Noise levels `sigma` are in units of the data's standard deviation, as the codec measured it: a noised record is
+    `record + sigma * std * eps`, with the std of each column (tables) or of all pixels (images).
+
+    Args:
+        model: `Denoiser` or `Energy`, on standardised data.
+        codec: records <-> standardised tensors.
+        plans: by number of evaluations; `sample(steps=n)` takes the one stored for n, else `plans.default(n)`.
+        frequencies: of each class in the training data, for a model conditional on classes.
+        info: what else is known of it (data, training, version), JSON-able.
+
+    Example:
+        >>> import numpy as np
+        >>> from scorefield.data import TableCodec, fit_codec, load
+        >>> codec = fit_codec(load("iris"))
+        >>> m = TrainedModel(Denoiser(nets.ResidualMLP(4, width=16, depth=1)).eval(), codec)
+        >>> m.sample(3, steps=5, seed=0).shape
+        (3, 4)
+    """
+
+    model: Denoiser | Energy
+    codec: Codec
+    plans: Mapping[int, Plan] = field(default_factory=dict)
+    frequencies: tuple[float, ...] | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------------------------------------- answers
+
+    def sample(
+        self,
+        n: int,
+        *,
+        steps: int = 18,
+        plan: Plan | None = None,
+        seed: int = 0,
+        condition: int | Tensor | np.ndarray | None = None,
+        first: int = 0,
+        batch: int = 1024,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Draw n new records.
+
+        Args:
+            n: how many.
+            steps: network evaluations per sample.
+            plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
+            seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+            condition: a class for all, or `(n,)`; default, for a conditional model: classes as often as in training.
+            first: index of the first sample, to go on where an earlier call ended.
+            batch: at most this many at once.
+            progress: show a bar.
+
+        Returns:
+            Records `(n, *shape)` in the user's units.
+        """
+        plan = plan or self.plan(steps)
+        given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
+        parts = []
+        for start in range(0, n, batch):
+            count = min(batch, n - start)
+            x = plan.start(
+                count,
+                self.codec.shape,
+                seed,
+                std=self.model.sigma_data,
+                first=first + start,
+                dtype=self._dtype,
+                device=self._device,
+            )
+            part = None if given is None else given[start : start + count].to(self._device)
+            x0 = run(plan, self.model, x, seed=seed, first=first + start, condition=part, progress=progress)
+            parts.append(self.codec.decode(x0.cpu()))
+        return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
+
+    def plan(self, steps: int) -> Plan:
+        """The plan that `sample(steps=steps)` takes."""
+        if steps in self.plans:
+            return self.plans[steps]
+        model = self.model
+        return default(steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max)
+
+    def conditions(self, n: int, seed: int = 0, first: int = 0) -> Tensor | None:
+        """The classes that `sample` draws, `(n,)`, as often as in training; None for an unconditional model."""
+        if self.frequencies is None:
+            return None
+        edges = torch.tensor(self.frequencies, dtype=torch.float64).cumsum(0)
+        u = uniform(n, (), seed, "class", first=first, dtype=torch.float64)
+        return torch.searchsorted(edges / edges[-1], u).clamp(max=len(edges) - 1)
+
+    def denoise(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`E[record | x]` for records x with noise of sigma data standard deviations on them, `(n, *shape)`."""
+        return self._floats(self._estimate(x, sigma, condition).x0)
+
+    def noise(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`E[eps | x]`, the standard normal noise on x, `(n, *shape)`, without unit."""
+        return self._values(self._estimate(x, sigma, condition).eps)
+
+    def score(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`grad log p(x)` of the noised data's density, `(n, *shape)`, per unit of the record."""
+        score = self._estimate(x, sigma, condition).score(Level(1.0, sigma))
+        return self._values(score) * self.codec.slope
+
+    def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
+        """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
+        from scorefield._tensor import noise_like
+
+        x0 = self.codec.encode(x)
+        return self._floats(x0 + sigma * noise_like(x0, seed, "add noise"))
+
+    # ------------------------------------------------------------------------------------------------ the folder
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors`, atomically each, the weights first.
+
+        With several processes all must call, and the first one writes.
+        """
+        folder = Path(folder)
+        kind, network = _network(self.model)
+        tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
+        digest = _digest(tensors)
+        header = {
+            "format": "scorefield",
+            "version": FORMAT,
+            "written_by": __version__,
+            "kind": kind,
+            "network": {"name": nets.name_of(network), "config": network.config},
+            "target": self.model.target.name if isinstance(self.model, Denoiser) else None,
+            "sigma_data": self.model.sigma_data,
+            "sigma_min": self.model.sigma_min,
+            "sigma_max": self.model.sigma_max,
+            "codec": self.codec.to_json(),
+            "frequencies": self.frequencies,
+            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
+            "weights": digest,
+            "info": dict(self.info),
+        }
+        if parallel.rank() == 0:
+            _files.write_tensors(folder / "model.safetensors", tensors, {"weights": digest})
+            _files.write_json(folder / "model.json", header)
+
+    @staticmethod
+    def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+        """Read the folder that `save` or `scorefield fit` wrote.
+
+        Raises:
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+        """
+        folder = Path(folder)
+        header = _files.read_json(folder / "model.json")
+        if header.get("format") != "scorefield" or header.get("version") != FORMAT:
+            raise _files.FileError(
+                f"{folder / 'model.json'}: expected a scorefield model of version {FORMAT}, got "
+                f"{header.get('format')!r} {header.get('version')!r}; use the release of scorefield that wrote it."
+            )
+        tensors, state = _files.read_tensors(folder / "model.safetensors")
+        if not state or state.get("weights") != header.get("weights") or _digest(tensors) != header["weights"]:
+            raise _files.FileError(
+                f"{folder}: model.safetensors does not belong to model.json, or was changed; restore both or fit again."
+            )
+        try:
+            return _from_header(header, tensors, device)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise _files.FileError(f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again.") from None
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def _estimate(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None) -> Estimate:
+        encoded = self.codec.encode(x).to(self._device, self._dtype)
+        given = None if condition is None else self._conditions(condition, len(encoded)).to(self._device)
+        return self.model(encoded, Level(1.0, float(sigma)), given)
+
+    def _conditions(self, condition: int | Tensor | np.ndarray, n: int) -> Tensor:
+        if self.model.classes == 0:
+            raise ValueError("this model is not conditional on a class; leave the class out, or fit with labels.")
+        value = torch.as_tensor(condition)
+        if value.ndim == 0:
+            value = value.expand(n)
+        if value.shape != (n,) or value.is_floating_point():
+            raise ValueError(f"condition must be one class or {n} integers, got shape {tuple(value.shape)} of {value.dtype}.")
+        if bool(((value < 0) | (value >= self.model.classes)).any()):
+            raise ValueError(f"classes are 0 to {self.model.classes - 1}, got {int(value.min())} to {int(value.max())}.")
+        return value.long()
+
+    def _values(self, x: Tensor) -> np.ndarray:
+        """Per-coordinate values laid out as records are."""
+        return self.codec.layout(x.cpu())
+
+    def _floats(self, x: Tensor) -> np.ndarray:
+        """Records in the user's units, not rounded to the data's integers."""
+        return self.codec.decode_floats(x.cpu())
+
+
+def _network(model: Denoiser | Energy) -> tuple[str, Any]:
+    if isinstance(model, Energy):
+        return "energy", model.denoiser.network.potential
+    return "denoiser", model.network
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
+    network = nets.build(header["network"]["name"], header["network"]["config"])
+    network.load_state_dict(tensors)
+    scales = {key: header[key] for key in ("sigma_data", "sigma_min", "sigma_max")}
+    model: Denoiser | Energy
+    if header["kind"] == "energy":
+        model = Energy(network, **scales)
+    else:
+        target = next(t for t in TARGETS if t.name == header["target"])
+        model = Denoiser(network, target, **scales)
+    frequencies = header["frequencies"]
+    return TrainedModel(
+        model.to(device).eval(),
+        codec_from_json(header["codec"]),
+        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        None if frequencies is None else tuple(frequencies),
+        header["info"],
+    )
