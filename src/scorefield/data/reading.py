@@ -1,0 +1,85 @@
+"""Where data come from: a file, a folder, an array, or a built-in name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scorefield.data.arrays import from_array, read_npy, read_npz
+from scorefield.data.builtin import BUILTIN, builtin
+from scorefield.data.dataset import Array, DataError, Dataset, checked
+from scorefield.data.images import find_images, read_folder
+from scorefield.data.tables import read_csv, read_parquet
+
+_SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
+
+
+def load(source: str | Path | Array | Dataset, *, labels: bool = True) -> Dataset:
+    """A data set from a file, a folder of images, an array or a built-in name, checked.
+
+    A file or a folder with images wins over the built-in data set of the same name.
+
+    Args:
+        source: a .csv, .parquet, .npy or .npz file; a folder of images, whose subfolders are class labels; an array
+            `(n, d)`, or images `(n, h, w)` or `(n, h, w, c)`; a built-in name (digits, wine, breast_cancer, diabetes,
+            iris, ring, moons, checkerboard, spirals); a Dataset, which is checked again.
+        labels: False leaves class labels out.
+
+    Raises:
+        DataError: one sentence naming the file and, where they apply, the column and the data row (counted from 1).
+        TypeError: for anything else as source.
+
+    Example:
+        >>> load("ring").shape
+        (2,)
+    """
+    if isinstance(source, Dataset):
+        dataset = source
+    elif isinstance(source, np.ndarray):
+        dataset = from_array(source)
+    elif isinstance(source, str | Path):
+        dataset = _from_name(source, labels)
+    else:
+        raise TypeError(
+            f"load takes a path, a built-in name, a numpy array or a Dataset, got {type(source).__name__}; "
+            "convert it with numpy.asarray."
+        )
+    if not labels:
+        dataset = replace(dataset, labels=None, held_labels=None, classes=None)
+    return checked(dataset)
+
+
+def _from_name(source: str | Path, labels: bool) -> Dataset:
+    path, name = Path(source), str(source)
+    if name in BUILTIN and not (path.is_file() or (path.is_dir() and find_images(path))):
+        return builtin(name)
+    if path.is_dir():
+        return read_folder(path, labels)
+    if not path.exists():
+        raise _unknown(path, name)
+    if not path.is_file():
+        raise DataError(f"{path} is neither a file nor a folder.")
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise DataError(
+            f"{path} has the suffix {suffix or 'none'!r}; data come as {', '.join(_SUFFIXES)} or a folder of images."
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes).")
+    if suffix == ".csv":
+        return read_csv(path)
+    if suffix == ".parquet":
+        return read_parquet(path)
+    return read_npy(path) if suffix == ".npy" else read_npz(path, labels)
+
+
+def _unknown(path: Path, name: str) -> DataError:
+    """No such thing: with the nearest built-in name, or the nearest file beside it."""
+    near = difflib.get_close_matches(name, BUILTIN, 1)
+    if not near and path.parent.is_dir():
+        near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return DataError(f"{name!r} is neither a file or folder nor a built-in data set ({', '.join(BUILTIN)}){hint}")
