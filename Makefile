@@ -8,13 +8,14 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
+	@echo "make bench   measure what benchmarks/ holds"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
@@ -38,6 +39,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo

@@ -11,11 +11,11 @@ import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_tensor", "core", "_files", "parallel"),
-    ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
+    ("schedules", "levels", "divergence", "langevin", "nets", "data"),
     ("model", "analytic"),
     ("objectives", "closed_form", "plans", "metrics"),
     ("heldout", "checkpoint", "train"),
-    ("trained",),
+    ("trained", "fit"),
     ("report",),
     ("cli",),
     ("__main__",),
