@@ -147,12 +147,11 @@ def _leaves(y: Tensor) -> list[Tensor]:
     stack: list[Any] = [y.grad_fn]
     while stack:
         node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found[id(node.variable)] = node.variable
-        stack.extend(child for child, _ in node.next_functions)
+        if node is not None and node not in seen:
+            seen.add(node)
+            if hasattr(node, "variable"):
+                found[id(node.variable)] = node.variable
+            stack.extend(child for child, _ in node.next_functions)
     return list(found.values())
 
 
@@ -311,4 +310,5 @@ def _checked(f: Field, x: Tensor) -> Tensor:
 def _pullback(f: Field, x: Tensor) -> tuple[Tensor, Field]:
     """`f(x)` and `v -> v^T J`, both `(n, *shape)`."""
     y, pull, *_ = torch.func.vjp(lambda z: _checked(f, z), x)
-    return y, lambda v: pull(v)[0]
+    # inside vjp a graph is recorded, also for what x has no part in
+    return y if torch.is_grad_enabled() else y.detach(), lambda v: pull(v)[0]
