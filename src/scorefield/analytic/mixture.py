@@ -66,7 +66,7 @@ class GaussianMixture:
     _singular: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        dtype = self.means.dtype
+        dtype = torch.as_tensor(self.means).dtype
         weights, means, covariances = (
             parameter(f"GaussianMixture({name})", getattr(self, name), dim)
             for name, dim in (("weights", 1), ("means", 2), ("covariances", 3))

@@ -1,0 +1,39 @@
+"""Objectives of score matching: each gives one loss per sample, `(n,)`; nothing is averaged over the batch.
+
+The static ones train a score `x -> score` (a network, minus the gradient of an energy, any callable); `multilevel`
+trains a model of all noise levels. Up to a constant of the data they agree in expectation: all are least at the true
+score, of the data for explicit, implicit, sliced and finite-difference sliced matching, of the *noised* data for
+denoising.
+"""
+
+from scorefield.objectives.noised import (
+    EDM,
+    NCSN,
+    Floor,
+    Flow,
+    Likelihood,
+    MinSNR,
+    Weighting,
+    denoising_floor,
+    multilevel,
+    multilevel_floor,
+)
+from scorefield.objectives.static import denoising, explicit, finite_difference_sliced, implicit, sliced
+
+__all__ = [
+    "explicit",
+    "implicit",
+    "sliced",
+    "finite_difference_sliced",
+    "denoising",
+    "multilevel",
+    "Weighting",
+    "NCSN",
+    "EDM",
+    "Likelihood",
+    "MinSNR",
+    "Flow",
+    "Floor",
+    "denoising_floor",
+    "multilevel_floor",
+]
