@@ -20,6 +20,7 @@ from scorefield.data.reading import load as load
 from scorefield.data.splitting import split as split
 from scorefield.data.table_codec import TableCodec as TableCodec
 from scorefield.data.toys import TOYS as TOYS
+from scorefield.data.writing import check_suffix as check_suffix
 from scorefield.data.writing import write as write
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ImageCodec",
     "TOYS",
     "TableCodec",
+    "check_suffix",
     "codec_from_json",
     "fit_codec",
     "grid",

@@ -138,10 +138,10 @@ def _read_labels(
 def _labels(values: Array, source: str) -> Array:
     """Class labels as `(n,)` int64."""
     values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-    fix = "class labels are (n,) whole numbers; without them load with labels=False"
+    fix = "class labels are (n,) whole numbers from 0 on; without them load with labels=False"
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise DataError(f"{source} has the shape {values.shape} and the type {values.dtype}; {fix}.")
-    bad = np.flatnonzero(values != np.rint(values))
+    bad = np.flatnonzero((values != np.rint(values)) | (values < 0))
     if len(bad):
         raise DataError(f"{source} holds {values[bad[0]]} in data row {int(bad[0]) + 1} (counted from 1); {fix}.")
     return values.astype(np.int64)

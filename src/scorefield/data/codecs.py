@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -32,6 +33,19 @@ class Codec(Protocol):
         """Tensors `(n, *shape)` as records in the user's units and dtype."""
         ...
 
+    def decode_floats(self, x: Tensor) -> Array:
+        """As decode, but float64 and neither rounded nor clipped: for noisy or averaged records."""
+        ...
+
+    def layout(self, x: Tensor) -> Array:
+        """Tensors `(n, *shape)` as float64 arrays shaped as records, on the encoded scale: for scores and noise."""
+        ...
+
+    @property
+    def slope(self) -> Array:
+        """`d encoded / d record`, float64, broadcasting against records."""
+        ...
+
     def log_det(self, records: Array) -> Tensor:
         """`log |d encoded / d record|`, float64 `(n,)`: log p(record) = log p(encoded) + log_det."""
         ...
@@ -41,7 +55,7 @@ class Codec(Protocol):
         ...
 
 
-_KINDS: dict[str, type[TableCodec] | type[ImageCodec]] = {"table": TableCodec, "image": ImageCodec}
+_KINDS: dict[str, Callable[..., Codec]] = {"table": TableCodec, "image": ImageCodec}
 
 
 def fit_codec(dataset: Dataset) -> Codec:
@@ -121,7 +135,7 @@ def codec_from_json(fields: Mapping[str, Any]) -> Codec:
             f"a codec's kind is one of {', '.join(_KINDS)}, got {kind!r}; was it saved by a newer version?"
         )
     made = _KINDS[kind]
-    wanted = set(made.__dataclass_fields__)
+    wanted = set(signature(made).parameters)
     given = {name: value for name, value in fields.items() if name != "kind"}
     if set(given) != wanted:
         missing, foreign = sorted(wanted - set(given)), sorted(set(given) - wanted)

@@ -102,17 +102,31 @@ class ImageCodec:
         Raises:
             ValueError: for another shape, and for NaN, which no integer can show.
         """
-        if x.ndim != 4 or x.shape[1:] != self.shape:
-            raise ValueError(
-                f"decode takes tensors of shape (n, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}."
-            )
-        y = x.detach().cpu()[:, :, : self.height, : self.width].double() * self.std + self.mean
-        pixels = (y.movedim(1, 3) if self.channel_axis else y[:, 0]).numpy()
+        pixels = self.decode_floats(x)
         if self.levels:
             if np.isnan(pixels).any():
                 raise ValueError("decode got NaN pixels, which integer images cannot hold; the sampling diverged.")
             pixels = np.clip(np.rint(pixels), 0, self.levels - 1)
         return np.ascontiguousarray(pixels, dtype=self.dtype)
+
+    def decode_floats(self, x: Tensor) -> Array:
+        """Tensors `(n, c, h, w)` as float64 images, neither rounded nor clipped: for noisy or averaged images."""
+        return self.layout(x) * self.std + self.mean
+
+    def layout(self, x: Tensor) -> Array:
+        """Tensors `(n, c, h, w)` as float64 arrays shaped as records, on the encoded scale: for scores and noise."""
+        if x.ndim != 4 or x.shape[1:] != self.shape:
+            raise ValueError(
+                f"tensors must have the shape (n, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}."
+            )
+        y = x.detach().cpu()[:, :, : self.height, : self.width].double()
+        values: Array = (y.movedim(1, 3) if self.channel_axis else y[:, 0]).numpy()
+        return values
+
+    @property
+    def slope(self) -> Array:
+        """`d encoded / d record = 1 / std`, float64, 0-d: a score per encoded unit times it is one per grey level."""
+        return np.array(1 / self.std)
 
     def log_det(self, records: Array) -> Tensor:
         """`-h w c log std`, float64 `(n,)`: log p(record) = log p(encoded) + log_det."""

@@ -80,13 +80,27 @@ class TableCodec:
 
     def decode(self, x: Tensor) -> Array:
         """Tensors `(n, d)` as float64 records `(n, d)`; columns with a resolution are rounded to its multiples."""
-        if x.shape[1:] != self.shape or x.ndim != 2:
-            raise ValueError(f"decode takes tensors of shape (n, {self.shape[0]}), got {tuple(x.shape)}.")
-        values = x.detach().cpu().double().numpy() * np.array(self.std) + np.array(self.mean)
+        values = self.decode_floats(x)
         for j, resolution in enumerate(self.resolution):
             if resolution:
                 values[:, j] = np.rint(values[:, j] / resolution) * resolution + 0.0  # no minus zero
         return values
+
+    def decode_floats(self, x: Tensor) -> Array:
+        """Tensors `(n, d)` as float64 records `(n, d)`, none of them rounded: for noisy or averaged records."""
+        return self.layout(x) * np.array(self.std) + np.array(self.mean)
+
+    def layout(self, x: Tensor) -> Array:
+        """Tensors `(n, d)` as float64 arrays, on the codec's own scale: for scores and noise."""
+        if x.shape[1:] != self.shape or x.ndim != 2:
+            raise ValueError(f"tensors must have the shape (n, {self.shape[0]}), got {tuple(x.shape)}.")
+        values: Array = x.detach().cpu().double().numpy()
+        return values
+
+    @property
+    def slope(self) -> Array:
+        """`d encoded / d record = 1 / std`, float64 `(d,)`: what turns a score per encoded unit into one per user's."""
+        return 1 / np.array(self.std)
 
     def log_det(self, records: Array) -> Tensor:
         """`log |d encoded / d record| = -sum(log std)`, float64 `(n,)`: log p(record) = log p(encoded) + log_det."""

@@ -50,9 +50,7 @@ def write(
         1,0.5
     """
     path, records = Path(path), np.asarray(records)
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise DataError(f"{path} has the suffix {suffix or 'none'!r}; records are written as {', '.join(_SUFFIXES)}.")
+    suffix = check_suffix(path)
     labels = _checked(path, suffix, records, labels)
     names = None if columns is None else tuple(columns)
     if records.ndim == 2:
@@ -73,6 +71,32 @@ def write(
         _atomically(path, lambda to: picture.save(to))
 
 
+def check_suffix(path: str | Path, image: bool | None = None) -> str:
+    """The suffix in small letters, once it is known to be one that `write` writes: to ask before long work.
+
+    Args:
+        path: where to.
+        image: whether the records are images; None: not known yet.
+
+    Raises:
+        DataError: for another suffix, or one that does not fit the kind of record.
+
+    Example:
+        >>> check_suffix("samples.PNG")
+        '.png'
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise DataError(f"{path} has the suffix {suffix or 'none'!r}; records are written as {', '.join(_SUFFIXES)}.")
+    if image is True and suffix in _TABLE:
+        raise DataError(f"{path}: images are written as .png, .npy or .npz, not as {suffix}, which is for tables.")
+    if image is False and suffix == ".png":
+        raise DataError(
+            f"{path}: a table is written as .csv, .parquet, .npy or .npz, not as .png, which is for images."
+        )
+    return suffix
+
+
 def _checked(path: Path, suffix: str, records: Array, labels: Array | None) -> Array | None:
     """The labels as `(n,)` int64, once the suffix is known to fit."""
     image = records.ndim in (3, 4)
@@ -81,12 +105,7 @@ def _checked(path: Path, suffix: str, records: Array, labels: Array | None) -> A
             f"{path}: records are numbers of shape (n, d), (n, h, w) or (n, h, w, c), "
             f"got {records.shape} of {records.dtype}."
         )
-    if image and suffix in _TABLE:
-        raise DataError(f"{path}: images are written as .png, .npy or .npz, not as {suffix}, which is for tables.")
-    if not image and suffix == ".png":
-        raise DataError(
-            f"{path}: a table is written as .csv, .parquet, .npy or .npz, not as .png, which is for images."
-        )
+    check_suffix(path, image)
     if labels is None:
         return None
     if suffix == ".npy":
