@@ -1,0 +1,207 @@
+"""Score matching solved exactly, where its loss is quadratic in the parameters, with sandwich standard errors.
+
+For a score linear in theta, `s(x) = grad theta . T(x)`, Hyvarinen's loss `tr(J) + |s|^2 / 2` is
+`theta . b + theta . G theta / 2` with `G = E[grad T grad T^T]` and `b = E[laplacian T]`: its minimiser is
+`-G^-1 b`, and no normalising constant is needed (Hyvarinen 2005, 2007).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield._tensor import check_batch, check_real
+from scorefield.analytic import Gaussian
+
+Statistics = Callable[[Tensor], Tensor]
+
+_ROWS = 1 << 22  # numbers in one intermediate tensor of the derivatives
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianFit:
+    """A Gaussian fitted by score matching; the errors are sandwich ones, right for data that are not Gaussian too.
+
+    Args:
+        mean: `(d,)`, float64.
+        precision: `(d, d)`: the inverse covariance.
+        mean_error: standard errors `(d,)`.
+        precision_error: standard errors `(d, d)`.
+    """
+
+    mean: Tensor
+    precision: Tensor
+    mean_error: Tensor
+    precision_error: Tensor
+
+    def __repr__(self) -> str:
+        return f"GaussianFit({len(self.mean)} dimensions)"
+
+    @property
+    def law(self) -> Gaussian:
+        """The fitted Gaussian: a model."""
+        return Gaussian(self.mean, torch.linalg.inv(self.precision))
+
+    def score(self, x: Tensor) -> Tensor:
+        """`-precision (x - mean)`, `(n, d) -> (n, d)`."""
+        return (self.mean.to(x) - x) @ self.precision.to(x)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """`(x - mean) . precision (x - mean) / 2`, `(n, d) -> (n,)`."""
+        return -((x - self.mean.to(x)) * self.score(x)).sum(1) / 2
+
+
+def gaussian(x: Tensor) -> GaussianFit:
+    """The Gaussian that minimises the implicit loss: the sample's mean and inverse covariance (divided by n).
+
+    Args:
+        x: `(n, d)`, n > d.
+
+    Raises:
+        ValueError: when the sample covariance is singular.
+
+    Example:
+        >>> fit = gaussian(torch.tensor([[-1.0], [1.0]]))
+        >>> fit.mean.tolist(), fit.precision.tolist()
+        ([0.0], [[1.0]])
+    """
+    check_batch("x", x)
+    check_real("x", x, dim=2)
+    x = x.detach().double()
+    n = len(x)
+    mean = x.mean(0)
+    centred = x - mean
+    covariance = centred.T @ centred / n
+    precision = _inverse(covariance, "the sample covariance", "columns")
+    u = centred @ precision  # the influence of a sample on the precision is P - u u^T
+    fourth = torch.einsum("ni,nj->ij", u.square(), u.square()) / n
+    spread = (fourth - precision.square()).clamp(min=0)
+    return GaussianFit(mean, precision, (covariance.diagonal() / n).sqrt(), (spread / n).sqrt())
+
+
+@dataclass(frozen=True, eq=False)
+class ExponentialFamilyFit:
+    """`p(x) ~ exp(theta . T(x))` fitted by score matching.
+
+    Args:
+        theta: `(k,)`, float64.
+        covariance: of theta, `(k, k)`: the sandwich `G^-1 Omega G^-1 / n`, right whether or not the family holds the
+            truth.
+        statistics: T.
+    """
+
+    theta: Tensor
+    covariance: Tensor
+    statistics: Statistics
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{t:.4g} +- {e:.2g}" for t, e in zip(self.theta.tolist(), self.standard_error.tolist(), strict=True)
+        )
+        return f"ExponentialFamilyFit(theta = {shown})"
+
+    @property
+    def standard_error(self) -> Tensor:
+        """Of theta, `(k,)`."""
+        return self.covariance.diagonal().sqrt()
+
+    def energy(self, x: Tensor) -> Tensor:
+        """`-theta . T(x)`, `(n, *shape) -> (n,)`."""
+        return -self.statistics(x) @ self.theta.to(x)
+
+    def score(self, x: Tensor) -> Tensor:
+        """`grad theta . T(x)`, `(n, *shape) -> (n, *shape)`."""
+        return -torch.func.grad(lambda z: self.energy(z).sum())(x)
+
+
+def exponential_family(
+    x: Tensor, statistics: Statistics, ridge: float = 0.0, *, weights: Tensor | None = None
+) -> ExponentialFamilyFit:
+    """Fit `log p(x) = theta . T(x) - constant` by the exact minimiser of the implicit loss.
+
+    `theta = -(G + ridge)^-1 b`. Right for densities that, with their gradients, vanish at the border of their domain.
+
+    Args:
+        x: samples, `(n, *shape)`; worked on in float64.
+        statistics: T, `(n, *shape) -> (n, k)`, each sample by itself, twice differentiable by `torch.func`; no
+            statistic may be constant (it carries no score) or a combination of the others.
+        ridge: adds `ridge |theta|^2 / 2` to the loss, >= 0.
+        weights: of the samples, `(n,)`, >= 0, made to sum to 1; default: equal.
+
+    Raises:
+        ValueError: when the statistics' gradients are linearly dependent on these samples.
+
+    Example:
+        >>> x = torch.tensor([[-1.0], [0.0], [1.0]])
+        >>> exponential_family(x, lambda x: torch.cat([x, -(x**2) / 2], 1)).theta.round(decimals=6).tolist()
+        [0.0, 1.5]
+    """
+    check_batch("x", x)
+    check_real("x", x)
+    if not (math.isfinite(ridge) and ridge >= 0):
+        raise ValueError(f"ridge must be finite and >= 0, got {ridge}.")
+    x = x.detach().double()
+    w = _weights(weights, x)
+    gradients, laplacians = _derivatives(statistics, x)  # (n, k, d), (n, k)
+    k = laplacians.shape[1]
+    identity = torch.eye(k, dtype=x.dtype, device=x.device)
+    G = torch.einsum("n,nid,njd->ij", w, gradients, gradients) + ridge * identity
+    inverse = _inverse(G, "the matrix E[grad T grad T^T]", "statistics")
+    theta = -inverse @ (w @ laplacians)
+    each = torch.einsum("nid,njd,j->ni", gradients, gradients, theta) + laplacians + ridge * theta
+    omega = (w.square()[:, None] * each).T @ each
+    return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics)
+
+
+def _derivatives(statistics: Statistics, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient `(n, k, d)` and Laplacian `(n, k)` of each statistic, by forward mode along each coordinate."""
+    shape, d = x.shape[1:], x[0].numel()
+    basis = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, *shape)
+
+    def along(part: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        e = direction.expand_as(part)
+
+        def slope(y: Tensor) -> Tensor:
+            return torch.func.jvp(statistics, (y,), (e,))[1]
+
+        first, second = torch.func.jvp(slope, (part,), (e,))
+        return first, second
+
+    k = _count(statistics(x[:1]))
+    rows = max(1, _ROWS // (d * max(k, d)))
+    parts = [torch.func.vmap(along, in_dims=(None, 0))(part, basis) for part in x.split(rows)]
+    return torch.cat([p[0] for p in parts], 1).permute(1, 2, 0), torch.cat([p[1] for p in parts], 1).sum(0)
+
+
+def _count(value: Tensor) -> int:
+    if value.ndim != 2 or len(value) != 1:
+        raise ValueError(f"statistics must map (n, *shape) to (n, k); for n = 1 it gave shape {tuple(value.shape)}.")
+    return value.shape[1]
+
+
+def _weights(weights: Tensor | None, x: Tensor) -> Tensor:
+    if weights is None:
+        return x.new_full((len(x),), 1 / len(x))
+    if weights.shape != (len(x),) or not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+        raise ValueError(f"weights must be ({len(x)},), >= 0 and not all 0, got shape {tuple(weights.shape)}.")
+    return weights.detach().to(x) / weights.detach().to(x).sum()
+
+
+def _inverse(matrix: Tensor, what: str, parts: str) -> Tensor:
+    """The inverse of a symmetric positive definite matrix, judged after scaling its diagonal to 1."""
+    scale = matrix.diagonal().clamp(min=0).sqrt()
+    if not bool((scale > 0).all()):
+        index = int((scale == 0).nonzero()[0])
+        raise ValueError(f"{what} is singular: of the {parts}, number {index} is constant; leave it out.")
+    scaled = matrix / scale[:, None] / scale
+    values, vectors = torch.linalg.eigh(scaled)
+    if not float(values[0]) > 1e-12 * float(values[-1]):
+        raise ValueError(
+            f"{what} is singular: some of the {len(matrix)} {parts} are combinations of the others on these samples; "
+            f"leave some out or give more samples."
+        )
+    return (vectors / values) @ vectors.T / scale[:, None] / scale
