@@ -1,0 +1,42 @@
+"""Samplers as tables: builders that return a `Plan`, and the one loop, `run`, that executes it."""
+
+from __future__ import annotations
+
+from scorefield.plans.annealed import annealed_langevin, predictor_corrector
+from scorefield.plans.default import default
+from scorefield.plans.multistep import adams, deis, dpmpp, unipc
+from scorefield.plans.onestep import ancestral, ddim, euler, euler_maruyama
+from scorefield.plans.plan import Plan
+from scorefield.plans.run import RunState, run, walk
+from scorefield.plans.singlestep import heun, midpoint, restart, rk4
+from scorefield.plans.variables import ANGLE, EPS, FLOW, LOG_EPS, LOG_X0, VARIABLES, X0, Variable
+
+__all__ = [
+    "Plan",
+    "RunState",
+    "run",
+    "walk",
+    "default",
+    "ddim",
+    "ancestral",
+    "euler",
+    "euler_maruyama",
+    "adams",
+    "dpmpp",
+    "deis",
+    "unipc",
+    "heun",
+    "midpoint",
+    "rk4",
+    "restart",
+    "predictor_corrector",
+    "annealed_langevin",
+    "Variable",
+    "VARIABLES",
+    "EPS",
+    "X0",
+    "FLOW",
+    "ANGLE",
+    "LOG_X0",
+    "LOG_EPS",
+]
