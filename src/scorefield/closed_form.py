@@ -168,8 +168,8 @@ def _derivatives(statistics: Statistics, x: Tensor) -> tuple[Tensor, Tensor]:
         def slope(y: Tensor) -> Tensor:
             return torch.func.jvp(statistics, (y,), (e,))[1]
 
-        first, second = torch.func.jvp(slope, (part,), (e,))
-        return first, second
+        both = torch.func.jvp(slope, (part,), (e,))
+        return both[0], both[1]
 
     k = _count(statistics(x[:1]))
     rows = max(1, _ROWS // (d * max(k, d)))
