@@ -17,7 +17,7 @@ _LABELS = ("y_train", "y", "labels")
 def from_array(records: Array, source: str = "array") -> Dataset:
     """An array as a data set: `(n,)` and `(n, d)` are rows of numbers, `(n, h, w)` and `(n, h, w, c)` images.
 
-    Integer images become uint8 (values up to 255) or uint16; half-precision ones float32.
+    Integer images become uint8 (values up to 255) or uint16; floats become float32 or float64.
 
     Raises:
         DataError: for another number of dimensions, for values that are not numbers, for channels before height.
@@ -48,7 +48,7 @@ def _images(records: Array, source: str) -> Array:
             "images come as (n, h, w, c): use numpy.moveaxis(x, 1, -1)."
         )
     if records.dtype.kind == "f":
-        return records.astype(np.float32) if records.dtype.itemsize == 2 else records
+        return records.astype({2: np.float32, 4: np.float32, 8: np.float64}.get(records.dtype.itemsize, np.float64))
     low, high = int(records.min()), int(records.max())
     if low < 0 or high > 65535:
         raise DataError(f"{source} holds integer pixels from {low} to {high}; they must lie in 0..255 or 0..65535.")

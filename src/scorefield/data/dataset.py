@@ -149,7 +149,7 @@ def check_varies(dataset: Dataset) -> None:
     constant = np.flatnonzero(is_constant(dataset.records))
     if len(constant):
         names = [column_name(dataset, int(j)) for j in constant]
-        value = dataset.records[0, constant[0]]
+        value = dataset.records[0, constant[0]] + 0.0  # no minus zero
         verb = f"is constant ({value:g} in all {len(dataset)} data rows)" if len(names) == 1 else "are constant"
         noun, them = ("column", "it") if len(names) == 1 else ("columns", "them")
         raise DataError(f"{dataset.source}: {noun} {_few(names, 5)} {verb}; remove {them}, there is nothing to learn.")
