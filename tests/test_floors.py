@@ -15,9 +15,9 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("model", "analytic"),
     ("objectives", "closed_form", "plans", "metrics"),
     ("heldout", "checkpoint", "train"),
-    ("trained", "fit"),
-    ("report",),
-    ("cli",),
+    ("trained", "fitting"),
+    ("evaluation", "report"),
+    ("demo", "cli"),
     ("__main__",),
 )
 ORDER = [name for floor in FLOORS for name in floor]
