@@ -260,4 +260,4 @@ class SmoothEnergy(nn.Module):
         self.b = nn.Parameter(torch.randn(d, generator=draw, dtype=F64))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x**2).sum(1) / 2 + torch.tanh(x @ self.A.to(x).T + self.b.to(x)).sum(1)
+        return (x**2).sum(1) / 2 + torch.sin(x @ self.A.to(x).T + self.b.to(x)).sum(1)
