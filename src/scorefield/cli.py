@@ -1,4 +1,4 @@
-"""The command line: `scorefield fit | sample | evaluate | info | demo`. torch is imported by the commands, not by `--help`."""
+"""The command line: fit, sample, evaluate, info, demo. torch is imported by the commands, not by `--help`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,7 @@ def fit(
         model.to(device)
         if parallel.rank() == 0:
             _files.write_json(folder / "fit.json", options)
-        progress = None
-        for progress in train(
+        yield from train(
             model,
             x,
             settings=settings,
@@ -131,8 +130,7 @@ def fit(
             exact=_exact(dataset, codec),
             checkpoint=folder / CHECKPOINT,
             resume=resume,
-        ):
-            yield progress
+        )
         _write(folder, model, codec, frequencies, parts, options)
 
 
@@ -180,7 +178,9 @@ def _exact(dataset: Dataset, codec: Codec) -> Model | None:
     mean, slope = torch.as_tensor(codec.mean), torch.as_tensor(codec.slope)
     count = len(toy.centres)
     covariance = torch.diag((toy.std * slope) ** 2).expand(count, 2, 2)
-    return GaussianMixture(torch.full((count,), 1 / count, dtype=torch.float64), (toy.centres - mean) * slope, covariance)
+    return GaussianMixture(
+        torch.full((count,), 1 / count, dtype=torch.float64), (toy.centres - mean) * slope, covariance
+    )
 
 
 def _write(
@@ -203,7 +203,7 @@ def _write(
             "steps": steps,
             "seconds": round(seconds, 1),
             "parameters": sum(p.numel() for p in model.parameters()),
-            "settings": {k: v for k, v in vars(settings).items()},
+            "settings": dict(vars(settings)),
             "evaluations": [vars(e) for e in evaluations],
         },
         "version": __version__,
@@ -222,6 +222,23 @@ def parts_of(trained: TrainedModel, dataset: Dataset) -> Parts | None:
     return Parts.of(dataset, data["held_share"], trained.info["training"]["settings"]["seed"])
 
 
-def with_seconds(settings: Settings, seconds: float) -> Settings:
-    """The same settings with a time budget instead of the one they have."""
-    return replace(settings, steps=None, seconds=seconds)
+def watch(loop: Iterator[Progress], settings: Settings, quiet: bool = False) -> Progress | None:
+    """Run a training to its end with a bar: rate, loss, held-out loss, time left. Returns its last step's report."""
+    from tqdm import tqdm
+
+    last, held = None, ""
+    layout = "{percentage:3.0f}%|{bar:24}| {desc}"
+    with tqdm(total=1000, bar_format=layout, disable=quiet, mininterval=0.2) as bar:
+        for last in loop:
+            if last.evaluation is not None:
+                held = f"  held-out {last.evaluation.mean:.4f}{'' if last.evaluation.best else ' (best was lower)'}"
+            left = last.seconds * (1 / last.fraction - 1) if last.fraction > 0 else 0.0
+            rate = last.step / last.seconds if last.seconds else 0.0
+            text = f"step {last.step:,}  {rate:.1f} steps/s  loss {last.loss:.4f}{held}  {_clock(left)} left"
+            bar.set_description_str(text, refresh=False)
+            bar.update(int(1000 * last.fraction) - bar.n)
+    return last
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

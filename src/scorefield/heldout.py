@@ -54,12 +54,15 @@ class HeldOut:
         each = max(1, min(points // BINS, max(len(x), 256)))
         row = torch.arange(BINS * each) // BINS % len(x)
         self.bin = torch.arange(BINS * each) % BINS
-        self.u = ((self.bin + 0.5) / BINS).to(x.dtype)
+        middles = (torch.arange(BINS) + 0.5) / BINS
+        ratios = torch.as_tensor(levels(middles).ratio)
+        order = ratios.argsort()
+        self.sigmas = tuple(ratios[order].tolist())
+        self.u = middles[order][self.bin].to(x.dtype)
         self.x = x[row]
         self.noise = normal(len(row), x.shape[1:], seed, "held-out", dtype=x.dtype)
         self.condition = None if condition is None else condition[row]
         self.levels, self.weighting = levels, weighting
-        self.sigmas = tuple(torch.as_tensor(levels((torch.arange(BINS) + 0.5) / BINS).ratio).tolist())
         self.floors = None if exact is None else self.losses(exact, torch.device("cpu"), processes=False)
 
     @torch.no_grad()

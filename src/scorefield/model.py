@@ -135,7 +135,7 @@ class Denoiser(nn.Module):
     @property
     def classes(self) -> int:
         """How many classes the network is conditional on; the number itself stands for 'no class'."""
-        return int(getattr(self.network, "classes", 0))
+        return _classes(self.network)
 
     def raw(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """What the network says, in x's dtype: an estimate of `target.truth(x0, eps, level, sigma_data)`."""
@@ -164,6 +164,11 @@ class Denoiser(nn.Module):
             )
 
 
+def _classes(network: object) -> int:
+    config: dict[str, int] = getattr(network, "config", {})
+    return int(config.get("classes", 0))
+
+
 class PotentialGradient(nn.Module):
     """The gradient in x of a scalar network, as a network: the field it answers with is a gradient by construction.
 
@@ -174,7 +179,6 @@ class PotentialGradient(nn.Module):
     def __init__(self, potential: nn.Module) -> None:
         super().__init__()
         self.potential = potential
-        self.classes = getattr(potential, "classes", 0)
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
         return torch.func.grad(lambda z: self.potential(z, level_feature, condition).sum())(x)
@@ -220,7 +224,7 @@ class Energy(nn.Module):
     @property
     def classes(self) -> int:
         """As `Denoiser.classes`."""
-        return self.denoiser.classes
+        return _classes(self.denoiser.network.potential)
 
     def forward(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, *shape)`; `score = -grad energy`."""

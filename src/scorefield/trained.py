@@ -187,7 +187,9 @@ class TrainedModel:
         try:
             return _from_header(header, tensors, device)
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise _files.FileError(f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again.") from None
+            raise _files.FileError(
+                f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again."
+            ) from None
 
     # -------------------------------------------------------------------------------------------------- helpers
 
@@ -212,9 +214,13 @@ class TrainedModel:
         if value.ndim == 0:
             value = value.expand(n)
         if value.shape != (n,) or value.is_floating_point():
-            raise ValueError(f"condition must be one class or {n} integers, got shape {tuple(value.shape)} of {value.dtype}.")
+            raise ValueError(
+                f"condition must be one class or {n} integers, got shape {tuple(value.shape)} of {value.dtype}."
+            )
         if bool(((value < 0) | (value >= self.model.classes)).any()):
-            raise ValueError(f"classes are 0 to {self.model.classes - 1}, got {int(value.min())} to {int(value.max())}.")
+            raise ValueError(
+                f"classes are 0 to {self.model.classes - 1}, got {int(value.min())} to {int(value.max())}."
+            )
         return value.long()
 
     def _values(self, x: Tensor) -> np.ndarray:
