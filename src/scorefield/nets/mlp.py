@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, silu
+from torch.nn.functional import silu
 
 from scorefield.nets._embedding import Embedding, check_sizes
 from scorefield.nets._init import initialise, linear
 
 
 class _Block(nn.Module):
-    """`h + gate * down(silu(up((1 + scale) * norm(h) + shift)))`; gate, scale and shift come from the embedding."""
+    """`h + gate * down(silu(scale * up(h) + shift))`; gate, scale and shift come from the embedding.
+
+    No norm: the answer may grow linearly far out, as the score of correlated or heavy-tailed data does. (And the
+    forward derivative of torch's layer_norm has wrong derivatives of its own, which implicit matching would train on.)
+    """
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -19,9 +23,8 @@ class _Block(nn.Module):
         self.down = linear(width, width)
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        scale, shift, gate = self.modulation(e).chunk(3, dim=-1)
-        inner = layer_norm(h, h.shape[-1:]) * (1 + scale) + shift
-        return h + (1 + gate) * self.down(silu(self.up(inner)))
+        gate, scale, shift = self.modulation(e).chunk(3, dim=-1)
+        return h + (1 + gate) * self.down(silu((1 + scale) * self.up(h) + shift))
 
 
 class _Trunk(nn.Module):
@@ -44,7 +47,7 @@ class _Trunk(nn.Module):
         for block in self.blocks:
             h = block(h, e)
         scale, shift = self.last(e).chunk(2, dim=-1)
-        return silu(layer_norm(h, h.shape[-1:]) * (1 + scale) + shift)
+        return silu((1 + scale) * h + shift)
 
     def modulations(self) -> list[nn.Module]:
         """The layers that start at 0: before training, no feature depends on the level or the condition."""
@@ -54,8 +57,8 @@ class _Trunk(nn.Module):
 class ResidualMLP(nn.Module):
     """A residual MLP `(n, dim) -> (n, dim)`, modulated by the noise level and the condition; 0 before training.
 
-    Pre-normalised residual blocks (He and others 2016) whose scale, shift and gate come from the level (Peebles and
-    Xie 2023).
+    Residual blocks (He and others 2016) whose scale, shift (Perez and others 2018) and gate (Peebles and Xie 2023)
+    come from the level and the condition.
 
     Args:
         dim: length of a record.
@@ -66,6 +69,7 @@ class ResidualMLP(nn.Module):
         seed: of the initialisation; torch's global generator is not touched.
 
     Example:
+        >>> import torch
         >>> net = ResidualMLP(2, width=32, depth=2)
         >>> net(torch.ones(5, 2), torch.tensor(0.0)).abs().sum().item()
         0.0
@@ -107,6 +111,7 @@ class ScalarMLP(nn.Module):
         seed: of the initialisation; torch's global generator is not touched.
 
     Example:
+        >>> import torch
         >>> psi = ScalarMLP(2, width=32, depth=2)
         >>> psi(torch.ones(5, 2), torch.tensor(0.0)).tolist()
         [0.0, 0.0, 0.0, 0.0, 0.0]

@@ -15,8 +15,8 @@ from scorefield.nets._init import conv, initialise, linear
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm (Wu and He 2018) in at most 8 groups; its forward derivative needs a contiguous input."""
-    return nn.GroupNorm(math.gcd(channels, 8), channels)
+    """GroupNorm (Wu and He 2018), about 8 groups of 8 channels or more; its jvp needs a contiguous input."""
+    return nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 8))), channels)
 
 
 class _Block(nn.Module):
