@@ -79,8 +79,8 @@ def _fit_table(dataset: Dataset) -> TableCodec:
     mean = (x / scale).mean(0) * scale
     mean = mean + (x - mean).mean(0)  # the second pass removes the rounding of the first
     spread = np.abs(x - mean).max(0)
-    std = np.sqrt(np.square((x - mean) / spread).mean(0)) * spread
-    whole = (x == np.rint(x)).all(0).astype(np.float64)
+    std = ((x - mean) / spread).std(0) * spread
+    whole = ((x == np.rint(x)) & (np.abs(x) < 2.0**53)).all(0).astype(np.float64)  # float64 beyond is always whole
     columns = dataset.columns or tuple(f"x{j}" for j in range(x.shape[1]))
     return TableCodec(columns, tuple(mean.tolist()), tuple(std.tolist()), tuple(whole.tolist()))
 

@@ -176,4 +176,4 @@ def _write_npz(path: Path, records: Array, names: Sequence[str] | None, labels: 
     if names is not None:
         arrays["columns"] = np.array(names, dtype=np.str_)
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes any name for allow_pickle
