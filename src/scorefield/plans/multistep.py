@@ -61,9 +61,10 @@ def deis(lv: Levels, order: int = 3) -> Plan:
 def dpmpp(lv: Levels, order: int = 2, eta: float = 0.0) -> Plan:
     """DPM-Solver++, multistep (Lu and others 2022b): polynomials of x0 in log-SNR; with eta > 0 its SDE form.
 
-    `x' = (sigma' / sigma) q^eta x + alpha' (1 - q^(1 + eta)) D + sigma' sqrt(1 - q^(2 eta)) z`
-    with `q = exp(-h)`, h the step in log(alpha / sigma). Order 1: D = x0. Order 2: D = x0 + (x0 - x0_before) h / (2 h_before), their
-    2M. Order 3: the quadratic through three estimates, integrated exactly. A step to sigma = 0 returns x0.
+    `x' = (sigma' / sigma) q^eta x + alpha' (1 - q^(1 + eta)) D + sigma' sqrt(1 - q^(2 eta)) z`, with `q = exp(-h)` and
+    h the step in log(alpha / sigma). Order 1: D = x0. Order 2: D = x0 + (x0 - x0_before) h / (2 h_before), their 2M.
+    Order 3: the quadratic through three estimates, integrated exactly; the moments of its SDE form are of order 2.
+    A step to sigma = 0 returns x0.
 
     Args:
         lv: n + 1 levels: n evaluations; rising as well as falling with eta = 0.
@@ -88,7 +89,9 @@ def dpmpp(lv: Levels, order: int = 2, eta: float = 0.0) -> Plan:
         k = rows.ask(start, state)
         nodes = [(k, start), *nodes][:order]
         state = _dpmpp_step(k, start, end, nodes, eta)
-    return rows.end(grid[-1], state or Mix(), f"dpmpp{order}" + (f"(eta={eta:g})" if eta else ""), order)
+    return rows.end(
+        grid[-1], state or Mix(), f"dpmpp{order}" + (f"(eta={eta:g})" if eta else ""), min(order, 2) if eta else order
+    )
 
 
 def _dpmpp_step(k: int, start: Point, end: Point, nodes: list[tuple[int, Point]], eta: float) -> Mix:
