@@ -30,7 +30,7 @@ class Settings:
         ema_share: the half-life is never more than this share of the samples seen so far.
         evaluate_every: steps between held-out losses.
         patience: stop after this many evaluations without a better held-out loss; None: never.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: seconds of training between checkpoints.
         condition_dropout: share of samples trained without their class, for an unconditional model beside it.
         precision: "auto" (bf16 on GPUs that have it, float32 elsewhere), "float32" or "bf16".
         sharded: with several processes, shard weights and optimiser (FSDP2) instead of copying them (DDP).
@@ -48,7 +48,7 @@ class Settings:
     ema_share: float = 0.05
     evaluate_every: int = 250
     patience: int | None = 20
-    checkpoint_every: int = 250
+    checkpoint_every: float = 15.0
     condition_dropout: float = 0.1
     precision: str = "auto"
     sharded: bool = False
@@ -86,6 +86,7 @@ class RunState:
     stale: int = 0
     step: int = 0
     seconds: float = 0.0
+    saved: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
@@ -118,6 +119,7 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
         "evaluations": [asdict(e) for e in run.evaluations],
         "settings": asdict(settings),
     }
+    run.saved = run.seconds
     if parallel.rank() == 0:
         _files.write_tensors(path, tensors, state)
 
@@ -144,6 +146,7 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
                 key: value if key == "step" else parallel.sharded_like(value, p) for key, value in moments.items()
             }
         run.step, run.seconds, run.stale = state["step"], state["seconds"], state["stale"]
+        run.saved = run.seconds
         run.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         run.evaluations = [Evaluation(**{k: _tuple(v) for k, v in e.items()}) for e in state["evaluations"]]
     except (KeyError, TypeError, RuntimeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -14,21 +14,17 @@ from scorefield import __version__
 if TYPE_CHECKING:
     from scorefield.checkpoint import Settings
 
-HELP = """Score matching from a data file: fit a model, draw samples, say how good they are.
-
-Examples:
-
-    scorefield demo                                   digits: fit, sample, evaluate, report
-
-    scorefield fit table.csv -o run --time 2m         fit a model to a table
-
-    scorefield sample run -n 1000 -o new.csv          draw new rows
-
-    scorefield evaluate run table.csv                 compare them with held-out rows
-"""
-
 app = App(
-    name="scorefield", help=HELP, help_format="plaintext", version=__version__, default_parameter=Parameter(negative=())
+    name="scorefield",
+    help="Score matching from a data file: fit a model, draw samples, say how good they are.",
+    help_epilogue="""Examples:
+  scorefield demo                             digits: fit, sample, evaluate, report
+  scorefield fit table.csv -o run --time 2m   fit a model to a table
+  scorefield sample run -n 1000 -o new.csv    draw new rows
+  scorefield evaluate run table.csv           compare them with held-out rows""",
+    help_format="plaintext",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
 )
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -43,14 +39,19 @@ def seconds(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not parts or "".join(a + b for a, b in parts) != text or any(not unit for _, unit in parts[:-1]):
-        raise ValueError(f"--time takes a duration such as 90s, 2m or 1h30m, got {text!r}.")
+        raise ValueError(f"a duration is written as 90s, 2m or 1h30m, got {text!r}.")
     total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
     if total <= 0:
-        raise ValueError(f"--time must be more than nothing, got {text!r}.")
+        raise ValueError(f"a duration must be more than nothing, got {text!r}.")
     return total
 
 
-@app.command
+@app.command(
+    help_epilogue="""Examples:
+  scorefield fit table.csv -o run --time 2m
+  scorefield fit digits -o run --steps 2000 --seed 1
+  torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h"""
+)
 def fit(
     data: str,
     *,
@@ -64,19 +65,12 @@ def fit(
     labels: Annotated[bool | None, Parameter(negative="--no-labels")] = None,
     energy: bool = False,
     held: float = 0.1,
+    checkpoint_every: str = "15s",
     fsdp: bool = False,
     resume: bool = False,
     quiet: bool = False,
 ) -> None:
     """Fit a score model to a data file.
-
-    Examples:
-
-        scorefield fit table.csv -o run --time 2m
-
-        scorefield fit digits -o run --steps 2000 --seed 1
-
-        torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h
 
     Args:
         data: a .csv, .parquet, .npy or .npz file, a folder of images, or a built-in set (digits, wine, ring, ...).
@@ -90,13 +84,16 @@ def fit(
         labels: condition on the data's class labels; for images that have them unless --no-labels.
         energy: learn an energy, whose gradient is the score (tables).
         held: share of the rows held out.
+        checkpoint_every: training time between checkpoints.
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.
     """
     from scorefield import fitting, parallel
 
-    settings = _settings(output, resume, time, steps, seed, batch, learning_rate, fsdp)
+    given = {"seed": seed, "batch": batch, "learning_rate": learning_rate}
+    free = {"sharded": fsdp, "checkpoint_every": seconds(checkpoint_every)}
+    settings = _settings(output, resume, time, steps, {k: v for k, v in given.items() if v is not None} | free)
     loop = fitting.fit(
         data, output, settings=settings, size=size, energy=energy, labels=labels, held_share=held, resume=resume
     )
@@ -105,35 +102,27 @@ def fit(
         print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
 
 
-def _settings(
-    output: Path,
-    resume: bool,
-    time: str | None,
-    steps: int | None,
-    seed: int | None,
-    batch: int | None,
-    learning_rate: float | None,
-    fsdp: bool,
-) -> Settings:
+def _settings(output: Path, resume: bool, time: str | None, steps: int | None, asked: dict[str, Any]) -> Settings:
     """The settings asked for; on resuming, the stored ones with what is asked in their place."""
     from dataclasses import replace
 
     from scorefield.checkpoint import Settings, read_progress
     from scorefield.fitting import CHECKPOINT
 
-    asked = {"seed": seed, "batch": batch, "learning_rate": learning_rate}
-    given = {name: value for name, value in asked.items() if value is not None}
     budget = {"steps": steps, "seconds": None if time is None else seconds(time)}
     if resume and (output / CHECKPOINT).exists():
         stored = read_progress(output / CHECKPOINT)[0]
-        budget = budget if any(v is not None for v in budget.values()) else {}
-        return replace(stored, **given, **budget, sharded=fsdp)  # type: ignore[arg-type]
+        return replace(stored, **asked, **(budget if time is not None or steps is not None else {}))
     if time is None and steps is None:
         budget = {"steps": None, "seconds": 180.0}
-    return Settings(**given, **budget, sharded=fsdp)  # type: ignore[arg-type]
+    return Settings(**asked, **budget)  # type: ignore[arg-type]
 
 
-@app.command
+@app.command(
+    help_epilogue="""Examples:
+  scorefield sample run -n 1000 -o new.csv
+  scorefield sample run -n 100 -o digits.png --steps 30 --label 7"""
+)
 def sample(
     run: Path,
     *,
@@ -145,12 +134,6 @@ def sample(
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
-
-    Examples:
-
-        scorefield sample run -n 1000 -o new.csv
-
-        scorefield sample run -n 100 -o digits.png --steps 30 --label 7
 
     Args:
         run: folder of a trained model.
@@ -166,16 +149,20 @@ def sample(
 
     if n < 1:
         raise ValueError(f"-n must be at least 1, got {n}.")
-    data.check_suffix(output)
     model = TrainedModel.load(run)
+    data.check_suffix(output, image=len(model.codec.shape) == 3)
     labels = model.conditions(n, seed=seed) if label is None else None
     records = model.sample(n, steps=steps, seed=seed, condition=label if labels is None else labels, progress=not quiet)
     columns = model.info.get("data", {}).get("columns")
-    data.write(output, records, columns=columns, labels=None if labels is None else labels.numpy())
+    kept = None if labels is None or output.suffix.lower() == ".npy" else labels.numpy()  # .npy holds one array
+    data.write(output, records, columns=columns, labels=kept)
     print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
 
 
-@app.command
+@app.command(
+    help_epilogue="""Examples:
+  scorefield evaluate run table.csv --json figures.json --report report.html"""
+)
 def evaluate(
     run: Path,
     data: str,
@@ -189,10 +176,6 @@ def evaluate(
     """Compare a model's samples with real records, each figure beside what two halves of the real records give.
 
     If DATA is what the model was fitted to, its held-out rows are taken; otherwise all of DATA.
-
-    Examples:
-
-        scorefield evaluate run table.csv --json figures.json --report report.html
 
     Args:
         run: folder of a trained model.
@@ -219,7 +202,10 @@ def evaluate(
         print(f"{report}: written.")
 
 
-@app.command
+@app.command(
+    help_epilogue="""Examples:
+  scorefield info run"""
+)
 def info(run: Path) -> None:
     """Say what a run is: its data, network, training, noise range and plans.
 
@@ -232,7 +218,10 @@ def info(run: Path) -> None:
     print(describe(TrainedModel.load(run)))
 
 
-@app.command
+@app.command(
+    help_epilogue="""Examples:
+  scorefield demo -o demo"""
+)
 def demo(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))] = Path("demo"),
@@ -240,10 +229,6 @@ def demo(
     seed: int = 0,
 ) -> None:
     """Fit scikit-learn's handwritten digits, draw new ones, evaluate them, and write a report.
-
-    Examples:
-
-        scorefield demo -o demo
 
     Args:
         output: folder to write to.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from scorefield import data, evaluation, fitting
 from scorefield.checkpoint import Settings
 from scorefield.report import write_report
@@ -23,13 +25,14 @@ def demo(folder: Path, seconds: float = 90.0, seed: int = 0) -> None:
     """
     run = folder / "run"
     (run / fitting.CHECKPOINT).unlink(missing_ok=True)
-    settings = Settings(seconds=seconds, seed=seed)
-    print(f"Training on 1,437 of scikit-learn's 8x8 handwritten digits for {seconds:.0f} s ...")
+    settings = Settings(seconds=seconds, seed=seed, evaluate_every=100, patience=None)
+    print(f"Training on scikit-learn's 8x8 handwritten digits for {seconds:.0f} s ...")
     fitting.watch(fitting.fit("digits", run, settings=settings, held_share=SHARE), settings)
     model = TrainedModel.load(run)
     print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")
     result = evaluation.evaluate(model, "digits", steps=STEPS, seed=seed)
-    data.write(folder / "samples.png", result.new[:100])
+    digits = torch.arange(10).repeat_interleave(10)
+    data.write(folder / "samples.png", model.sample(100, steps=STEPS, seed=seed + 1, condition=digits))
     write_report(folder / "report.html", model, result)
     print(result.table())
     print(f"run:     {run}\nsamples: {folder / 'samples.png'}\nreport:  {folder / 'report.html'}")

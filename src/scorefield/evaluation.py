@@ -113,7 +113,7 @@ def evaluate(
     Raises:
         DataError: for records of another kind or other columns than the model's.
     """
-    dataset = source if isinstance(source, Dataset) else load(source)
+    dataset = load(source)
     _check_kind(model, dataset)
     real, labels, training, unseen = _records(model, dataset)
     count = min(len(real), n or MOST)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scorefield._tensor import uniform
 from scorefield.analytic import GaussianMixture
 from scorefield.checkpoint import Settings, read_progress
 from scorefield.core import Model
-from scorefield.data import TOYS, Codec, Dataset, fit_codec, load, split
+from scorefield.data import TOYS, Codec, Dataset, TableCodec, fit_codec, load, split
 from scorefield.data.toys import Dots
 from scorefield.model import Denoiser, Energy
 from scorefield.train import Progress, train
@@ -100,7 +101,7 @@ def fit(
         ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
     """
     folder = Path(folder)
-    dataset = source if isinstance(source, Dataset) else load(source)
+    dataset = load(source)
     options = {
         "source": dataset.source,
         "records": digest(dataset.records),
@@ -172,10 +173,10 @@ def _labels(part: Dataset, options: dict[str, Any]) -> Tensor | None:
 
 def _exact(dataset: Dataset, codec: Codec) -> Model | None:
     """The exact model of a built-in toy that is a Gaussian mixture, in the codec's coordinates."""
-    toy = TOYS.get(dataset.source)
-    if not isinstance(toy, Dots):
+    toy = TOYS.get(dataset.source) if dataset.kind != "image" else None
+    if not (isinstance(toy, Dots) and isinstance(codec, TableCodec)):
         return None
-    mean, slope = torch.as_tensor(codec.mean), torch.as_tensor(codec.slope)
+    mean, slope = torch.tensor(codec.mean, dtype=torch.float64), torch.as_tensor(codec.slope)
     count = len(toy.centres)
     covariance = torch.diag((toy.std * slope) ** 2).expand(count, 2, 2)
     return GaussianMixture(
@@ -228,8 +229,9 @@ def watch(loop: Iterator[Progress], settings: Settings, quiet: bool = False) -> 
 
     last, held = None, ""
     layout = "{percentage:3.0f}%|{bar:24}| {desc}"
+    first = next(loop, None)  # before the bar: what is wrong with the data is said on a clean line
     with tqdm(total=1000, bar_format=layout, disable=quiet, mininterval=0.2) as bar:
-        for last in loop:
+        for last in loop if first is None else chain((first,), loop):
             if last.evaluation is not None:
                 held = f"  held-out {last.evaluation.mean:.4f}{'' if last.evaluation.best else ' (best was lower)'}"
             left = last.seconds * (1 / last.fraction - 1) if last.fraction > 0 else 0.0

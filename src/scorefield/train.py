@@ -84,7 +84,7 @@ def train(
         training_levels: density over noise levels; default `default_levels`.
         weighting: of the levels; default EDM's with the model's sigma_data.
         exact: the data's exact model, where it is known: gives the floor of the held-out losses.
-        checkpoint: a file to save to, atomically, every `checkpoint_every` steps and at the end.
+        checkpoint: a file to save to, atomically, every `checkpoint_every` seconds and at the end.
         resume: continue from that file, bit for bit as if never stopped (given the same settings).
 
     Yields:
@@ -121,7 +121,7 @@ def train(
                 with _clock(run, device):
                     evaluation = _evaluate(run, wrapped, test, device)
             last = _finished(run, settings)
-            if checkpoint is not None and (last or run.step % settings.checkpoint_every == 0):
+            if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
                 save(run, checkpoint, settings)
             yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
     finally:

@@ -25,7 +25,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: #1f2430; background: #fff; 
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; }
 p { margin: .4rem 0 .9rem; max-width: 46rem; } .lead { color: #4b5563; }
 img { max-width: 100%; height: auto; display: block; } .pixels { image-rendering: pixelated; }
-.pair { display: flex; gap: 2rem; flex-wrap: wrap; } figure { margin: 0 0 1rem; }
+.pair { display: flex; gap: 2rem; } .pair figure { flex: 1 1 0; } figure { margin: 0 0 1rem; }
 figcaption { font-size: .9rem; color: #4b5563; margin: 0 0 .35rem; }
 table { border-collapse: collapse; font-size: .95rem; } th, td { text-align: left; padding: .35rem .9rem .35rem 0;
         border-bottom: 1px solid #e5e7eb; vertical-align: top; } td.number { font-variant-numeric: tabular-nums;
@@ -88,12 +88,18 @@ def _table(model: TrainedModel, c: Comparison) -> str:
 
 
 def _metrics(c: Comparison) -> str:
-    rows = [(f"<b>{html.escape(f.name)}</b>", f.text(), f.floor_text(), html.escape(f.meaning)) for f in c.figures]
+    rows = [
+        (f"<b>{html.escape(f.name)}</b>", _pm(f.text()), _pm(f.floor_text()), html.escape(f.meaning)) for f in c.figures
+    ]
     header = ("", "new against real", "real against real", "what it says")
     return (
         "<h2>How good are they?</h2><p>Each figure stands beside the value that two halves of the real records give: "
         f"no sample can be expected to do better.</p>{_rows(header, rows)}{_note(c)}"
     )
+
+
+def _pm(text: str) -> str:
+    return text.replace("+-", "&plusmn;")
 
 
 def _note(c: Comparison) -> str:
