@@ -10,6 +10,7 @@ import torch
 from scorefield import levels, objectives, schedules
 from scorefield.analytic import Gaussian
 from scorefield.core import Estimate, Level
+from scorefield.divergence import probe
 from scorefield.model import Denoiser, Energy, at, from_energy
 from scorefield.nets import ScalarMLP
 from tables import (
@@ -268,7 +269,7 @@ def test_finite_differences_converge_at_order_two(variance_reduced):
 def test_finite_differences_in_float32(d):
     # rounding u |s| / step and truncation step^2 |s'''| |v|^3 / 6 are both about u^(2/3) = 2.4e-5 for values of order 1
     x = Gaussian(torch.zeros(d), torch.eye(d)).sample(100, seed=1)
-    v = objectives.static._directions(None, "rademacher", 1, x, 0, "test")
+    v = probe("rademacher", 1, x, seed=0)
     single = objectives.finite_difference_sliced(torch.sin, x, directions=v)
     exact = objectives.sliced(torch.sin, x.double(), directions=v.double())
     assert (single - exact).abs().max() < 2.4e-5 * 4 * d
