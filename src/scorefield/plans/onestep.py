@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
-from scorefield.core import Levels
+from scorefield.core import Level, Levels
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, as_level, falling, points, shrink
+from scorefield.plans.rows import Mix, Point, Rows, falling, points, shrink
 from scorefield.schedules import Schedule
 
 
@@ -77,11 +78,11 @@ def euler(
     times = _times(schedule, steps, t_max, t_min, end, "euler")
     rows = Rows()
     state: Mix | None = None
-    for t, s in pairwise(times):
-        level, rate = as_level(schedule(t)), as_level(schedule.rates(t))
+    grid, rates = _as_points(schedule(times)), _as_points(schedule.rates(times[:-1]))
+    for level, rate, dt in zip(grid, rates, (-times.diff()).tolist(), strict=False):
         k = rows.ask(level, state)
-        state = Mix({k: level[0] - (t - s) * rate[0]}, {k: level[1] - (t - s) * rate[1]})
-    return _finish(rows, schedule, times[-1], state, end, "euler")
+        state = Mix({k: level[0] - dt * rate[0]}, {k: level[1] - dt * rate[1]})
+    return _finish(rows, grid[-1], state, end, "euler")
 
 
 def euler_maruyama(
@@ -106,21 +107,19 @@ def euler_maruyama(
     times = _times(schedule, steps, t_max, t_min, end, "euler_maruyama")
     rows = Rows()
     state: Mix | None = None
-    for t, s in pairwise(times):
-        level = as_level(schedule(t))
-        drift, squared = float(schedule.drift(t)), max(float(schedule.diffusion_squared(t)), 0.0)
-        k, dt = rows.ask(level, state), t - s
+    grid, before = _as_points(schedule(times)), times[:-1]
+    terms = schedule.drift(before), schedule.diffusion_squared(before).clamp(min=0), -times.diff()
+    for level, drift, squared, dt in zip(grid, *(v.tolist() for v in terms), strict=False):
+        k = rows.ask(level, state)
         state = Mix(
             {k: level[0] * (1 - drift * dt)},
             {k: level[1] * (1 - drift * dt) - squared * dt / level[1]},
             math.sqrt(squared * dt),
         )
-    return _finish(rows, schedule, times[-1], state, end, "euler_maruyama")
+    return _finish(rows, grid[-1], state, end, "euler_maruyama")
 
 
-def _times(
-    schedule: Schedule, steps: int, t_max: float | None, t_min: float | None, end: bool, name: str
-) -> list[float]:
+def _times(schedule: Schedule, steps: int, t_max: float | None, t_min: float | None, end: bool, name: str) -> Tensor:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1 + end:
         raise ValueError(f"plans.{name}(steps=...) must be a whole number >= {1 + end}, got {steps!r}.")
     hi = schedule.t_max if t_max is None else t_max
@@ -129,14 +128,18 @@ def _times(
         raise ValueError(
             f"plans.{name} needs {schedule.t_min:g} <= t_min < t_max <= {schedule.t_max:g}, got {lo:g} and {hi:g}."
         )
-    times = torch.linspace(hi, lo, steps if end else steps + 1, dtype=torch.float64).tolist()
-    if float(schedule(times[-1] if end else times[-2]).sigma) == 0:
+    times = torch.linspace(hi, lo, steps if end else steps + 1, dtype=torch.float64)
+    if float(schedule(times[-1 if end else -2]).sigma) == 0:
         raise ValueError(f"plans.{name}: sigma = 0 at t_min = {lo:g}; give a t_min above the schedule's first time.")
     return times
 
 
-def _finish(rows: Rows, schedule: Schedule, t: float, state: Mix | None, end: bool, name: str) -> Plan:
-    level: Point = as_level(schedule(t))
+def _as_points(level: Level) -> list[Point]:
+    alpha, sigma = (torch.as_tensor(v).tolist() for v in level)
+    return list(zip(alpha, sigma, strict=True))
+
+
+def _finish(rows: Rows, level: Point, state: Mix | None, end: bool, name: str) -> Plan:
     if end:
         k = rows.ask(level, state)
         state, level = Mix({k: 1.0}), (1.0, 0.0)

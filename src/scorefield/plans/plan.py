@@ -232,19 +232,19 @@ class Plan:
             )
         try:
             return _from_fields(data)
-        except (KeyError, TypeError, IndexError, OverflowError) as error:
-            raise ValueError(f"this stored plan is damaged: {type(error).__name__} at {error}.") from None
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise ValueError(f"this stored plan is damaged ({type(error).__name__}): {error}") from None
 
 
 def _from_fields(data: dict[str, Any]) -> Plan:
     K = len(data["c"])
     if len(data["terms"]) != K:
-        raise ValueError(f"this stored plan is damaged: {K} noise coefficients for {len(data['terms'])} rows.")
+        raise ValueError(f"{K} noise coefficients for {len(data['terms'])} rows.")
     P, E = torch.zeros(2, K, K, dtype=torch.float64)
     for k, terms in enumerate(data["terms"]):
         for j, p, e in terms:
             if not (isinstance(j, int) and 0 <= j <= k):
-                raise ValueError(f"this stored plan is damaged: row {k} uses estimate {j!r}.")
+                raise ValueError(f"row {k} uses estimate {j!r}.")
             P[k, j], E[k, j] = p, e
     alpha, sigma, c = (torch.tensor(data[name], dtype=torch.float64) for name in ("alpha", "sigma", "c"))
     return Plan(Levels(alpha, sigma), P, E, c, name=str(data["name"]), order=float(data["order"]))

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import torch
 
-from scorefield.core import Level, Levels
+from scorefield.core import Levels
 from scorefield.plans.plan import Plan
 
 Point = tuple[float, float]
@@ -115,8 +115,3 @@ def falling(grid: list[Point], name: str, why: str) -> None:
                 f"plans.{name}: {why} needs sigma / alpha to fall along the grid, got {ratio(one):g} then "
                 f"{ratio(two):g}; use a deterministic plan to go up."
             )
-
-
-def as_level(level: Level) -> Point:
-    """A 0-d Level as numbers."""
-    return float(level.alpha), float(level.sigma)

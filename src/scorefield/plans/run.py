@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch, normal
-from scorefield.core import Estimate, Model
+from scorefield.core import Estimate, Level, Model
 from scorefield.plans.plan import Plan, last_uses
 
 
@@ -130,19 +130,18 @@ def run(
         raise ValueError(
             "run(return_state=True, trajectory=True): ask for one of them; scorefield.plans.walk has both."
         )
-    begin = _begin(plan, x, seed, first, state)
-    path, marks, last = [begin.x], [], begin
-    for now, _ in walk(plan, model, condition=condition, progress=progress, grad=grad, stop=stop, state=begin):
-        last = now
-        marks.append(
-            now.x.detach().sum()
-        )  # not finite as soon as an element is not; read only if the end is not finite
+    now = _begin(plan, x, seed, first, state)
+    begin, path, marks = now, [now.x], []
+    tables = _Tables.of(plan)
+    for k in _rows(plan, model, now.row, stop, progress):
+        now = _advance(tables, model, now, plan.levels[k], condition, grad)[0]
+        marks.append(now.x.detach().sum())  # not finite once an element is not; read only if the end is
         if trajectory:
             path.append(now.x)
-    _check_finite(plan, last.x, begin.row, marks)
+    _check_finite(plan, now.x, begin.row, marks)
     if return_state:
-        return last
-    return torch.stack(path) if trajectory else last.x
+        return now
+    return torch.stack(path) if trajectory else now.x
 
 
 def walk(
@@ -163,21 +162,41 @@ def walk(
     Arguments as `run`.
     """
     now = _begin(plan, x, seed, first, state)
-    stop = _check_stop(plan, now.row, stop)
-    check_range(plan, model, now.row, stop)
-    uses = last_uses(plan.P), last_uses(plan.E)
-    P, E, c = plan.P.tolist(), plan.E.tolist(), plan.c.tolist()
-    for k in _rows(now.row, stop, progress):
-        with _gradients(grad):
-            estimate = model(now.x, plan.levels[k], condition)
-            _check_estimate(estimate, now.x)
-            data = _keep(now.data, k, estimate.x0, uses[0])
-            noise = _keep(now.noise, k, estimate.eps, uses[1])
-            y = _combine(now, P[k], E[k], c[k], k, data, noise)
-        data = {j: v for j, v in data.items() if uses[0][j] > k}
-        noise = {j: v for j, v in noise.items() if uses[1][j] > k}
-        now = RunState(y, k + 1, data, noise, now.seed, now.first)
+    tables = _Tables.of(plan)
+    for k in _rows(plan, model, now.row, stop, progress):
+        now, estimate = _advance(tables, model, now, plan.levels[k], condition, grad)
         yield now, estimate
+        del estimate
+
+
+class _Tables(NamedTuple):
+    """A plan's tables as numbers, and the last row that uses each estimate."""
+
+    P: list[list[float]]
+    E: list[list[float]]
+    c: list[float]
+    last_data: list[int]
+    last_noise: list[int]
+
+    @staticmethod
+    def of(plan: Plan) -> _Tables:
+        return _Tables(plan.P.tolist(), plan.E.tolist(), plan.c.tolist(), last_uses(plan.P), last_uses(plan.E))
+
+
+def _advance(
+    tables: _Tables, model: Model, now: RunState, level: Level, condition: Tensor | None, grad: bool
+) -> tuple[RunState, Estimate]:
+    """One row: ask the model, mix the next state, forget what no later row uses."""
+    k = now.row
+    with nullcontext() if grad else torch.no_grad():
+        estimate = model(now.x, level, condition)
+        _check_estimate(estimate, now.x)
+        data, noise = dict(now.data), dict(now.noise)
+        data[k], noise[k] = estimate
+        y = _combine(now, tables.P[k], tables.E[k], tables.c[k], k, data, noise)
+    data = {j: v for j, v in data.items() if tables.last_data[j] > k}
+    noise = {j: v for j, v in noise.items() if tables.last_noise[j] > k}
+    return RunState(y, k + 1, data, noise, now.seed, now.first), estimate
 
 
 def _combine(
@@ -199,15 +218,10 @@ def _combine(
     return y
 
 
-def _keep(kept: dict[int, Tensor], k: int, value: Tensor, uses: list[int]) -> dict[int, Tensor]:
-    return {**kept, k: value} if uses[k] >= k else kept
-
-
-def _gradients(grad: bool) -> AbstractContextManager[object]:
-    return nullcontext() if grad else torch.no_grad()
-
-
-def _rows(start: int, stop: int, progress: bool) -> Iterable[int]:
+def _rows(plan: Plan, model: Model, start: int, stop: int | None, progress: bool) -> Iterable[int]:
+    """The rows to come, once stop and the model's range are found in order."""
+    stop = _check_stop(plan, start, stop)
+    check_range(plan, model, start, stop)
     if not progress:
         return range(start, stop)
     from tqdm import tqdm
