@@ -11,7 +11,7 @@ import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_tensor", "core", "_files", "parallel"),
-    ("schedules", "levels", "divergence", "langevin", "nets", "data"),
+    ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
     ("model", "analytic"),
     ("objectives", "closed_form", "plans", "metrics"),
     ("heldout", "checkpoint", "train"),
