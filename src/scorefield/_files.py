@@ -72,7 +72,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            # copies: the file's own memory is not aligned, and kernels round by alignment
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
             header = file.metadata() or {}
     except FileNotFoundError:
         raise FileError(f"{path}: no such file; give the folder that `scorefield fit` wrote.") from None

@@ -1,0 +1,246 @@
+"""Training: exact resume, steps that are pure functions of (seed, step, position), floors, stops, several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from scorefield import train
+from scorefield._files import FileError, read_tensors
+from scorefield._tensor import normal
+from scorefield.analytic import Gaussian
+from scorefield.checkpoint import Settings
+from scorefield.model import Denoiser, Energy
+from scorefield.nets import ResidualMLP, ScalarMLP
+from scorefield.train import Progress, TrainingError, _batch_index
+
+COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
+X = normal(600, (2,), 0, "test data") @ torch.linalg.cholesky(COVARIANCE).T
+QUICK = Settings(steps=12, batch=32, evaluate_every=5, warmup=4)
+
+
+def small() -> Denoiser:
+    return Denoiser(ResidualMLP(2, width=16, depth=1), sigma_max=20.0)
+
+
+def weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def last(loop: Iterator[Progress]) -> Progress:
+    *_, final = loop
+    return final
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None:
+    a, b, c = small(), small(), small()
+    last(train(a, X, settings=QUICK))
+    last(train(b, X, settings=QUICK))
+    last(train(c, X, settings=replace(QUICK, seed=1)))
+    assert same(a, b) and not same(a, c)
+
+
+def test_the_global_random_state_is_neither_used_nor_changed() -> None:
+    state = torch.get_rng_state()
+    last(train(small(), X, settings=QUICK))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_resuming_equals_never_having_stopped_bit_for_bit(tmp_path: Path, stop: int) -> None:
+    whole, file = small(), tmp_path / "checkpoint.safetensors"
+    last(train(whole, X[:500], settings=QUICK, held=X[500:]))
+    often = replace(QUICK, checkpoint_every=1e-9)
+    for progress in train(small(), X[:500], settings=often, held=X[500:], checkpoint=file):
+        if progress.step == stop:
+            break
+    resumed = small()
+    final = last(train(resumed, X[:500], settings=often, held=X[500:], checkpoint=file, resume=True))
+    assert final.step == QUICK.steps and same(whole, resumed)
+
+
+def test_resuming_refuses_other_settings_and_another_model(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    last(train(small(), X, settings=QUICK, checkpoint=file))
+    with pytest.raises(ValueError, match="batch = 32, now 16"):
+        next(train(small(), X, settings=replace(QUICK, batch=16), checkpoint=file, resume=True))
+    other = Denoiser(ResidualMLP(2, width=24, depth=1), sigma_max=20.0)
+    with pytest.raises(FileError, match="another model's"):
+        next(train(other, X, settings=replace(QUICK, steps=20), checkpoint=file, resume=True))
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(FileError, match="truncated"):
+        next(train(small(), X, settings=QUICK, checkpoint=file, resume=True))
+
+
+def test_every_epoch_is_a_permutation_and_batches_depend_on_step_and_position_alone() -> None:
+    n, settings = 48, Settings(steps=1, batch=16)
+    rows = torch.cat([_batch_index(step, settings, n, torch.device("cpu"))[0] for step in range(6)])
+    assert rows[:n].sort().values.tolist() == list(range(n)) == rows[n:].sort().values.tolist()
+    assert rows[:n].tolist() != rows[n:].tolist()
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    rows, _ = _batch_index(0, Settings(steps=1, batch=64), 5, torch.device("cpu"))
+    assert rows.bincount(minlength=5).min() >= 12
+    assert last(train(small(), X[:1], settings=QUICK)).step == QUICK.steps
+
+
+def test_training_reaches_the_known_floor_of_a_gaussian() -> None:
+    exact = Gaussian(torch.zeros(2), COVARIANCE)
+    model = Denoiser(ResidualMLP(2, width=64, depth=2), sigma_max=20.0)
+    data = normal(20_000, (2,), 1, "test data") @ torch.linalg.cholesky(COVARIANCE).T
+    settings = Settings(steps=400, batch=128, evaluate_every=200)
+    final = last(train(model, data, settings=settings, held=X, exact=exact)).evaluation
+    assert final is not None and final.floors is not None
+    assert list(final.sigmas) == sorted(final.sigmas)
+    floor = sum(final.floors) / len(final.floors)
+    # the same points and noise for both: no held-out loss can be below the floor by more than their luck
+    assert floor * 0.98 < final.mean < floor * 1.03
+
+
+def test_an_energy_trains_too() -> None:
+    model = Energy(ScalarMLP(2, width=16, depth=1), sigma_max=20.0)
+    first = last(train(model, X, settings=replace(QUICK, steps=1), held=X)).evaluation
+    final = last(train(model, X, settings=replace(QUICK, steps=60), held=X)).evaluation
+    assert first is not None and final is not None and final.mean < first.mean
+
+
+def test_the_model_ends_with_its_best_average() -> None:
+    model, kept = small(), {}
+    for progress in train(model, X[:500], settings=QUICK, held=X[500:]):
+        if progress.evaluation is not None:
+            kept[progress.step] = progress.evaluation
+    assert sorted(kept) == [5, 10, 12]
+    best = min(kept.values(), key=lambda e: e.mean)
+    assert best.best and not model.training
+    again = last(train(model, X[:500], settings=replace(QUICK, steps=1, learning_rate=1e-12), held=X[500:])).evaluation
+    assert again is not None and again.mean == pytest.approx(best.mean, rel=1e-5)
+
+
+def test_early_stopping_and_the_time_budget() -> None:
+    lazy = Settings(steps=10_000, batch=8, evaluate_every=1, patience=3, learning_rate=1e-9, warmup=0)
+    final = last(train(small(), X, settings=lazy, held=X))
+    assert final.last == "no better held-out loss" and final.step < 10_000
+    final = last(train(small(), X, settings=Settings(seconds=0.3, batch=8)))
+    assert final.last == "budget" and 0.3 <= final.seconds < 3
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_level_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    model = small()
+    settings = replace(QUICK, checkpoint_every=1e-9)
+    with pytest.raises(TrainingError, match=r"step 4, noise level sigma = \d"):
+        for progress in train(model, X, settings=settings, checkpoint=file):
+            if progress.step == 3:
+                with torch.no_grad():
+                    next(model.parameters()).fill_(float("nan"))
+    tensors, state = read_tensors(file)
+    assert state["step"] == 3 and all(bool(torch.isfinite(v).all()) for v in tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": X[:0]}, "at least one row"),
+        ({"x": torch.full((4, 2), float("nan"))}, "first in row 0"),
+        ({"held": X[:, :1]}, "rows of shape"),
+        ({"condition": torch.zeros(3)}, "one entry per row"),
+    ],
+)
+def test_bad_input_is_refused(change: dict[str, Tensor], message: str) -> None:
+    given = {"x": X} | change
+    with pytest.raises(ValueError, match=message):
+        next(train(small(), given.pop("x"), settings=QUICK, **given))
+
+
+def test_a_budget_is_required() -> None:
+    with pytest.raises(ValueError, match="budget"):
+        Settings()
+
+
+# ------------------------------------------------------------------------------------------------ real processes
+
+
+def table(path: Path) -> Path:
+    lines = ["a,b", *(f"{a:.5f},{b:.5f}" for a, b in X.tolist())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "scorefield", *words]
+
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def test_resuming_after_kill_nine_equals_never_having_stopped(tmp_path: Path) -> None:
+    data = table(tmp_path / "table.csv")
+    options = ["--steps", "400", "--quiet", "--checkpoint-every", "0.05s"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command("fit", str(data), "-o", str(whole), *options), check=True, env=ENVIRONMENT)
+    process = subprocess.Popen(command("fit", str(data), "-o", str(broken), *options), env=ENVIRONMENT)
+    while not (broken / "checkpoint.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (broken / "model.json").exists()
+    assert 0 < read_tensors(broken / "checkpoint.safetensors")[1]["step"] < 400
+    resume = command("fit", str(data), "-o", str(broken), *options, "--resume")
+    subprocess.run(resume, check=True, env=ENVIRONMENT)
+    a, b = (read_tensors(folder / "model.safetensors")[0] for folder in (whole, broken))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def torchrun(*words: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+
+
+@pytest.mark.parametrize("sharded", ["ddp", "fsdp"])
+def test_two_processes_give_the_gradients_of_one(sharded: str) -> None:
+    script = Path(__file__).with_name("two_processes.py")
+    done = subprocess.run(torchrun(str(script), sharded), check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    difference = float(done.stdout.split("difference")[1].split()[0])
+    assert difference < 1e-5, done.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--fsdp"]])
+def test_two_processes_resume_after_their_workers_were_killed_and_write_one_run(
+    tmp_path: Path, option: list[str]
+) -> None:
+    data, run = table(tmp_path / "table.csv"), tmp_path / "run"
+    fit = ["-m", "scorefield", "fit", str(data), "-o", str(run), "--quiet", "--checkpoint-every", "0.05s", *option]
+    process = subprocess.Popen(
+        torchrun(*fit, "--steps", "4000"), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    while not (run / "checkpoint.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    for pid in workers.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    assert process.wait() != 0
+    step = read_tensors(run / "checkpoint.safetensors")[1]["step"]
+    assert step > 0 and not (run / "model.json").exists()
+    more = torchrun(*fit, "--steps", str(step + 40), "--resume")
+    done = subprocess.run(more, check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.stdout.count(f"trained {step + 40} steps") == 1
+    assert sorted(p.name for p in run.iterdir() if not p.name.startswith(".")) == [
+        "checkpoint.safetensors",
+        "fit.json",
+        "model.json",
+        "model.safetensors",
+    ]
