@@ -64,8 +64,9 @@ DATA = Target("x0", lambda alpha, sigma, sd: (1.0, 0.0 * sigma))
 """The clean data. Singular at sigma = 0."""
 NOISE = Target("eps", lambda alpha, sigma, sd: (0.0 * sigma, 1.0))
 """The noise (Ho and others 2020). Singular at alpha = 0."""
-SCORE = Target("score", lambda alpha, sigma, sd: (0.0 * sigma, -1.0 / sigma))
-"""The score `-eps / sigma` (Song and Ermon 2019). Singular at alpha = 0, and unbounded at sigma = 0."""
+SCORE = Target("score", lambda alpha, sigma, sd: (0.0 * sigma, -alpha / sigma))
+"""The score of `x / alpha`, `-eps alpha / sigma` (Song and Ermon 2019, alpha = 1): a function of sigma / alpha alone, as
+all that a network sees. Singular at alpha = 0, and unbounded at sigma = 0."""
 FLOW = Target("flow", lambda alpha, sigma, sd: (-1.0, 1.0))
 """The straight-line velocity `eps - x0` (Liu and others 2023). Regular at both ends."""
 ANGLE = Target("angle", _angle)
@@ -139,6 +140,8 @@ class Denoiser(nn.Module):
 
     def raw(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """What the network says, in x's dtype: an estimate of `target.truth(x0, eps, level, sigma_data)`."""
+        # levels per sample in x's dtype or better, so that a float64 x keeps its digits
+        level = Level(*(v.to(torch.promote_types(v.dtype, x.dtype)) if isinstance(v, Tensor) else v for v in level))
         alpha, sigma = level
         r = (alpha * alpha * self.sigma_data**2 + sigma * sigma) ** 0.5
         scaled = x * (1.0 / r if isinstance(r, float) else expand(1.0 / r, x))

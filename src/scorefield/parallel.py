@@ -83,7 +83,8 @@ def parallel(model: nn.Module, sharded: bool) -> nn.Module:
         from torch.distributed.fsdp import fully_shard
 
         device = next(model.parameters()).device.type
-        fully_shard(model, mesh=init_device_mesh(device, (world(),)))
+        # sharded again after every forward pass, also those of held-out losses, which no backward pass follows
+        fully_shard(model, mesh=init_device_mesh(device, (world(),)), reshard_after_forward=True)
         return model
     return nn.parallel.DistributedDataParallel(model)
 

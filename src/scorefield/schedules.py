@@ -37,6 +37,10 @@ class Schedule:
     def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("a schedule must define _alpha_sigma(t)")
 
+    def _variance(self, t: Tensor) -> Tensor:
+        """`sigma^2`; a schedule whose sigma is a square root gives it without one, which has no derivative at 0."""
+        return self._alpha_sigma(t)[1] ** 2
+
     def __call__(self, t: Scalar) -> Level:
         """The level at time t.
 
@@ -62,18 +66,20 @@ class Schedule:
         """
         alpha, rate = self(t).alpha, self.rates(t).alpha
         if bool((torch.as_tensor(alpha) == 0).any()):
-            raise ValueError(f"{type(self).__name__}: the drift is infinite where alpha = 0; stay below t = {self.t_max:g}.")
+            raise ValueError(
+                f"{type(self).__name__}: the drift is infinite where alpha = 0; stay below t = {self.t_max:g}."
+            )
         return rate / alpha
 
     def diffusion_squared(self, t: Scalar) -> Tensor:
-        """`g(t)^2 = 2 sigma sigma' - 2 f sigma^2`.
+        """`g(t)^2 = (sigma^2)' - 2 f sigma^2`.
 
         Raises:
             ValueError: where alpha = 0, as `drift`.
         """
-        sigma, rate = self(t).sigma, self.rates(t).sigma
-        drift = self.drift(t)
-        return 2 * sigma * (rate - drift * sigma)
+        t = self._checked(t)
+        variance, rate = torch.func.jvp(self._variance, (t,), (torch.ones_like(t),))
+        return rate - 2 * self.drift(t) * variance
 
     def diffusion(self, t: Scalar) -> Tensor:
         """`g(t)` of the forward process `dx = f(t) x dt + g(t) dw`."""
@@ -88,7 +94,9 @@ class Schedule:
         lo, hi = (torch.tensor(t, dtype=torch.float64) for t in (self.t_min, self.t_max))
         first, last = float(self(lo).ratio), float(self(hi).ratio)
         if not first <= ratio <= last:
-            raise ValueError(f"{type(self).__name__} has sigma / alpha from {first:g} to {last:g}, asked for {ratio:g}.")
+            raise ValueError(
+                f"{type(self).__name__} has sigma / alpha from {first:g} to {last:g}, asked for {ratio:g}."
+            )
         for _ in range(80):
             middle = (lo + hi) / 2
             lo, hi = (middle, hi) if float(self(middle).ratio) < ratio else (lo, middle)
@@ -165,8 +173,10 @@ class VP(Schedule):
         _positive(self, beta_min=self.beta_min, beta_max=self.beta_max)
 
     def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        log_alpha = _vp_log_alpha(t, self.beta_min, self.beta_max)
-        return log_alpha.exp(), _safe_sqrt(-torch.expm1(2 * log_alpha))
+        return _vp_log_alpha(t, self.beta_min, self.beta_max).exp(), _safe_sqrt(self._variance(t))
+
+    def _variance(self, t: Tensor) -> Tensor:
+        return -torch.expm1(2 * _vp_log_alpha(t, self.beta_min, self.beta_max))
 
 
 @dataclass(frozen=True)
@@ -198,13 +208,17 @@ class Cosine(Schedule):
             raise ValueError(f"Cosine(offset=...) must be in [0, 1), got {self.offset}.")
 
     def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        half_pi = math.pi / 2
-        start = half_pi * self.offset / (1 + self.offset)
-        rest = half_pi * (1 - t) / (1 + self.offset)  # the angle left to pi/2: cos(phi) = sin(rest), exact at t = 1
-        alpha = torch.sin(rest) / math.cos(start)
+        rest = math.pi / 2 * (1 - t) / (1 + self.offset)  # the angle left to pi/2: cos(phi) = sin(rest), exact at t = 1
+        return torch.sin(rest) / math.cos(self._start), _safe_sqrt(self._variance(t))
+
+    def _variance(self, t: Tensor) -> Tensor:
         # 1 - alpha^2 = sin(phi - start) sin(phi + start) / cos(start)^2, without cancellation at t = 0
-        move = half_pi * t / (1 + self.offset)
-        return alpha, _safe_sqrt(torch.sin(move) * torch.sin(move + 2 * start)) / math.cos(start)
+        move = math.pi / 2 * t / (1 + self.offset)
+        return torch.sin(move) * torch.sin(move + 2 * self._start) / math.cos(self._start) ** 2
+
+    @property
+    def _start(self) -> float:
+        return math.pi / 2 * self.offset / (1 + self.offset)
 
 
 @dataclass(frozen=True)
@@ -271,12 +285,18 @@ class Betas(Schedule):
             raise ValueError(f"index {index} is outside the table of {len(self)} betas (0 to {len(self) - 1}).")
         return (index + 1) / len(self)
 
-    def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _log_alpha_at(self, t: Tensor) -> Tensor:
         table = self._log_alpha.to(t.device)  # type: ignore[attr-defined]
         place = t.to(torch.float64) * len(self)
         k = (place.detach().ceil().long() - 1).clamp(0, len(self) - 1)
-        log_alpha = table[k] + (place - k) * (table[k + 1] - table[k])
+        return table[k] + (place - k) * (table[k + 1] - table[k])
+
+    def _alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        log_alpha = self._log_alpha_at(t)
         return log_alpha.exp().to(t.dtype), _safe_sqrt(-torch.expm1(2 * log_alpha)).to(t.dtype)
+
+    def _variance(self, t: Tensor) -> Tensor:
+        return -torch.expm1(2 * self._log_alpha_at(t)).to(t.dtype)
 
 
 def _safe_sqrt(x: Tensor) -> Tensor:

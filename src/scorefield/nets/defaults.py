@@ -12,8 +12,11 @@ from scorefield.nets.unet import UNet
 
 _SIZES = ("small", "medium", "large")
 _MLP = {"small": (128, 3), "medium": (256, 4), "large": (512, 6)}  # width, depth
-_UNET = {"small": (32, 1), "medium": (64, 1), "large": (128, 2)}  # base, blocks; multipliers below
-_INSIDE = 16  # pixels per side at which a UNet works: patches are as small as this allows
+# base channels, multipliers, blocks per resolution: for images of up to _TINY pixels a side, and for greater ones
+_TINY_UNET = {"small": (48, (1, 1), 1), "medium": (64, (1, 1), 1), "large": (96, (1, 2), 1)}
+_UNET = {"small": (32, (1, 2, 2), 1), "medium": (64, (1, 2), 1), "large": (96, (1, 2, 2), 2)}
+_TINY = 12
+_INSIDE = 16  # patches per side at most: a UNet's time goes with their number
 
 
 def network_for(
@@ -30,7 +33,8 @@ def network_for(
         shape: of one record.
         classes: as `ResidualMLP`.
         condition_dim: as `ResidualMLP`.
-        size: "small", "medium" or "large"; "auto" goes by the shape and by rows, for training on a CPU.
+        size: "small", "medium" or "large"; "auto" is what minutes on a CPU can train: medium, but for a vector by its
+            length and rows.
         seed: of the initialisation.
         rows: number of training rows, where known: "auto" gives small data a smaller MLP.
 
@@ -69,9 +73,5 @@ def _unet(shape: tuple[int, ...], classes: int, condition_dim: int, size: str, s
     longest, patch = max(height, width), 1
     while longest > patch * _INSIDE:
         patch *= 2
-    if size == "auto":
-        size = "small" if longest <= _INSIDE else "medium"
-    base, blocks = _UNET[size]
-    inside = -(-min(height, width) // patch)
-    multipliers = (1, 2) if inside < 16 else (1, 2, 2)
+    base, multipliers, blocks = (_TINY_UNET if longest <= _TINY else _UNET)["medium" if size == "auto" else size]
     return UNet(height, width, channels, base, multipliers, blocks, patch, classes, condition_dim, seed=seed)
