@@ -1,11 +1,15 @@
 """What holds for every test: one thread per process, and the same examples in every run."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; processes started by tests inherit it
 
 import torch
 from hypothesis import settings
+
+# what is no file of tests (tables, scripts that tests start) is not imported in search of examples
+collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
 
 torch.set_num_threads(1)
 settings.register_profile("scorefield", derandomize=True, deadline=None)
