@@ -61,7 +61,7 @@ def network_for(
 def _mlp(dim: int, classes: int, condition_dim: int, size: str, seed: int, rows: int | None) -> ResidualMLP:
     check_sizes(dim=dim)
     if size == "auto":
-        size = "small" if rows is not None and rows < 5000 else "medium"
+        size = "small" if rows is not None and rows < 20_000 else "medium"
         size = "large" if dim > 256 and size == "medium" else size
     width, depth = _MLP[size]
     return ResidualMLP(dim, width, depth, classes, condition_dim, seed)
