@@ -188,6 +188,7 @@ def _write(
     folder: Path, model: Denoiser | Energy, codec: Codec, frequencies: Any, parts: Parts, options: dict[str, Any]
 ) -> None:
     """Write the trained model, with what is known of its training."""
+    parallel.wait_for_all()  # the first process has written the checkpoint
     settings, evaluations, steps, seconds = read_progress(folder / CHECKPOINT)
     info = {
         "data": {

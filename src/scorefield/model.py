@@ -65,8 +65,8 @@ DATA = Target("x0", lambda alpha, sigma, sd: (1.0, 0.0 * sigma))
 NOISE = Target("eps", lambda alpha, sigma, sd: (0.0 * sigma, 1.0))
 """The noise (Ho and others 2020). Singular at alpha = 0."""
 SCORE = Target("score", lambda alpha, sigma, sd: (0.0 * sigma, -alpha / sigma))
-"""The score of `x / alpha`, `-eps alpha / sigma` (Song and Ermon 2019, alpha = 1): a function of sigma / alpha alone, as
-all that a network sees. Singular at alpha = 0, and unbounded at sigma = 0."""
+"""The score of `x / alpha`, `-eps alpha / sigma` (Song and Ermon 2019, alpha = 1): a function of sigma / alpha alone,
+as all that a network sees. Singular at alpha = 0, and unbounded at sigma = 0."""
 FLOW = Target("flow", lambda alpha, sigma, sd: (-1.0, 1.0))
 """The straight-line velocity `eps - x0` (Liu and others 2023). Regular at both ends."""
 ANGLE = Target("angle", _angle)

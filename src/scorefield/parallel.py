@@ -57,6 +57,12 @@ def mean_over_processes(values: Sequence[float], device: torch.device) -> list[f
     return (total / world()).tolist()
 
 
+def wait_for_all() -> None:
+    """Go on when every process is here."""
+    if world() > 1:
+        dist.barrier()
+
+
 def whole(tensor: Tensor) -> Tensor:
     """A tensor as it is without sharding (FSDP2); every process must ask together."""
     full = getattr(tensor, "full_tensor", None)
