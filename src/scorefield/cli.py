@@ -249,7 +249,7 @@ def fail(message: str) -> NoReturn:
 def main() -> None:
     """Run the command line: exit code 0, or one line saying what is wrong and exit code 2."""
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         fail(str(error))
     except (ValueError, OSError, RuntimeError, ImportError) as error:
