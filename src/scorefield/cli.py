@@ -109,13 +109,13 @@ def _settings(output: Path, resume: bool, time: str | None, steps: int | None, a
     from scorefield.checkpoint import Settings, read_progress
     from scorefield.fitting import CHECKPOINT
 
-    budget = {"steps": steps, "seconds": None if time is None else seconds(time)}
+    budget: dict[str, Any] = {"steps": steps, "seconds": None if time is None else seconds(time)}
     if resume and (output / CHECKPOINT).exists():
         stored = read_progress(output / CHECKPOINT)[0]
         return replace(stored, **asked, **(budget if time is not None or steps is not None else {}))
     if time is None and steps is None:
-        budget = {"steps": None, "seconds": 180.0}
-    return Settings(**asked, **budget)  # type: ignore[arg-type]
+        budget["seconds"] = 180.0
+    return Settings(**asked, **budget)
 
 
 @app.command(

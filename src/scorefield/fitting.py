@@ -158,7 +158,7 @@ def _model(x: Tensor, labelled: Dataset | None, options: dict[str, Any]) -> tupl
         counts = np.bincount(labelled.labels)
         classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
     sigma_min, sigma_max = sigma_range(x)
-    scales = {"sigma_data": float(x.double().std()), "sigma_min": sigma_min, "sigma_max": sigma_max}
+    scales: Any = {"sigma_data": float(x.double().std()), "sigma_min": sigma_min, "sigma_max": sigma_max}
     if options["energy"]:
         if x.ndim != 2:
             raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")

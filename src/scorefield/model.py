@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -210,6 +210,11 @@ class Energy(nn.Module):
         )
 
     @property
+    def potential(self) -> nn.Module:
+        """psi, as given."""
+        return cast(PotentialGradient, self.denoiser.network).potential
+
+    @property
     def sigma_data(self) -> float:
         """As given."""
         return self.denoiser.sigma_data
@@ -227,7 +232,7 @@ class Energy(nn.Module):
     @property
     def classes(self) -> int:
         """As `Denoiser.classes`."""
-        return _classes(self.denoiser.network.potential)
+        return _classes(self.potential)
 
     def forward(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, *shape)`; `score = -grad energy`."""
@@ -235,7 +240,7 @@ class Energy(nn.Module):
 
     def energy(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """`-log p(x)` up to a constant of the level, `(n,)`."""
-        potential = self.denoiser.network.potential
+        potential = self.potential
         alpha, sigma = (expand(v, x) for v in level)
         r = (alpha * alpha * self.sigma_data**2 + sigma * sigma) ** 0.5
         feature = level.log_ratio.to(device=x.device, dtype=x.dtype)

@@ -55,7 +55,7 @@ class Schedule:
     def rates(self, t: Scalar) -> Level:
         """`(dalpha/dt, dsigma/dt)` at t, by forward-mode differentiation."""
         t = self._checked(t)
-        _, rates = torch.func.jvp(self._alpha_sigma, (t,), (torch.ones_like(t),))
+        rates = torch.func.jvp(self._alpha_sigma, (t,), (torch.ones_like(t),))[1]
         return Level(*rates)
 
     def drift(self, t: Scalar) -> Tensor:
@@ -64,8 +64,8 @@ class Schedule:
         Raises:
             ValueError: where alpha = 0: the drift is infinite there.
         """
-        alpha, rate = self(t).alpha, self.rates(t).alpha
-        if bool((torch.as_tensor(alpha) == 0).any()):
+        alpha, rate = (torch.as_tensor(v.alpha) for v in (self(t), self.rates(t)))
+        if bool((alpha == 0).any()):
             raise ValueError(
                 f"{type(self).__name__}: the drift is infinite where alpha = 0; stay below t = {self.t_max:g}."
             )
@@ -78,8 +78,8 @@ class Schedule:
             ValueError: where alpha = 0, as `drift`.
         """
         t = self._checked(t)
-        variance, rate = torch.func.jvp(self._variance, (t,), (torch.ones_like(t),))
-        return rate - 2 * self.drift(t) * variance
+        rate = torch.func.jvp(self._variance, (t,), (torch.ones_like(t),))[1]
+        return rate - 2 * self.drift(t) * self._variance(t)
 
     def diffusion(self, t: Scalar) -> Tensor:
         """`g(t)` of the forward process `dx = f(t) x dt + g(t) dw`."""

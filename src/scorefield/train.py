@@ -171,7 +171,7 @@ def _step(
     noise = normal(len(number), x0.shape[1:], settings.seed, "noise", first=number, dtype=x0.dtype, device=device)
     given = None
     if condition is not None:
-        classes = run.model.classes  # type: ignore[union-attr]
+        classes = run.model.classes
         given = _dropped(condition[row.to(condition.device)].to(device), classes, number, settings)  # type: ignore[arg-type]
     with _autocast(settings, device):
         each = multilevel(wrapped, x0, levels, weighting=weighting, condition=given, noise=noise, u=u)
@@ -210,7 +210,7 @@ def _dropped(condition: Tensor, classes: int, number: Tensor, settings: Settings
 def _average(run: RunState, settings: Settings) -> None:
     samples = run.step * settings.batch
     halflife = min(settings.ema_halflife, settings.ema_share * samples)
-    torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))  # type: ignore[arg-type]
+    torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))
 
 
 def _autocast(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
@@ -256,7 +256,7 @@ def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.de
     raw = [p.detach().clone() for p in run.parameters]
     copy_into(run.parameters, run.average)
     wrapped.eval()
-    losses = test.losses(wrapped, device)  # type: ignore[arg-type]
+    losses = test.losses(wrapped, device)
     copy_into(run.parameters, raw)
     mean = sum(losses) / BINS
     best = mean < run.best_loss
@@ -276,7 +276,7 @@ def _start(model: nn.Module, settings: Settings) -> tuple[RunState, nn.Module]:
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=fused
     )
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    return RunState(model, optimizer, *copies), wrapped
+    return RunState(model, optimizer, copies[0], copies[1]), wrapped
 
 
 def _check_data(

@@ -234,7 +234,7 @@ class TrainedModel:
 
 def _network(model: Denoiser | Energy) -> tuple[str, Any]:
     if isinstance(model, Energy):
-        return "energy", model.denoiser.network.potential
+        return "energy", model.potential
     return "denoiser", model.network
 
 
@@ -245,7 +245,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -13,8 +13,8 @@ from scorefield.nets.unet import UNet
 _SIZES = ("small", "medium", "large")
 _MLP = {"small": (128, 3), "medium": (256, 4), "large": (512, 6)}  # width, depth
 # base channels, multipliers, blocks per resolution: for images of up to _TINY pixels a side, and for greater ones
-_TINY_UNET = {"small": (48, (1, 1), 1), "medium": (64, (1, 1), 1), "large": (96, (1, 2), 1)}
-_UNET = {"small": (32, (1, 2, 2), 1), "medium": (64, (1, 2), 1), "large": (96, (1, 2, 2), 2)}
+_TINY_UNET = {"small": (48, (1, 1), 1), "medium": (64, (1, 1), 1), "large": (64, (1, 2), 1)}
+_UNET = {"small": (32, (1, 2, 2), 1), "medium": (64, (1, 2), 1), "large": (64, (1, 2), 2)}
 _TINY = 12
 _INSIDE = 16  # patches per side at most: a UNet's time goes with their number
 

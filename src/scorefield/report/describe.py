@@ -51,11 +51,11 @@ def _data(data: Mapping[str, Any], model: TrainedModel) -> str:
 
 
 def _network(model: Denoiser | Energy) -> str:
-    network = model.denoiser.network.potential if isinstance(model, Energy) else model.network
+    network = model.potential if isinstance(model, Energy) else model.network
     count = sum(p.numel() for p in model.parameters())
     kind = "energy" if isinstance(model, Energy) else f"denoiser, target {model.target.name}"
     classes = f", {model.classes} classes" if model.classes else ""
-    return f"{nets.name_of(network)}, {count:,} parameters ({kind}{classes})"  # type: ignore[arg-type]
+    return f"{nets.name_of(network)}, {count:,} parameters ({kind}{classes})"
 
 
 def _range(model: TrainedModel) -> str:
