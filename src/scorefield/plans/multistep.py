@@ -128,7 +128,7 @@ def _dpmpp_quadratic(
     return state
 
 
-def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0) -> Plan:
+def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0, scale: float = 1.0) -> Plan:
     """Predictor and corrector with one evaluation per level (UniPC: Zhao and others 2023), in any variable.
 
     The predictor is `adams`; once the estimate at the new level is there, the state is corrected by the polynomial
@@ -139,6 +139,7 @@ def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0) -> Plan:
         lv: n + 1 levels: n evaluations. In log-SNR a step to sigma = 0 returns x0.
         order: of the predictor, 1 to 4; the plan's order is one more.
         variable: default: log-SNR of x0, theirs.
+        scale: as `adams`.
 
     Example:
         >>> from scorefield import levels
@@ -146,7 +147,7 @@ def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0) -> Plan:
         3
     """
     _check_order("unipc", order, 4)
-    grid = points(lv, "unipc")
+    grid = _scaled(points(lv, "unipc"), scale)
     rows = Rows()
     predicted: Mix | None = None
     state = Mix()
@@ -159,7 +160,7 @@ def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0) -> Plan:
             state = _corrected(variable, state, grid[i - 1], start, before, nodes)
         nodes = nodes[:order]
         predicted = step(variable, state, start, end, nodes)
-    return rows.end(grid[-1], predicted or Mix(), f"unipc{order}", order + 1)
+    return _unscaled(rows.end(grid[-1], predicted or Mix(), f"unipc{order}({variable.name})", order + 1), lv, scale)
 
 
 def _corrected(
