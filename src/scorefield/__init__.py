@@ -24,9 +24,11 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import objectives as objectives
     from scorefield import plans as plans
     from scorefield import schedules as schedules
+    from scorefield.checkpoint import Settings as Settings
     from scorefield.core import Estimate as Estimate
     from scorefield.core import Level as Level
     from scorefield.core import Levels as Levels
+    from scorefield.fitting import fit as fit
     from scorefield.model import Denoiser as Denoiser
     from scorefield.model import Energy as Energy
     from scorefield.model import at as at
@@ -54,8 +56,10 @@ _NAMES = {  # public name: the module that defines it
     "Estimate": "core",
     "Level": "core",
     "Levels": "core",
+    "Settings": "checkpoint",
     "TrainedModel": "trained",
     "at": "model",
+    "fit": "fitting",
     "run": "plans.run",
     "train": "train",
 }

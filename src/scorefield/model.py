@@ -243,9 +243,11 @@ class Energy(nn.Module):
         potential = self.potential
         alpha, sigma = (expand(v, x) for v in level)
         r = (alpha * alpha * self.sigma_data**2 + sigma * sigma) ** 0.5
-        feature = level.log_ratio.to(device=x.device, dtype=x.dtype)
+        first = next(self.denoiser.network.parameters(), x)
+        feature = level.log_ratio.to(device=x.device, dtype=first.dtype)
+        learned = potential((x / r).to(first.dtype), feature, condition).to(x.dtype)
         quadratic = ((x / r) ** 2).reshape(len(x), -1).sum(1) / 2
-        return quadratic - (alpha * self.sigma_data / sigma).reshape(-1) * potential(x / r, feature, condition)
+        return quadratic - (alpha * self.sigma_data / sigma).reshape(-1) * learned
 
 
 class StaticNetwork(nn.Module):
