@@ -96,7 +96,7 @@ def test_images_become_a_grid(scorefield, tmp_path: Path) -> None:
 
     words = ("fit", "digits", "-o", tmp_path / "run", "--steps", 2, "--batch", 16, "--size", "small", "--quiet")
     assert scorefield(*words)[0] == 0
-    words = ("sample", tmp_path / "run", "-n", 6, "-o", tmp_path / "new.png", "--steps", 3, "--label", 7, "--quiet")
+    words = ("sample", tmp_path / "run", "-n", 6, "-o", tmp_path / "new.png", "--steps", 3, "--condition", 7, "--quiet")
     assert scorefield(*words)[0] == 0
     assert min(Image.open(tmp_path / "new.png").size) > 2 * 48
     code, _, _ = scorefield("evaluate", tmp_path / "run", "digits", "--report", tmp_path / "r.html", "--steps", 3)

@@ -62,7 +62,7 @@ def fit(
     batch: int | None = None,
     learning_rate: float | None = None,
     size: Literal["auto", "small", "medium", "large"] = "auto",
-    labels: Annotated[bool | None, Parameter(negative="--no-labels")] = None,
+    condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     held: float = 0.1,
     checkpoint_every: str = "15s",
@@ -81,7 +81,7 @@ def fit(
         batch: rows per step; 128 unless given.
         learning_rate: of AdamW after warm-up; 2e-3 unless given.
         size: of the network.
-        labels: condition on the data's class labels; for images that have them unless --no-labels.
+        condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables).
         held: share of the rows held out.
         checkpoint_every: training time between checkpoints.
@@ -94,6 +94,7 @@ def fit(
     given = {"seed": seed, "batch": batch, "learning_rate": learning_rate}
     free = {"sharded": fsdp, "checkpoint_every": seconds(checkpoint_every)}
     settings = _settings(output, resume, time, steps, {k: v for k, v in given.items() if v is not None} | free)
+    labels = None if condition is None else condition == "label"
     loop = fitting.fit(
         data, output, settings=settings, size=size, energy=energy, labels=labels, held_share=held, resume=resume
     )
@@ -121,7 +122,7 @@ def _settings(output: Path, resume: bool, time: str | None, steps: int | None, a
 @app.command(
     help_epilogue="""Examples:
   scorefield sample run -n 1000 -o new.csv
-  scorefield sample run -n 100 -o digits.png --steps 30 --label 7"""
+  scorefield sample run -n 100 -o digits.png --steps 30 --condition 7"""
 )
 def sample(
     run: Path,
@@ -130,7 +131,7 @@ def sample(
     n: Annotated[int, Parameter("-n")] = 1000,
     steps: int = 18,
     seed: int = 0,
-    label: int | None = None,
+    condition: int | None = None,
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -141,7 +142,7 @@ def sample(
         n: how many.
         steps: network evaluations per sample.
         seed: the same seed gives the same samples.
-        label: class to draw; default: as often as in the training data.
+        condition: class to draw; default: classes as often as in the training data.
         quiet: show no progress.
     """
     from scorefield import data
@@ -151,8 +152,10 @@ def sample(
         raise ValueError(f"-n must be at least 1, got {n}.")
     model = TrainedModel.load(run)
     data.check_suffix(output, image=len(model.codec.shape) == 3)
-    labels = model.conditions(n, seed=seed) if label is None else None
-    records = model.sample(n, steps=steps, seed=seed, condition=label if labels is None else labels, progress=not quiet)
+    labels = model.conditions(n, seed=seed) if condition is None else None
+    records = model.sample(
+        n, steps=steps, seed=seed, condition=condition if labels is None else labels, progress=not quiet
+    )
     columns = model.info.get("data", {}).get("columns")
     kept = None if labels is None or output.suffix.lower() == ".npy" else labels.numpy()  # .npy holds one array
     data.write(output, records, columns=columns, labels=kept)
