@@ -3,7 +3,8 @@
     python benchmarks/overhead.py [--rounds 15]
 
 'network' is the network called in a loop, as many times as the plan asks; 'model' the Denoiser round it, with its
-scaling and 2x2 solve; 'run' the whole sampler.
+scaling and 2x2 solve; 'run' the whole sampler; 'loop' the sampler with a model that answers at once, over the network:
+what is left of 'run' when the machine is busy and the others drown in its noise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import Denoiser, levels, plans
+from scorefield.core import Estimate
 from scorefield.nets import ResidualMLP, UNet
 from scorefield.plans import Plan, run
 
@@ -56,24 +58,26 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @torch.no_grad()
-def ratios(network: nn.Module, shape: tuple[int, ...], plan: Plan, rounds: int) -> tuple[float, float, float]:
-    """Seconds per evaluation of the network, and the ratios of model and run to it."""
+def ratios(network: nn.Module, shape: tuple[int, ...], plan: Plan, rounds: int) -> tuple[float, float, float, float]:
+    """Seconds per evaluation of the network, and the ratios of model, run and loop to it."""
     model = Denoiser(network).eval()
     x = plan.start(shape[0], shape[1:], seed=0)
     small = x / 80
     points = [plan.levels[k] for k in range(plan.evaluations)]
     features = [level.log_ratio.float() for level in points]
+    answer = Estimate(x / 80, x / 80)
     loops = {
         "network": lambda: [network(small, feature, None) for feature in features],
         "model": lambda: [model(x, level) for level in points],
         "run": lambda: run(plan, model, x),
+        "loop": lambda: run(plan, lambda x, level, condition: answer, x),
     }
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds + 1):
         for name, loop in loops.items():
             times[name].append(seconds(loop))
-    network_s, model_s, run_s = (min(times[name][1:]) for name in loops)  # the first round warms up
-    return network_s / plan.evaluations, model_s / network_s, run_s / network_s
+    network_s, model_s, run_s, loop_s = (min(times[name][1:]) for name in loops)  # the first round warms up
+    return network_s / plan.evaluations, model_s / network_s, run_s / network_s, loop_s / network_s
 
 
 def main() -> None:
@@ -81,13 +85,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    print(f"{'network':34s}{'plan':12s}{'ms/evaluation':>14s}{'model':>8s}{'run':>8s}   (times the network alone)")
+    print(
+        f"{'network':34s}{'plan':12s}{'ms/evaluation':>14s}{'model':>8s}{'run':>8s}{'loop':>8s}   (times the network alone)"
+    )
     for name, (network, shape, evaluations) in CASES.items():
         size = sum(p.numel() for p in network.parameters()) / 1e6
         print(f"-- {name}: {size:.2f} M parameters")
         for plan_name, build in PLANS.items():
-            each, model, whole = ratios(network, shape, build(evaluations), rounds)
-            print(f"{'':34s}{plan_name:12s}{1e3 * each:14.2f}{model:8.4f}{whole:8.4f}")
+            each, model, whole, loop = ratios(network, shape, build(evaluations), rounds)
+            print(f"{'':34s}{plan_name:12s}{1e3 * each:14.2f}{model:8.4f}{whole:8.4f}{loop:8.4f}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from scorefield.trained import TrainedModel
 
 MOST = 2000
 """At most this many real records and samples are compared unless told otherwise."""
+LEAST, C2ST_LEAST = 10, 40
+"""Real records without which there is no comparison, and no classifier test (of halves, in five folds)."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,25 @@ def evaluate(
     _check_kind(model, dataset)
     real, labels, training, unseen = _records(model, dataset)
     count = min(len(real), n or MOST)
-    if count < 20:
-        raise DataError(f"{dataset.source}: a comparison needs at least 20 real records, got {count}.")
+    if count < LEAST:
+        raise DataError(
+            f"{dataset.source}: a comparison needs at least {LEAST} real records, got {count}; "
+            "give more, or hold more out when fitting."
+        )
     real, labels = real[:count], None if labels is None else labels[:count]
     new = model.sample(count, steps=steps, seed=seed)
     a, b = (_flat(model, records) for records in (real, new))
-    figures = (*_distances(a, b, seed), _c2st(a, b, seed))
-    note = ""
+    figures, notes = _distances(a, b, seed), []
+    if count >= C2ST_LEAST:
+        figures = (*figures, _c2st(a, b, seed))
+    else:
+        notes.append(f"No C2ST: it needs {C2ST_LEAST} real records, there are {count}.")
     if training is not None and unseen:
         figures = (*figures, _memorisation(a, b, _flat(model, training), seed))
     else:
-        note = "No memorisation ratio: the training rows are not at hand; give the data that the model was fitted to."
+        notes.append("No memorisation ratio: the training rows are not at hand; give the data the model was fitted to.")
     plan = model.plan(steps).name
-    return Comparison(dataset.source, figures, real, new, training, unseen, labels, steps, plan, seed, note)
+    return Comparison(dataset.source, figures, real, new, training, unseen, labels, steps, plan, seed, " ".join(notes))
 
 
 def _records(model: TrainedModel, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, bool]:
