@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import analytic as analytic
     from scorefield import closed_form as closed_form
     from scorefield import data as data
+    from scorefield import guidance as guidance
     from scorefield import langevin as langevin
     from scorefield import levels as levels
     from scorefield import metrics as metrics
@@ -42,6 +43,7 @@ _MODULES = (
     "analytic",
     "closed_form",
     "data",
+    "guidance",
     "langevin",
     "levels",
     "metrics",
