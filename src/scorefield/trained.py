@@ -15,6 +15,7 @@ from scorefield import __version__, _files, nets, parallel
 from scorefield._tensor import uniform
 from scorefield.core import Estimate, Level
 from scorefield.data import Codec, codec_from_json
+from scorefield.guidance import classifier_free
 from scorefield.model import TARGETS, Denoiser, Energy
 from scorefield.plans import Plan, default, run
 
@@ -61,6 +62,7 @@ class TrainedModel:
         plan: Plan | None = None,
         seed: int = 0,
         condition: int | Tensor | np.ndarray | None = None,
+        guidance: float = 1.0,
         first: int = 0,
         batch: int = 1024,
         progress: bool = False,
@@ -73,6 +75,7 @@ class TrainedModel:
             plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
             seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
             condition: a class for all, or `(n,)`; default, for a conditional model: classes as often as in training.
+            guidance: classifier-free guidance towards the class; 1 is none, and other scales ask the network twice.
             first: index of the first sample, to go on where an earlier call ended.
             batch: at most this many at once.
             progress: show a bar.
@@ -81,6 +84,7 @@ class TrainedModel:
             Records `(n, *shape)` in the user's units.
         """
         plan = plan or self.plan(steps)
+        model = self.model if guidance == 1 else classifier_free(self.model, guidance)
         given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
         parts = []
         for start in range(0, n, batch):
@@ -95,7 +99,7 @@ class TrainedModel:
                 device=self._device,
             )
             part = None if given is None else given[start : start + count].to(self._device)
-            x0 = run(plan, self.model, x, seed=seed, first=first + start, condition=part, progress=progress)
+            x0 = run(plan, model, x, seed=seed, first=first + start, condition=part, progress=progress)
             parts.append(self.codec.decode(x0.cpu()))
         return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
 
