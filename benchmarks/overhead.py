@@ -4,7 +4,9 @@
 
 'network' is the network called in a loop, as many times as the plan asks; 'model' the Denoiser round it, with its
 scaling and 2x2 solve; 'run' the whole sampler; 'loop' the sampler with a model that answers at once, over the network:
-what is left of 'run' when the machine is busy and the others drown in its noise.
+what is left of 'run' when the machine is busy and the others drown in its noise. glibc hands freed memory back and
+faults it in again, more or less by accident of layout, up to 10 % here: with MALLOC_TRIM_THRESHOLD_=1073741824 and
+MALLOC_MMAP_THRESHOLD_=1073741824 in the environment that is out of the comparison.
 """
 
 from __future__ import annotations
@@ -85,9 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    print(
-        f"{'network':34s}{'plan':12s}{'ms/evaluation':>14s}{'model':>8s}{'run':>8s}{'loop':>8s}   (times the network alone)"
-    )
+    print(f"{'network':34s}{'plan':12s}{'ms/evaluation':>14s}{'model':>8s}{'run':>8s}{'loop':>8s}  (times the network)")
     for name, (network, shape, evaluations) in CASES.items():
         size = sum(p.numel() for p in network.parameters()) / 1e6
         print(f"-- {name}: {size:.2f} M parameters")

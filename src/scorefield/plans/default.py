@@ -13,7 +13,7 @@ from scorefield.plans.multistep import unipc
 from scorefield.plans.plan import Plan
 from scorefield.plans.variables import FLOW
 
-_CHOICES = ((12, 2, 0.85, 0.6), (18, 3, 0.7, 0.6), (math.inf, 4, 0.7, 0.6))
+_CHOICES = ((7, 1, 0.85, 0.8), (12, 2, 0.85, 0.6), (18, 3, 0.7, 0.6), (math.inf, 4, 0.7, 0.6))
 """Budgets below which: the order of the predictor, and the power and centre of the grid. Chosen on random mixtures of
 1 to 64 dimensions, 2 to 10 modes of rank 1 to 6, with the exact model, by benchmarks/default_plan.py."""
 
