@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import analytic as analytic
     from scorefield import closed_form as closed_form
     from scorefield import data as data
+    from scorefield import editing as editing
     from scorefield import guidance as guidance
     from scorefield import langevin as langevin
     from scorefield import levels as levels
@@ -43,6 +44,7 @@ _MODULES = (
     "analytic",
     "closed_form",
     "data",
+    "editing",
     "guidance",
     "langevin",
     "levels",
