@@ -1,0 +1,1 @@
+"""scorefield beside azula, k-diffusion and diffusers, on problems whose answers are exact. See `benchmarks/run.py`."""
