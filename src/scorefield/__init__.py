@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.model import Denoiser as Denoiser
     from scorefield.model import Energy as Energy
     from scorefield.model import at as at
+    from scorefield.plans.calibrate import calibrate as calibrate
     from scorefield.plans.run import run as run
     from scorefield.train import train as train
     from scorefield.trained import TrainedModel as TrainedModel
@@ -63,6 +64,7 @@ _NAMES = {  # public name: the module that defines it
     "Settings": "checkpoint",
     "TrainedModel": "trained",
     "at": "model",
+    "calibrate": "plans.calibrate",
     "fit": "fitting",
     "run": "plans.run",
     "train": "train",

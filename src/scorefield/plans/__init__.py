@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scorefield.plans.annealed import annealed_langevin, predictor_corrector
+from scorefield.plans.calibrate import Calibration, calibrate, calibration
 from scorefield.plans.default import default
 from scorefield.plans.multistep import adams, deis, dpmpp, unipc
 from scorefield.plans.onestep import ancestral, ddim, euler, euler_maruyama
@@ -17,6 +18,9 @@ __all__ = [
     "run",
     "walk",
     "default",
+    "calibrate",
+    "calibration",
+    "Calibration",
     "ddim",
     "ancestral",
     "euler",

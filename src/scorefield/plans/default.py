@@ -43,12 +43,12 @@ def default(
     low = 0.002 * scale if sigma_min is None else sigma_min
     if not 0 < low < high < math.inf:
         raise ValueError(f"plans.default needs 0 < sigma_min < sigma_max, got {low:g} and {high:g}.")
-    order, power, centre = next(choice[1:] for choice in _CHOICES if evaluations < choice[0])
-    plan = unipc(_grid(evaluations, high, low, power, centre * scale), order, FLOW, scale)
+    _, power, centre = _choice(evaluations)
+    plan = unipc(spread(evaluations, high, low, power, centre * scale), order_for(evaluations), FLOW, scale)
     return replace(plan, name=f"default({evaluations})")
 
 
-def _grid(n: int, high: float, low: float, power: float, centre: float) -> Levels:
+def spread(n: int, high: float, low: float, power: float, centre: float) -> Levels:
     """n levels evenly spaced in `1 / (1 + (centre / sigma)**power)` from high towards 0, none below low, then 0."""
     top, least = (1 / (1 + (centre / sigma) ** power) for sigma in (high, low))
     place = torch.linspace(top, max(top / n, least), n, dtype=torch.float64)
@@ -56,3 +56,12 @@ def _grid(n: int, high: float, low: float, power: float, centre: float) -> Level
     sigma = sigma.clamp(min=low)
     sigma[0] = high
     return given(sigma)
+
+
+def order_for(evaluations: int) -> int:
+    """The order of the predictor that serves a budget best."""
+    return _choice(evaluations)[0]
+
+
+def _choice(evaluations: int) -> tuple[int, float, float]:
+    return next((order, power, centre) for most, order, power, centre in _CHOICES if evaluations < most)

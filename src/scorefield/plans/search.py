@@ -1,0 +1,153 @@
+"""The noise levels of a fitted plan: a search over grids, then over the place of every level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scorefield.core import Levels
+from scorefield.levels import given
+from scorefield.plans.default import order_for, spread
+from scorefield.plans.multistep import unipc
+from scorefield.plans.plan import Plan
+from scorefield.plans.rowfit import Fit, Group, fit_rows
+from scorefield.plans.truth import Errors
+from scorefield.plans.variables import FLOW
+
+_GRIDS = ((0.7, 0.6), (0.85, 0.6), (1.0, 0.6), (0.85, 1.0), (1.0, 1.0), (0.7, 1.0), (1.2, 0.6), (0.6, 0.4), (1.2, 1.0))
+"""Powers and centres (in standard deviations) of the grids to start from."""
+_KNOTS, _STEP, _LEAST_STEP = 7, 0.35, 0.04
+
+
+class Found(NamedTuple):
+    """Levels that were tried.
+
+    Args:
+        base: the untuned plan over them.
+        plan: the one fitted to the trajectories of the search.
+        score: its error on these.
+    """
+
+    base: Plan
+    plan: Plan
+    score: float
+
+
+class _Trial:
+    """Fits over one set of levels after another, as long as the budget lasts."""
+
+    def __init__(self, groups: Sequence[Group], how: Fit, budget: int) -> None:
+        self._groups, self._how = groups, how
+        self._size = sum(len(group.truth) for group in groups)
+        self._left = budget
+        self.found: list[Found] = []
+
+    def can(self, plan: Plan) -> bool:
+        return self._left >= plan.evaluations * self._size
+
+    def __call__(self, base: Plan) -> float:
+        self._left -= base.evaluations * self._size
+        fitted = fit_rows(self._groups, base, self._how)
+        score = mean_score(fitted.errors)
+        self.found.append(Found(base, fitted.plan, score if math.isfinite(score) else math.inf))
+        return self.found[-1].score
+
+
+def mean_score(errors: Sequence[Tensor]) -> float:
+    """The geometric mean over groups of their scores."""
+    return math.exp(sum(math.log(Errors.of(each).score) for each in errors) / len(errors))
+
+
+def search_levels(
+    groups: Sequence[Group], untuned: Plan, scale: float, low: float, high: float, how: Fit, budget: int
+) -> list[Found]:
+    """Plans over the levels with the least error after fitting, the best first.
+
+    The untuned plan's own levels and a family of grids, each fitted (`fit_rows`); then, from the best, groups of
+    neighbouring levels are moved in log sigma by a share of their distance, up and down, with smaller and smaller
+    moves. The score is the geometric mean of RMS and median error on the trajectories fitted to, which hardly
+    differs from others' while coefficients are few.
+
+    Args:
+        groups: trajectories to fit to, of one model or more, whose scores are averaged geometrically.
+        untuned: to begin with.
+        scale: the data's standard deviation.
+        low: least sigma / alpha that the model may be asked at.
+        high: where sampling starts.
+        how: of the fits.
+        budget: most single-sample evaluations.
+    """
+    n = untuned.evaluations
+    trial = _Trial(groups, how, budget)
+    if not trial.can(untuned):
+        return [Found(untuned, untuned, math.inf)]
+    trial(untuned)
+    for power, centre in _GRIDS:
+        plan = _over(spread(n, high, low, power, centre * scale), scale)
+        if trial.can(plan):
+            trial(plan)
+    _move(trial, scale, low)
+    return sorted(trial.found, key=lambda found: found.score)
+
+
+def _over(lv: Levels, scale: float) -> Plan:
+    return unipc(lv, order_for(len(lv) - 1), FLOW, scale)
+
+
+def _move(trial: _Trial, scale: float, low: float) -> None:
+    """Coordinate descent over the places of the levels between the first and the end."""
+    best = min(trial.found, key=lambda found: found.score)
+    place, score = _logs(best.base), best.score
+    n = len(place)
+    if n < 2:
+        return
+    hats = _hats(n - 1)
+    sizes = [_STEP] * len(hats)
+    signs = [1.0] * len(hats)
+    while max(sizes) >= _LEAST_STEP:
+        for m, hat in enumerate(hats):
+            if sizes[m] < _LEAST_STEP:
+                continue
+            for sign in (signs[m], -signs[m]):
+                moved = _moved(place, sign * sizes[m] * hat, math.log(low))
+                if moved is None:
+                    continue
+                plan = _over(given(moved.exp()), scale)
+                if not trial.can(plan):
+                    return
+                new = trial(plan)
+                if new < score:
+                    place, score, signs[m] = moved, new, sign
+                    sizes[m] *= 1.3
+                    break
+            else:
+                sizes[m] *= 0.4
+
+
+def _logs(plan: Plan) -> Tensor:
+    return plan.levels.ratio[:-1].log()
+
+
+def _hats(count: int) -> list[Tensor]:
+    """Overlapping triangles over the free levels, at most seven; each level its own where there are few."""
+    if count <= _KNOTS:
+        return list(torch.eye(count, dtype=torch.float64))
+    where = torch.arange(count, dtype=torch.float64)
+    width = (count - 1) / (_KNOTS - 1)
+    return [(1 - (where - m * width).abs() / width).clamp(min=0) for m in range(_KNOTS)]
+
+
+def _moved(place: Tensor, by: Tensor, least: float) -> Tensor | None:
+    """The levels moved by shares of their mean distance to their neighbours; None where their order breaks."""
+    gaps = place[:-1] - place[1:]
+    gaps = gaps.clamp(max=3 * float(gaps.median()) + 1e-9)
+    both = torch.cat([gaps, gaps[-1:]])
+    moved = place.clone()
+    moved[1:] += by * (both[1:] + both[:-1]) / 2
+    moved[1:] = moved[1:].clamp(min=least)
+    ordered = bool(((moved[:-1] - moved[1:]) > 1e-3).all())
+    return moved if ordered and not torch.equal(moved, place) else None
