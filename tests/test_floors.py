@@ -16,7 +16,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("objectives", "closed_form", "plans", "guidance", "editing", "metrics"),
     ("heldout", "checkpoint", "train"),
     ("trained", "fitting"),
-    ("evaluation", "report"),
+    ("evaluation", "check", "report"),
     ("demo", "cli"),
     ("__main__",),
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test holds them together
     from scorefield import analytic as analytic
+    from scorefield import check as check
     from scorefield import closed_form as closed_form
     from scorefield import data as data
     from scorefield import editing as editing
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "analytic",
+    "check",
     "closed_form",
     "data",
     "editing",
