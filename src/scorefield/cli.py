@@ -64,6 +64,7 @@ def fit(
     size: Literal["auto", "small", "medium", "large"] = "auto",
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
+    dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
     held: float = 0.1,
     checkpoint_every: str = "15s",
     fsdp: bool = False,
@@ -83,6 +84,7 @@ def fit(
         size: of the network.
         condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables).
+        dequantise: spread whole numbers by uniform noise, for a density; tables do unless --no-dequantise.
         held: share of the rows held out.
         checkpoint_every: training time between checkpoints.
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
@@ -96,7 +98,15 @@ def fit(
     settings = _settings(output, resume, time, steps, {k: v for k, v in given.items() if v is not None} | free)
     labels = None if condition is None else condition == "label"
     loop = fitting.fit(
-        data, output, settings=settings, size=size, energy=energy, labels=labels, held_share=held, resume=resume
+        data,
+        output,
+        settings=settings,
+        size=size,
+        energy=energy,
+        labels=labels,
+        dequantise=dequantise,
+        held_share=held,
+        resume=resume,
     )
     last = fitting.watch(loop, settings, quiet or not parallel.first_process())
     if last is not None and parallel.first_process():

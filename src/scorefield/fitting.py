@@ -78,6 +78,7 @@ def fit(
     size: str = "auto",
     energy: bool = False,
     labels: bool | None = None,
+    dequantise: bool | None = None,
     held_share: float = 0.1,
     resume: bool = False,
 ) -> Iterator[Progress]:
@@ -90,6 +91,8 @@ def fit(
         size: of the network: "auto", "small", "medium" or "large".
         energy: learn an energy, whose gradient is the score (tables only).
         labels: condition the model on the source's class labels; default: for images that have them.
+        dequantise: spread whole numbers by uniform noise, so that they have a density; default: for tables. Images
+            look better without, and their log-density then means little.
         held_share: of the rows, held out.
         resume: go on with what the folder holds, bit for bit as if never stopped.
 
@@ -108,6 +111,7 @@ def fit(
         "size": size,
         "energy": energy,
         "labels": bool(labels) if labels is not None else dataset.kind == "image" and dataset.labels is not None,
+        "dequantise": dequantise if dequantise is not None else dataset.kind != "image",
         "held_share": held_share,
     }
     if options["labels"] and dataset.labels is None:
@@ -116,7 +120,7 @@ def fit(
         settings, resume = _settings(folder, options, settings, resume)
         parts = Parts.of(dataset, held_share, settings.seed)
         codec = fit_codec(parts.training)
-        x, held = codec.encode(parts.training.records, seed=settings.seed), codec.encode(parts.held.records)
+        x, held = (_encoded(codec, part, options, settings) for part in (parts.training, parts.held))
         model, frequencies = _model(x, parts.training if options["labels"] else None, options)
         model.to(device)
         if parallel.rank() == 0:
@@ -167,6 +171,10 @@ def _model(x: Tensor, labelled: Dataset | None, options: dict[str, Any]) -> tupl
     return Denoiser(network, **scales), frequencies
 
 
+def _encoded(codec: Codec, part: Dataset, options: dict[str, Any], settings: Settings) -> Tensor:
+    return codec.encode(part.records, seed=settings.seed if options["dequantise"] else None)
+
+
 def _labels(part: Dataset, options: dict[str, Any]) -> Tensor | None:
     return torch.as_tensor(part.labels) if options["labels"] and part.labels is not None else None
 
@@ -198,6 +206,7 @@ def _write(
             "rows": len(parts.training),
             "held": len(parts.held),
             "held_share": options["held_share"],
+            "dequantised": options["dequantise"],
             "columns": parts.training.columns,
             "classes": parts.training.classes,
         },
