@@ -1,8 +1,8 @@
 """The laws of exactness: on the installed library, on any model, on a trained model with records that are new to it."""
 
-from scorefield.check.library import library
-from scorefield.check.model import of_model
+from scorefield.check.exact import library
+from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
-from scorefield.check.trained import laws
+from scorefield.check.runs import laws, of_trained
 
-__all__ = ["laws", "library", "of_model", "CheckReport", "Row"]
+__all__ = ["laws", "library", "of_model", "of_trained", "CheckReport", "Row"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from scorefield import metrics
-from scorefield.check.library import library
-from scorefield.check.model import of_model
+from scorefield.check.exact import library
+from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.data import DataError, Dataset, load
 from scorefield.fitting import parts_of
@@ -36,10 +36,16 @@ def laws(model: TrainedModel | None = None, data: str | Path | Dataset | None = 
     rows = library(seed)
     if model is None:
         return CheckReport(rows)
+    own = of_trained(model, data, seed=seed)
+    return CheckReport((*rows, *own.rows), own.note)
+
+
+def of_trained(model: TrainedModel, data: str | Path | Dataset | None = None, *, seed: int = 0) -> CheckReport:
+    """The laws on a trained model alone; arguments as `laws`."""
     held, condition, training, note = _held(model, data, seed)
-    rows += of_model(model.model, held, condition=condition, plan=model.plan(18), shape=model.codec.shape, seed=seed)
+    rows = of_model(model.model, held, condition=condition, plan=model.plan(18), shape=model.codec.shape, seed=seed)
     if training is not None and held is not None:
-        rows += (_memorisation(model, held, training, seed),)
+        rows = (*rows, _memorisation(model, held, training, seed))
     return CheckReport(rows, note)
 
 

@@ -75,7 +75,7 @@ def difference(function: Callable[[Tensor], Tensor], x: Tensor, h: float) -> Ten
 
 def _sampling(law: GaussianMixture, seed: int) -> tuple[Row, ...]:
     off_mass = {name: _point_mass_error(build(levels.karras(9))) for name, build in _BUILDERS.items()}
-    off_order = _order_errors(law, seed)
+    off_order = _order_errors(law)
     fine = plans.rk4(levels.karras(120, 80.0, 1e-4))
     x = fine.start(50, (2,), seed, std=1.0, dtype=torch.float64)
     error = end_error(plans.default(50), law, x, run(fine, law, x))
@@ -87,14 +87,14 @@ def _sampling(law: GaussianMixture, seed: int) -> tuple[Row, ...]:
     )
 
 
-def _order_errors(law: GaussianMixture, seed: int) -> dict[str, float]:
+def _order_errors(law: GaussianMixture) -> dict[str, float]:
     """|measured - declared order|: of end points on a mixture, and of moments on a Gaussian for stochastic plans."""
 
     def grid(n: int) -> Levels:  # so far up the first steps of multistep plans, of low order, cost nothing
         return levels.log_uniform(n + 1, 3000.0, 0.1, end=False)
 
-    fine = plans.rk4(grid(200))
-    x = fine.start(16, (2,), seed, std=1.0, dtype=torch.float64)
+    fine = plans.rk4(grid(160))
+    x = fine.start(16, (2,), 0, std=1.0, dtype=torch.float64)  # always these: none starts near the border of two modes
     end = run(fine, law, x)
 
     def error(plan: Plan) -> float:
@@ -102,7 +102,7 @@ def _order_errors(law: GaussianMixture, seed: int) -> dict[str, float]:
 
     found = {}
     for name, build in _BUILDERS.items():
-        order = measured_order(lambda n, build=build: build(grid(n)), error, [50, 100])  # type: ignore[misc]
+        order = measured_order(lambda n, build=build: build(grid(n)), error, [40, 80])  # type: ignore[misc]
         found[name] = abs(order.slope - build(grid(9)).order)
     return found
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorefield import plans
 from scorefield._tensor import check_batch, noise_like, normal, sum_rest
-from scorefield.check.library import difference
+from scorefield.check.exact import difference
 from scorefield.check.report import Row
 from scorefield.core import Level, Model
 from scorefield.model import Energy
@@ -47,7 +47,7 @@ def of_model(
         seed: of all noise.
 
     Example:
-        >>> from scorefield.check.library import mixture
+        >>> from scorefield.check.exact import mixture
         >>> law = mixture()
         >>> all(row.passed for row in of_model(law, law.sample(500, seed=1)))
         True
