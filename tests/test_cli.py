@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_help_answers_without_torch() -> None:
     assert done.stdout.strip().endswith("[]") and "Examples:" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["fit", "sample", "evaluate", "info", "demo"])
+@pytest.mark.parametrize("command", ["fit", "sample", "evaluate", "info", "calibrate", "check", "demo"])
 def test_every_command_has_help_with_examples(scorefield, command: str) -> None:
     code, out, _ = scorefield(command, "--help")
     assert code == 0 and "Examples:" in out and f"scorefield {command}" in out
@@ -89,6 +90,25 @@ def test_info_says_what_a_run_is(scorefield, run: Path) -> None:
     assert code == 0
     for word in ("iris", "105 rows to train on, 45 held out", "residual-mlp", "sigma 0.002 to", "60 steps"):
         assert word in out
+
+
+def test_calibrated_plans_are_stored_and_used(scorefield, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    code, out, _ = scorefield("calibrate", copy, "--steps", "4,6", "--no-search", "--quiet")
+    assert code == 0 and "held-out trajectories" in out and "4, 6 evaluations are stored" in out
+    model = TrainedModel.load(copy)
+    assert sorted(model.plans) == [4, 6] and model.plan(4) is model.plans[4]
+    assert "4, 6" in scorefield("info", copy)[1]
+    assert scorefield("calibrate", copy, "--steps", "4;6")[0] == 2
+
+
+def test_check_says_what_holds(scorefield, run: Path, tmp_path: Path) -> None:
+    code, out, _ = scorefield("check", "--json", tmp_path / "check.json")
+    assert code == 0 and "laws hold" in out
+    assert json.loads((tmp_path / "check.json").read_text())["passed"]
+    code, out, _ = scorefield("check", run)  # 60 steps of training calibrate no denoiser
+    assert code == 1 and "FAIL" in out
 
 
 def test_images_become_a_grid(scorefield, tmp_path: Path) -> None:

@@ -240,6 +240,95 @@ def info(run: Path) -> None:
 
 @app.command(
     help_epilogue="""Examples:
+  scorefield calibrate run --steps 5,10,20
+  scorefield sample run -n 1000 -o new.csv --steps 10   takes the calibrated plan by itself"""
+)
+def calibrate(
+    run: Path,
+    *,
+    steps: str = "10",
+    search: Annotated[bool, Parameter(negative="--no-search")] = True,
+    seed: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Fit samplers to a model, one for each number of network evaluations, and store them in the run.
+
+    Args:
+        run: folder of a trained model.
+        steps: network evaluations per sample, such as 10 or 5,10,20.
+        search: search the noise levels too, at five times the cost.
+        seed: of the trajectories.
+        quiet: show no progress.
+    """
+    from dataclasses import replace
+
+    from scorefield import parallel
+    from scorefield.plans import calibration
+    from scorefield.trained import TrainedModel
+
+    budgets = whole_numbers(steps)
+    with parallel.folder_lock(run):
+        model = TrainedModel.load(run)
+        for n in budgets:
+            condition = model.conditions(1024, seed=seed)
+            result = calibration(
+                model.model,
+                n,
+                model.codec.shape,
+                seed=seed,
+                search=search,
+                condition=condition,
+                std=model.model.sigma_data,
+                progress=not quiet,
+            )
+            print(result, end="\n\n")
+            model = replace(model, plans={**model.plans, n: result.plan})
+            model.save(run)
+    print(f"{run}: plans for {', '.join(map(str, sorted(model.plans)))} evaluations are stored.")
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Numbers such as 5,10,20.
+
+    Example:
+        >>> whole_numbers("5,10,20")
+        [5, 10, 20]
+    """
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise ValueError(f"--steps takes whole numbers such as 5,10,20, got {text!r}.")
+    return [int(part) for part in text.split(",")]
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield check
+  scorefield check run table.csv"""
+)
+def check(run: Path | None = None, data: str | None = None, *, json: Path | None = None, seed: int = 0) -> None:
+    """Hold the laws of exactness against the installed library and, for a run, against its model.
+
+    Exit code 0 if all hold, 1 if one fails.
+
+    Args:
+        run: folder of a trained model; default: the library alone, with exact models.
+        data: records to hold against the model; default: what it was fitted to, where that can be loaded again.
+        json: file to write the figures to.
+        seed: of all noise.
+    """
+    from scorefield import _files, check
+    from scorefield.trained import TrainedModel
+
+    report = check.laws(None if run is None else TrainedModel.load(run), data, seed=seed)
+    print(report)
+    if json is not None:
+        _files.write_json(json, report.to_json())
+        print(f"{json}: written.")
+    if not report.passed:
+        raise SystemExit(1)
+
+
+@app.command(
+    help_epilogue="""Examples:
   scorefield demo -o demo"""
 )
 def demo(
