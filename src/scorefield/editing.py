@@ -89,12 +89,19 @@ class Route:
 
 
 def invert(
-    model: Model, x0: Tensor, route: Route | None = None, *, refinements: int = 0, condition: Tensor | None = None
+    model: Model,
+    x0: Tensor,
+    route: Route | None = None,
+    *,
+    refinements: int = 0,
+    condition: Tensor | None = None,
+    seed: int | None = None,
+    first: int = 0,
 ) -> Tensor:
     """Data to latent along the probability flow (Song, Meng, Ermon 2021; Song and others 2021).
 
-    x0 is taken as the state at sigma_min, without noise added: a record as the codec encodes it is within sigma_min of
-    one. With exact steps `regenerate` brings it back; the discretisation leaves a difference of the plan's order.
+    x0 is taken as the state at sigma_min; a seed adds the noise that belongs there. With exact steps `regenerate`
+    brings that state back; the discretisation leaves a difference of the plan's order.
 
     Args:
         model: any.
@@ -103,6 +110,9 @@ def invert(
         refinements: how often to mend x0 by what `regenerate` misses, `y += x0 - regenerate(invert(y))`: each takes
             two more routes and divides that difference by about its inverse, down to rounding.
         condition: handed to the model.
+        seed: of noise of sigma_min, without which data on a grid (grey levels), which have no density, get latents
+            nearer to 0 than normal ones; None: no noise, and `regenerate` brings back x0 itself.
+        first: index of the first sample, for that noise.
 
     Returns:
         The state at `Level(1, sigma_max)`, `(n, *shape)`.
@@ -119,6 +129,8 @@ def invert(
         raise ValueError(f"invert(refinements=...) must be a whole number >= 0, got {refinements!r}.")
     route = route or Route()
     up = route.up(model)
+    if seed is not None:
+        x0 = up.start_from(x0, seed, first=first)
     target = x0
     for _ in range(refinements):
         back = regenerate(model, run(up, model, target, condition=condition), route, condition=condition)

@@ -120,7 +120,8 @@ class _Fit(NamedTuple):
 def _calibration(model: Model, held: Tensor, condition: Tensor | None, scales: _Scales, seed: int) -> list[Row]:
     """`E[truth | prediction] = prediction` at five levels, and a residual below that of the best linear guess.
 
-    Below half a standard deviation of noise x0 is nearly x itself, so that eps is what can be told wrong.
+    Below half a standard deviation of noise x0 is nearly x itself, so that eps is what can be told wrong. A slope
+    below 1 is overfitting (predictions too far from the mean), one above 1 training too short.
     """
     rows, ratios = [], []
     for share in (0.05, 0.2, 0.5, 1.0, 3.0):
@@ -131,7 +132,7 @@ def _calibration(model: Model, held: Tensor, condition: Tensor | None, scales: _
         fit = _regression(model, held, condition, sigma, of_noise, seed)
         what = "eps" if of_noise else "x0"
         text = f"slope of true {what} on the predicted one is 1: off by {fit.slope - 1:+.3f} +- {fit.error:.3f}"
-        rows.append(Row(f"model: calibration at {share:g} std", abs(fit.slope - 1), 0.05 + 4 * fit.error, text))
+        rows.append(Row(f"model: calibration at {share:g} std", abs(fit.slope - 1), 0.1 + 4 * fit.error, text))
         guess = scales.data**2 / (sigma**2 + scales.data**2) * (1.0 if of_noise else sigma**2)
         each = fit.residual / guess
         ratios.append((float(each.mean()), float(each.std()) / math.sqrt(len(each))))

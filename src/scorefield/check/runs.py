@@ -68,7 +68,8 @@ def _held(
     else:
         records, labels = parts.held.records, parts.held.labels
     try:
-        held = model.codec.encode(records, seed=seed)
+        spread = model.info.get("data", {}).get("dequantised", True)  # as the training rows were
+        held = model.codec.encode(records, seed=seed if spread else None)
     except ValueError as error:
         raise DataError(f"{dataset.source}: these are not records of the model's kind: {error}") from None
     first = next(model.model.parameters())
