@@ -179,11 +179,11 @@ def calibration(
     budget = BUDGET_SEARCH if search else BUDGET
     with _bar(budget, progress) as update:
         asked = Counted(model, batch, bar=update)
-        data = _about(asked, shape, sigma_max, sigma_min, mean, std, condition, seed)
+        data = about(asked, shape, sigma_max, sigma_min, mean, std, condition, seed)
         untuned = plan or default(evaluations, data.std, data.low, data.high)
         count = _count(evaluations, data, budget, search) if trajectories is None else trajectories
-        fit, held = (_group(asked, data, untuned, count, first, seed, condition) for first in (0, count))
-        judged = [(untuned, _judge(untuned, held))]
+        fit, held = (group_of(asked, data, untuned, count, first, seed, condition) for first in (0, count))
+        judged = [(untuned, judge(untuned, held))]
         bases = [untuned]
         if search and evaluations > 1:
             left = budget - asked.asked - _PASSES_SEARCH * count * evaluations
@@ -191,9 +191,9 @@ def calibration(
             bases = [f.base for f in found[:2]]
         for base, how in _finalists(bases, past, search):
             fitted = fit_rows([fit], base, how).plan
-            judged.append((fitted, _judge(fitted, held)))
+            judged.append((fitted, judge(fitted, held)))
         if bases[0] is not untuned:
-            judged.append((bases[0], _judge(bases[0], held)))
+            judged.append((bases[0], judge(bases[0], held)))
     best, errors = _choose(judged)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
@@ -227,7 +227,7 @@ def _choose(judged: list[tuple[Plan, Errors]]) -> tuple[Plan, Errors]:
     return min(fair, key=lambda pair: pair[1].score)
 
 
-def _judge(plan: Plan, held: Group) -> Errors:
+def judge(plan: Plan, held: Group) -> Errors:
     return Errors.of(held.truth.errors(run(plan, held.model, held.truth.start, condition=held.condition)))
 
 
@@ -246,7 +246,7 @@ class _Data(NamedTuple):
     device: torch.device
 
 
-def _about(
+def about(
     model: Counted,
     shape: Sequence[int] | None,
     high: float | None,
@@ -308,7 +308,7 @@ def _taken(condition: Tensor | None, n: int, first: int) -> Tensor | None:
     return None if condition is None else condition[torch.arange(first, first + n) % len(condition)]
 
 
-def _group(model: Counted, data: _Data, plan: Plan, n: int, first: int, seed: int, condition: Tensor | None) -> Group:
+def group_of(model: Counted, data: _Data, plan: Plan, n: int, first: int, seed: int, condition: Tensor | None) -> Group:
     """n accurate trajectories from the plan's start."""
     alpha, sigma = (float(v) for v in plan.levels[0])
     if not alpha:
