@@ -26,6 +26,7 @@ from scorefield.train import Progress, train
 from scorefield.trained import TrainedModel
 
 CHECKPOINT = "checkpoint.safetensors"
+_FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def fit(
             checkpoint=folder / CHECKPOINT,
             resume=resume,
         )
-        _write(folder, model, codec, frequencies, parts, options)
+        _write(folder, model, codec, frequencies, parts, options, x)
 
 
 def _settings(folder: Path, options: dict[str, Any], asked: Settings | None, resume: bool) -> tuple[Settings, bool]:
@@ -193,7 +194,13 @@ def _exact(dataset: Dataset, codec: Codec) -> Model | None:
 
 
 def _write(
-    folder: Path, model: Denoiser | Energy, codec: Codec, frequencies: Any, parts: Parts, options: dict[str, Any]
+    folder: Path,
+    model: Denoiser | Energy,
+    codec: Codec,
+    frequencies: Any,
+    parts: Parts,
+    options: dict[str, Any],
+    x: Tensor,
 ) -> None:
     """Write the trained model, with what is known of its training."""
     parallel.wait_for_all()  # the first process has written the checkpoint
@@ -222,7 +229,22 @@ def _write(
     }
     if any(not math.isfinite(v) for e in evaluations for v in e.losses):
         raise ValueError(f"{folder}: a held-out loss is not finite; lower the learning rate and fit again.")
-    TrainedModel(model, codec, {}, frequencies, info).save(folder)
+    TrainedModel(model, codec, {}, frequencies, info, *moments(x)).save(folder)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean `(*shape)` of data `(n, *shape)` and their covariance `(d, d)`, or variances `(*shape)` where d > 256.
+
+    In float64; what log-densities start from.
+    """
+    mean = x.mean(0, dtype=torch.float64)
+    if mean.numel() > _FULL_COVARIANCE:
+        total = torch.zeros_like(mean)
+        for part in x.split(1024):  # so that float64 images fit
+            total += ((part.double() - mean) ** 2).sum(0)
+        return mean, total / len(x)
+    flat = (x.double() - mean).flatten(1)
+    return mean, flat.T @ flat / len(x)
 
 
 def parts_of(trained: TrainedModel, dataset: Dataset) -> Parts | None:

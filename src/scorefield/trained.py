@@ -16,11 +16,17 @@ from scorefield._tensor import uniform
 from scorefield.core import Estimate, Level
 from scorefield.data import Codec, codec_from_json
 from scorefield.guidance import classifier_free
+from scorefield.likelihood import BitsPerDim, Divergence, LogDensity, Options, bits_per_dim, record_log_density
 from scorefield.model import TARGETS, Denoiser, Energy
 from scorefield.plans import Plan, default, run
 
 FORMAT = 1
 """Version of the folder's layout: raised when older readers could not read it rightly."""
+
+FLOAT32_TOLERANCE = 1e-4
+"""Nats per step below which the rounding of a float32 network makes steps smaller, not better."""
+
+_MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class TrainedModel:
         plans: by number of evaluations; `sample(steps=n)` takes the one stored for n, else `plans.default(n)`.
         frequencies: of each class in the training data, for a model conditional on classes.
         info: what else is known of it (data, training, version), JSON-able.
+        mean: of the encoded training data, `(*shape)`: what log-densities start from; None: 0.
+        covariance: likewise, `(d, d)` or variances `(*shape)`; None: sigma_data^2.
 
     Example:
         >>> import numpy as np
@@ -51,6 +59,8 @@ class TrainedModel:
     plans: Mapping[int, Plan] = field(default_factory=dict)
     frequencies: tuple[float, ...] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    mean: Tensor | None = None
+    covariance: Tensor | None = None
 
     # ------------------------------------------------------------------------------------------------- answers
 
@@ -131,6 +141,62 @@ class TrainedModel:
         score = self._estimate(x, sigma, condition).score(Level(1.0, sigma))
         return self._values(score) * self.codec.slope
 
+    def log_density(
+        self,
+        records: np.ndarray,
+        *,
+        divergence: Divergence = "exact",
+        probes: int = 16,
+        tolerance: float | None = None,
+        evaluations: int | None = None,
+        condition: int | Tensor | np.ndarray | None = None,
+        seed: int = 0,
+        chunk: int | None = None,
+        batch: int | None = None,
+    ) -> LogDensity:
+        """`log p(record)` in nats per unit of the record, of the data noised at the model's sigma_min.
+
+        Args:
+            records: `(n, *shape)` in the user's units; integers are taken as they are.
+            divergence: as `scorefield.log_density`, like all that follows.
+            probes: random directions per record.
+            tolerance: in nats; default: 1e-5, or what a float32 network resolves.
+            evaluations: instead of a tolerance.
+            condition: a class for all, or `(n,)`.
+            seed: of the probes.
+            chunk: directions at a time.
+            batch: records at a time.
+        """
+        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
+        return record_log_density(self.model, self.codec, records, options, self._given(condition, len(records)))
+
+    def bits_per_dim(
+        self,
+        records: np.ndarray,
+        *,
+        draws: int = 4,
+        divergence: Divergence = "exact",
+        probes: int = 16,
+        tolerance: float | None = None,
+        evaluations: int | None = None,
+        condition: int | Tensor | np.ndarray | None = None,
+        seed: int = 0,
+        chunk: int | None = None,
+        batch: int | None = None,
+    ) -> BitsPerDim:
+        """Bits per dimension of integer images, each with uniform noise within its grey levels, averaged over draws.
+
+        Meaningful for a model trained on images with that noise; one trained on the grey levels themselves has its
+        density on them, and none between.
+
+        Args:
+            records: `(n, *shape)` integer images.
+            draws: of the noise.
+            divergence: this and the rest as `log_density`.
+        """
+        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
+        return bits_per_dim(self.model, self.codec, records, options, self._given(condition, len(records)), draws)
+
     def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
         """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
         from scorefield._tensor import noise_like
@@ -148,6 +214,8 @@ class TrainedModel:
         folder = Path(folder)
         kind, network = _network(self.model)
         tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
+        moments = {_MEAN: self.mean, _COVARIANCE: self.covariance}
+        tensors |= {name: value.detach().cpu() for name, value in moments.items() if value is not None}
         digest = _digest(tensors)
         header = {
             "format": "scorefield",
@@ -196,6 +264,24 @@ class TrainedModel:
             ) from None
 
     # -------------------------------------------------------------------------------------------------- helpers
+
+    def _likelihood(
+        self,
+        divergence: Divergence,
+        probes: int,
+        tolerance: float | None,
+        evaluations: int | None,
+        seed: int,
+        chunk: int | None,
+        batch: int | None,
+    ) -> Options:
+        least = FLOAT32_TOLERANCE if self._dtype == torch.float32 else 0.0
+        if tolerance is None:
+            tolerance = max(1e-5, least)
+        return Options(divergence, probes, tolerance, evaluations, self.mean, self.covariance, seed, chunk, batch)
+
+    def _given(self, condition: int | Tensor | np.ndarray | None, n: int) -> Tensor | None:
+        return None if condition is None else self._conditions(condition, n)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -255,7 +341,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
     network = nets.build(header["network"]["name"], header["network"]["config"])
-    network.load_state_dict(tensors)
+    network.load_state_dict({name: value for name, value in tensors.items() if name not in (_MEAN, _COVARIANCE)})
     scales = {key: header[key] for key in ("sigma_data", "sigma_min", "sigma_max")}
     model: Denoiser | Energy
     if header["kind"] == "energy":
@@ -270,4 +356,6 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
         {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
         None if frequencies is None else tuple(frequencies),
         header["info"],
+        tensors.get(_MEAN),
+        tensors.get(_COVARIANCE),
     )
