@@ -72,9 +72,18 @@ def _answer(scheduler: Any, model: Counted, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _run(make: Make, each: int, model: Counted, x: Tensor, n: int, high: float) -> Tensor:
+def _run(
+    make: Make,
+    each: int,
+    model: Counted,
+    x: Tensor,
+    n: int,
+    high: float,
+    sigmas: Callable[[int, float], np.ndarray] | None = None,
+) -> Tensor:
     scheduler = make(high)
-    scheduler.set_timesteps((n + each - 1) // each)
+    given = {"sigmas": sigmas(n, high)} if sigmas else {}
+    scheduler.set_timesteps((n + each - 1) // each, **given)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     if scheduler.step_index is None and hasattr(scheduler, "_init_step_index"):
@@ -108,13 +117,22 @@ def _flow(cls: str, shift: float, **options: Any) -> Make:
     """Evenly in rectified flow's time with a shift: the length of the table decides where it starts."""
     kind = getattr(schedulers, cls)
     return lambda high: kind(
-        num_train_timesteps=max(2, round(high / shift + 1)), use_flow_sigmas=True, flow_shift=_shift(high, shift), **options
+        num_train_timesteps=max(2, round(high / shift + 1)),
+        use_flow_sigmas=True,
+        flow_shift=_shift(high, shift),
+        **options,
     )
 
 
 def _shift(high: float, shift: float) -> float:
     """The shift near the one asked for at which a whole number of steps starts at `high`."""
     return high / (max(2, round(high / shift + 1)) - 1)
+
+
+def _flow_levels(shift: float, n: int, high: float) -> np.ndarray:
+    """The same for schedulers that take levels: evenly from where the shift leads to `high`, towards 0."""
+    u = np.linspace(high / (high + shift), 0, n + 1)[:-1]
+    return shift * u / (1 + (shift - 1) * u)
 
 
 def _edm(cls: str, least: float, grid: str, **options: Any) -> Make:
@@ -141,12 +159,22 @@ def _solvers() -> dict[str, tuple[str, dict[str, Any]]]:
         made[f"DEIS{order}"] = ("DEISMultistepScheduler", {"solver_order": order, **x0})
     for order in (1, 2, 3, 4):
         made[f"UniPC{order}"] = ("UniPCMultistepScheduler", {"solver_order": order, **x0})
-        made[f"UniPC{order} bh1"] = ("UniPCMultistepScheduler", {"solver_order": order, "solver_type": "bh1", **x0})
-        made[f"UniPC{order}, full order"] = (
-            "UniPCMultistepScheduler",
-            {"solver_order": order, "lower_order_final": False, **x0},
-        )
-        made[f"UniPC{order} of eps"] = ("UniPCMultistepScheduler", {"solver_order": order, "predict_x0": False, **x0})
+    return made
+
+
+def _ending() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Those that need a last level above 0, and fail on the sigma grids, which they then end with a step of length 0."""
+    made: dict[str, tuple[str, dict[str, Any]]] = {}
+    common = {"prediction_type": "sample", "final_sigmas_type": "sigma_min"}
+    for order in (2, 3, 4):
+        for full in (False, True):
+            end = {"solver_order": order, "lower_order_final": not full, **common}
+            name = f"UniPC{order}" + (", full order" if full else "")
+            made[name] = ("UniPCMultistepScheduler", end)
+            made[f"{name}, bh1"] = ("UniPCMultistepScheduler", {"solver_type": "bh1", **end})
+            made[f"{name}, of eps"] = ("UniPCMultistepScheduler", {"predict_x0": False, **end})
+            if order < 4:
+                made[f"DPM++ {name.removeprefix('UniPC')}"] = ("DPMSolverMultistepScheduler", end)
     return made
 
 
@@ -158,7 +186,18 @@ def deterministic(wide: bool = False) -> Iterator[Sampler]:
                 yield Sampler(f"{name}, {grid} to {least:g}", partial(_run, _tabled(cls, least, grid, **options), 1))
         yield Sampler(f"{name}, linear", partial(_run, _tabled(cls, 0, "linear", **options), 1))
         for shift in (0.5, 1.0, 2.0):
-            yield Sampler(f"{name}, flow({shift:g})", partial(_run, _flow(cls, shift, **options), 1))
+            if cls == "UniPCMultistepScheduler":
+                given = partial(_flow_levels, shift)
+                kind = partial(getattr(schedulers, cls), use_flow_sigmas=True, **options)
+                yield Sampler(f"{name}, flow({shift:g})", partial(_run, lambda high, k=kind: k(), 1, sigmas=given))
+            else:
+                yield Sampler(f"{name}, flow({shift:g})", partial(_run, _flow(cls, shift, **options), 1))
+    for name, (cls, options) in _ending().items():
+        for least in (0.002, 0.01, 0.03):
+            kind = getattr(schedulers, cls)
+            make = partial(lambda high, kind, least, options: kind(trained_betas=table(high, least), **options),
+                           kind=kind, least=least, options=options)  # fmt: skip
+            yield Sampler(f"{name}, evenly to {least:g} and there an end", partial(_run, make, 1))
     for name, cls, each in (
         ("Euler", "EulerDiscreteScheduler", 1),
         ("Heun", "HeunDiscreteScheduler", 2),
@@ -180,7 +219,7 @@ def stochastic() -> Iterator[Sampler]:
     sde = {"algorithm_type": "sde-dpmsolver++", "prediction_type": "sample"}
     for least in (0.01, 0.03):
         for order in (2, 3):
-            for grid in ("karras", "exponential", "lu"):
+            for grid in ("karras", "exponential"):
                 make = _tabled("DPMSolverMultistepScheduler", least, grid, solver_order=order, **sde)
                 yield Sampler(f"DPM++ {order}M SDE, {grid} to {least:g}", partial(_run, make, 1))
         for grid in ("karras", "exponential"):

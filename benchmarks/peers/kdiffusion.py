@@ -57,8 +57,8 @@ def grids(wide: bool = False) -> dict[str, Grid]:
             )
         made[f"exponential to {least:g}"] = lambda n, high, least=least: sampling.get_sigmas_exponential(n, least, high)
         for rho in (0.7, 1.5) if wide else ():
-            made[f"polyexponential({rho:g}) to {least:g}"] = (
-                lambda n, high, least=least, rho=rho: sampling.get_sigmas_polyexponential(n, least, high, rho)
+            made[f"polyexponential({rho:g}) to {least:g}"] = lambda n, high, least=least, rho=rho: (
+                sampling.get_sigmas_polyexponential(n, least, high, rho)
             )
     return made
 
@@ -126,9 +126,8 @@ def stochastic() -> Iterator[Sampler]:
             extra["noise_sampler"] = fresh["noise_sampler"](x)
         return make(denoise, x, sigmas, **extra)
 
-    for grid_name, grid in grids().items():
-        if "karras(5)" in grid_name or "0.002" in grid_name:
-            continue
+    for grid_name in ("karras(7) to 0.01", "exponential to 0.01", "exponential to 0.03"):
+        grid = grids()[grid_name]
         for name, (make, each) in makers.items():
             yield Sampler(f"{name}, {grid_name}", partial(_run, partial(drawn, make), grid, each))
 

@@ -97,6 +97,11 @@ def flow_ends(model: GaussianMixture, x: Tensor, high: float) -> Tensor:
     return integrate(derivative, math.cos(start) * x, start, 0.0, rtol=1e-10, atol=1e-11, max_evaluations=100_000).y
 
 
+def of_std(mixture: GaussianMixture, std: float) -> GaussianMixture:
+    model, _ = standardised(mixture)
+    return GaussianMixture(model.weights, std * model.means, std**2 * model.covariances)
+
+
 def problem(name: str, mixture: GaussianMixture, n: int, seed: int) -> Problem:
     model, scale = standardised(mixture)
     high = SIGMA / scale
@@ -141,6 +146,6 @@ def problems(n: int = 256) -> list[Problem]:
     return [
         problem("ring", stored_mixture("ring"), n, seed=1),
         problem("blend", stored_mixture("blend"), n, seed=2),
-        problem("circle of 8", circle(), n, seed=3),
-        problem("64-D low rank", low_rank(), n, seed=4),
+        problem("circle of 8", of_std(circle(), 0.5), n, seed=3),
+        problem("64-D low rank", of_std(low_rank(), 0.5), n, seed=4),
     ]
