@@ -82,7 +82,7 @@ def scatter_png(real: np.ndarray, new: np.ndarray, columns: Sequence[str]) -> by
     for row, (i, j) in zip(axes, pairs, strict=True):
         spans = [np.quantile(real[:, k], [0.002, 0.998]) for k in (i, j)]
         for axis, points, colour, title in ((row[0], real, REAL, "real"), (row[1], new, NEW, "new")):
-            axis.plot(points[:count, i], points[:count, j], ".", ms=2, alpha=0.4, color=colour, mew=0)
+            axis.plot(points[:count, i], points[:count, j], ".", ms=4, alpha=0.4, color=colour, mew=0)
             for limits, span in ((axis.set_xlim, spans[0]), (axis.set_ylim, spans[1])):
                 pad = 0.1 * (span[1] - span[0]) or 1.0
                 limits(span[0] - pad, span[1] + pad)

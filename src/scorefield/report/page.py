@@ -50,7 +50,7 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
         _losses(model),
         _settings(model, comparison),
     ]
-    title = f"{comparison.source}: samples of a score model"
+    title = f"{Path(comparison.source).name}: samples of a score model"
     body = f"<h1>{html.escape(title)}</h1>{_lead(model, comparison)}{''.join(sections)}"
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
