@@ -4,7 +4,8 @@
 
 Levels and coefficients are those of a calibration (`fit_rows`, `search_levels`) whose trajectories come from 32 random
 mixtures with the exact model, each standardised, from sigma = 80 to 0. The score is the geometric mean, over mixtures,
-of RMS and median error; 16 other mixtures judge the result beside the method of `plans.default` without a table.
+of RMS and median error. A plan enters the table when it has less error than the method of `plans.default` on 16 other
+mixtures, in RMS and median.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from scorefield.plans.search import mean_score, search_levels
 from scorefield.plans.truth import Errors, follow
 
 TABLE = Path(__file__).parent.parent / "src/scorefield/plans/default_plans.json"
-BUDGETS = range(3, 51)
+BUDGETS = range(3, 9)  # beyond them one plan for all models gains nothing on the method
 FITS = 70
+HOW = Fit(cut=4.0)
 
 
 def group(seed: int, count: int) -> Group:
@@ -52,8 +54,8 @@ def main() -> None:
     for n in [int(v) for v in sys.argv[1:]] or BUDGETS:
         begin = time.time()
         untuned = method(n, 1.0, LOW, HIGH)
-        found = search_levels(small, untuned, 1.0, LOW, HIGH, Fit(), FITS * n * 24 * len(fit))
-        tried = [fit_rows(fit, f.base, Fit()) for f in found[:3]]
+        found = search_levels(small, untuned, 1.0, LOW, HIGH, HOW, FITS * n * 24 * len(fit))
+        tried = [fit_rows(fit, f.base, HOW) for f in found[:3]]
         best = min(tried, key=lambda t: mean_score(t.errors)).plan
         old, new = judge(untuned, held), judge(best, held)
         print(
@@ -61,7 +63,7 @@ def main() -> None:
             f"{new[2]:.2e}; {time.time() - begin:.0f} s",
             flush=True,
         )
-        if new[0] < old[0]:
+        if new[1] < old[1] and new[2] < old[2]:
             table[str(n)] = packed(best)
             TABLE.write_text(json.dumps(dict(sorted(table.items(), key=lambda item: int(item[0])))) + "\n")
 

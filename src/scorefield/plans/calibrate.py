@@ -19,7 +19,7 @@ from scorefield.plans.onestep import ddim
 from scorefield.plans.plan import Plan
 from scorefield.plans.rowfit import Fit, Group, fit_rows
 from scorefield.plans.run import run
-from scorefield.plans.search import search_levels
+from scorefield.plans.search import over, search_levels
 from scorefield.plans.truth import Counted, Errors, follow
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
@@ -184,15 +184,16 @@ def calibration(
         count = _count(evaluations, data, budget, search) if trajectories is None else trajectories
         fit, held = (group_of(asked, data, untuned, count, first, seed, condition) for first in (0, count))
         judged = [(untuned, judge(untuned, held))]
-        bases = [untuned]
         if search and evaluations > 1:
             left = budget - asked.asked - _PASSES_SEARCH * count * evaluations
             found = search_levels([fit.part(256)], untuned, data.std, data.low, data.high, Fit(past), max(0, left))
             bases = [f.base for f in found[:2]]
+        else:
+            bases = [untuned, over(spread(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std)]
         for base, how in _finalists(bases, past, search):
             fitted = fit_rows([fit], base, how).plan
             judged.append((fitted, judge(fitted, held)))
-        if bases[0] is not untuned:
+        if search and bases[0] is not untuned:
             judged.append((bases[0], judge(bases[0], held)))
     best, errors = _choose(judged)
     if best is not untuned:
@@ -201,10 +202,8 @@ def calibration(
 
 
 def _finalists(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, Fit]]:
-    """What is fitted to all trajectories: the best levels as strictly as the search, more mildly, and more stiffly."""
-    ways = [Fit(past), Fit(past, ridge=1e-5)]
-    if search:
-        ways.append(Fit(past, cut=4.0))
+    """What is fitted to all trajectories: the best levels strictly, stiffly and mildly; others strictly."""
+    ways = [Fit(past), Fit(past, ridge=1e-5), Fit(past, cut=4.0)] if search else [Fit(past)]
     return [(bases[0], how) for how in ways] + [(base, Fit(past)) for base in bases[1:]]
 
 

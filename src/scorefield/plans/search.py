@@ -87,14 +87,15 @@ def search_levels(
         return [Found(untuned, untuned, math.inf)]
     trial(untuned)
     for power, centre in _GRIDS:
-        plan = _over(spread(n, high, low, power, centre * scale), scale)
+        plan = over(spread(n, high, low, power, centre * scale), scale)
         if trial.can(plan):
             trial(plan)
     _move(trial, scale, low)
     return sorted(trial.found, key=lambda found: found.score)
 
 
-def _over(lv: Levels, scale: float) -> Plan:
+def over(lv: Levels, scale: float) -> Plan:
+    """What is fitted: the method of `plans.default` over levels."""
     return unipc(lv, order_for(len(lv) - 1), FLOW, scale)
 
 
@@ -116,7 +117,7 @@ def _move(trial: _Trial, scale: float, low: float) -> None:
                 moved = _moved(place, sign * sizes[m] * hat, math.log(low))
                 if moved is None:
                     continue
-                plan = _over(given(moved.exp()), scale)
+                plan = over(given(moved.exp()), scale)
                 if not trial.can(plan):
                     return
                 new = trial(plan)
