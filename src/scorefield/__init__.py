@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import guidance as guidance
     from scorefield import langevin as langevin
     from scorefield import levels as levels
+    from scorefield import likelihood as likelihood
     from scorefield import metrics as metrics
     from scorefield import nets as nets
     from scorefield import objectives as objectives
@@ -32,6 +33,8 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.core import Level as Level
     from scorefield.core import Levels as Levels
     from scorefield.fitting import fit as fit
+    from scorefield.likelihood.bound import variational_bound as variational_bound
+    from scorefield.likelihood.density import log_density as log_density
     from scorefield.model import Denoiser as Denoiser
     from scorefield.model import Energy as Energy
     from scorefield.model import at as at
@@ -51,6 +54,7 @@ _MODULES = (
     "guidance",
     "langevin",
     "levels",
+    "likelihood",
     "metrics",
     "nets",
     "objectives",
@@ -68,8 +72,10 @@ _NAMES = {  # public name: the module that defines it
     "at": "model",
     "calibrate": "plans.calibrate",
     "fit": "fitting",
+    "log_density": "likelihood.density",
     "run": "plans.run",
     "train": "train",
+    "variational_bound": "likelihood.bound",
 }
 __all__ = ["__version__", *_MODULES, *_NAMES]
 

@@ -23,9 +23,6 @@ from scorefield.plans import Plan, default, run
 FORMAT = 1
 """Version of the folder's layout: raised when older readers could not read it rightly."""
 
-FLOAT32_TOLERANCE = 1e-4
-"""Nats per step below which the rounding of a float32 network makes steps smaller, not better."""
-
 _MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
 
 
@@ -147,7 +144,7 @@ class TrainedModel:
         *,
         divergence: Divergence = "exact",
         probes: int = 16,
-        tolerance: float | None = None,
+        tolerance: float = 1e-5,
         evaluations: int | None = None,
         condition: int | Tensor | np.ndarray | None = None,
         seed: int = 0,
@@ -160,7 +157,7 @@ class TrainedModel:
             records: `(n, *shape)` in the user's units; integers are taken as they are.
             divergence: as `scorefield.log_density`, like all that follows.
             probes: random directions per record.
-            tolerance: in nats; default: 1e-5, or what a float32 network resolves.
+            tolerance: in nats.
             evaluations: instead of a tolerance.
             condition: a class for all, or `(n,)`.
             seed: of the probes.
@@ -177,7 +174,7 @@ class TrainedModel:
         draws: int = 4,
         divergence: Divergence = "exact",
         probes: int = 16,
-        tolerance: float | None = None,
+        tolerance: float = 1e-5,
         evaluations: int | None = None,
         condition: int | Tensor | np.ndarray | None = None,
         seed: int = 0,
@@ -186,14 +183,21 @@ class TrainedModel:
     ) -> BitsPerDim:
         """Bits per dimension of integer images, each with uniform noise within its grey levels, averaged over draws.
 
-        Meaningful for a model trained on images with that noise; one trained on the grey levels themselves has its
-        density on them, and none between.
+        For a model fitted to images with that noise (`--dequantise`).
 
         Args:
             records: `(n, *shape)` integer images.
             draws: of the noise.
             divergence: this and the rest as `log_density`.
+
+        Raises:
+            ValueError: for records that are not integer images, or a model known to be fitted to grey levels alone.
         """
+        if self.info.get("data", {}).get("dequantised") is False:
+            raise ValueError(
+                "this model was fitted to the grey levels themselves and has no density between them; fit it with "
+                "dequantise=True (--dequantise) for bits per dimension."
+            )
         options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
         return bits_per_dim(self.model, self.codec, records, options, self._given(condition, len(records)), draws)
 
@@ -269,15 +273,12 @@ class TrainedModel:
         self,
         divergence: Divergence,
         probes: int,
-        tolerance: float | None,
+        tolerance: float,
         evaluations: int | None,
         seed: int,
         chunk: int | None,
         batch: int | None,
     ) -> Options:
-        least = FLOAT32_TOLERANCE if self._dtype == torch.float32 else 0.0
-        if tolerance is None:
-            tolerance = max(1e-5, least)
         return Options(divergence, probes, tolerance, evaluations, self.mean, self.covariance, seed, chunk, batch)
 
     def _given(self, condition: int | Tensor | np.ndarray | None, n: int) -> Tensor | None:
