@@ -267,8 +267,10 @@ def about(
         tuple(shape) if shape is not None else tuple(centre.shape), centre, 0.0, 0.0, 0.0, torch.float64, device
     )
     std = std or _std(known)
-    high = high or getattr(known, "sigma_max", None) or (80.0 * std if std else 80.0)
-    low = low or getattr(known, "sigma_min", None) or (0.002 * std if std else 0.002)
+    if high is None:
+        high = float(getattr(known, "sigma_max", 80.0 * (std or 1.0)))
+    if low is None:
+        low = float(getattr(known, "sigma_min", 0.002 * (std or 1.0)))
     if not 0 < low < high < math.inf:
         raise ValueError(f"calibrate needs 0 < sigma_min < sigma_max, got {low:g} and {high:g}.")
     data = data._replace(dtype=_dtype(model, data, high, condition), low=float(low), high=float(high))

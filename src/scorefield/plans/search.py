@@ -103,10 +103,10 @@ def _move(trial: _Trial, scale: float, low: float) -> None:
     """Coordinate descent over the places of the levels between the first and the end."""
     best = min(trial.found, key=lambda found: found.score)
     place, score = _logs(best.base), best.score
-    n = len(place)
-    if n < 2:
+    if len(place) < 2:
         return
-    hats = _hats(n - 1)
+    first = float(best.base.levels.ratio[0])
+    hats = _hats(len(place) - 1)
     sizes = [_STEP] * len(hats)
     signs = [1.0] * len(hats)
     while max(sizes) >= _LEAST_STEP:
@@ -117,7 +117,9 @@ def _move(trial: _Trial, scale: float, low: float) -> None:
                 moved = _moved(place, sign * sizes[m] * hat, math.log(low))
                 if moved is None:
                     continue
-                plan = over(given(moved.exp()), scale)
+                sigma = moved.exp().clamp(min=low)
+                sigma[0] = first
+                plan = over(given(sigma), scale)
                 if not trial.can(plan):
                     return
                 new = trial(plan)

@@ -1,0 +1,269 @@
+"""Laws of calibrated plans: no worse than untuned, exact for a point, within their cost, a function of the seed."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from scorefield import Denoiser, calibrate, levels, nets, plans
+from scorefield.analytic import Empirical, Gaussian, GaussianMixture
+from scorefield.core import Estimate, Level, Model
+from scorefield.plans import Calibration, Plan, calibration, enough, laws, run
+from scorefield.plans.default import method, spread
+from scorefield.plans.rowfit import Fit, Group, fit_rows
+from scorefield.plans.truth import Counted, Errors, follow
+from tables import LAWS, reference, reference_law
+
+F64 = torch.float64
+STORED = {name: reference(name) for name in ("ring", "blend")}
+LAW = {name: reference_law(name) for name in STORED}
+WAYS = {"coefficients": False, "levels too": True}
+
+
+def stored_errors(name: str, plan: Plan) -> Errors:
+    """Against the exact end points."""
+    start, end = STORED[name]["ode_start"], STORED[name]["ode_end"]
+    each = ((run(plan, LAW[name], start) - end) ** 2).mean(1).sqrt() / (end**2).mean().sqrt()
+    return Errors.of(each)
+
+
+class Asked:
+    """A model that counts the samples it is asked about."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.count = model, 0
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        self.count += len(x)
+        return self.model(x, level, condition)
+
+
+RESULTS: dict[tuple[str, int, bool], tuple[Calibration, int]] = {}
+
+
+def calibrated(name: str, n: int, search: bool) -> tuple[Calibration, int]:
+    """A calibration, made once, and the evaluations that it took."""
+    key = (name, n, search)
+    if key not in RESULTS:
+        model = Asked(LAW[name])
+        d = LAW[name].means.shape[1]
+        RESULTS[key] = (calibration(model, n, (d,), 80.0, 0.002, seed=1, search=search, std=0.5), model.count)
+    return RESULTS[key]
+
+
+CASES = [("ring", 5, True), ("ring", 10, True), ("ring", 20, False), ("blend", 10, False), ("blend", 6, True)]
+EACH = pytest.mark.parametrize(("name", "n", "search"), CASES, ids=lambda v: str(v))
+
+
+@EACH
+def test_a_calibrated_plan_does_not_lose_to_the_untuned_one_on_fresh_trajectories(
+    name: str, n: int, search: bool
+) -> None:
+    c, _ = calibrated(name, n, search)
+    assert c.error <= c.untuned_error and c.median <= c.untuned_median
+    fresh, untuned = stored_errors(name, c.plan), stored_errors(name, c.untuned)
+    assert fresh.median < untuned.median
+    assert fresh.rms < 1.3 * untuned.rms  # a few of 128 or 256 trajectories decide it
+    assert c.median == pytest.approx(fresh.median, rel=0.4)
+
+
+@EACH
+def test_the_cost_is_counted_and_bounded(name: str, n: int, search: bool) -> None:
+    c, count = calibrated(name, n, search)
+    assert c.cost == count <= (500_000 if search else 100_000)
+
+
+@EACH
+def test_a_calibrated_plan_is_a_plan(name: str, n: int, search: bool) -> None:
+    plan = calibrated(name, n, search)[0].plan
+    assert plan.evaluations == n and not plan.stochastic
+    assert float(plan.levels.ratio[0]) == pytest.approx(80.0) and float(plan.levels.ratio[-1]) == 0.0
+    assert float(plan.levels.ratio[-2]) >= 0.002
+    assert all(one > two for one, two in pairwise(plan.levels.ratio.tolist()))
+    assert Plan.from_json(plan.to_json()) == plan
+    got, want = laws.point_mass(plan, 1.7), laws.true_moments(plan, 1.7, 0.0)
+    assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
+    assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
+
+
+PEERS = {"ring": (8.9e-2, 1.9e-2), "blend": (6.2e-2, 4.6e-2)}
+"""RMS and median error at 10 evaluations of the best of Adams' methods in the angle on the usual grids."""
+
+
+@pytest.mark.parametrize(("name", "search"), [("ring", True), ("blend", False)])
+def test_ten_evaluations_beat_textbook_methods_by_far(name: str, search: bool) -> None:
+    got = stored_errors(name, calibrated(name, 10, search)[0].plan)
+    assert got.rms < PEERS[name][0] and got.median < PEERS[name][1] / 3
+
+
+def test_the_printed_result_holds_the_numbers() -> None:
+    c, _ = calibrated("ring", 5, True)
+    text = str(c)
+    for value in (c.error, c.median, c.untuned_error, c.untuned_median):
+        assert f"{value:.2e}" in text
+    assert f"{c.cost:,}" in text and "5 evaluations" in text
+
+
+def test_the_seed_decides() -> None:
+    model = LAW["ring"]
+    one, two, other = (
+        calibration(model, 5, search=search, trajectories=24, seed=seed) for search, seed in ((0, 1), (0, 1), (0, 2))
+    )
+    assert one.plan == two.plan and one.errors == two.errors
+    assert other.errors != one.errors
+
+
+# ----------------------------------------------------------------------------------------------------- any model
+
+
+def conditional(x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+    """Unit Gaussians around the condition."""
+    assert condition is not None and len(condition) == len(x)
+    r2 = float(level.alpha) ** 2 + float(level.sigma) ** 2
+    centre = condition[:, None].to(x)
+    x0 = centre + float(level.alpha) * (x - float(level.alpha) * centre) / r2
+    return Estimate(x0, float(level.sigma) * (x - float(level.alpha) * centre) / r2)
+
+
+def network() -> Denoiser:
+    torch.manual_seed(0)
+    return Denoiser(nets.ResidualMLP(3, width=8, depth=1), sigma_max=40.0, sigma_min=0.01).eval()
+
+
+ANY: dict[str, tuple[Model, tuple[int, ...], Tensor | None]] = {
+    "images": (LAWS["images"], (1, 4, 4), None),
+    "network": (network(), (3,), None),
+    "conditional": (conditional, (2,), torch.tensor([-1.0, 0.0, 2.0])),
+    "gaussian": (LAWS["gaussian"], (3,), None),
+}
+
+
+@pytest.mark.parametrize("name", ANY)
+@pytest.mark.parametrize("way", WAYS)
+def test_any_model_can_be_calibrated(name: str, way: str) -> None:
+    model, shape, condition = ANY[name]
+    c = calibration(model, 4, shape, search=WAYS[way], trajectories=16, condition=condition, past=3)
+    assert c.error <= c.untuned_error and c.median <= c.untuned_median
+    x = c.plan.start(3, shape, seed=0)
+    given = None if condition is None else condition
+    assert run(c.plan, model, x, condition=given).shape == (3, *shape)
+
+
+def test_a_models_own_range_is_kept() -> None:
+    ratio = calibrate(network(), 6, (3,), trajectories=16).levels.ratio
+    assert float(ratio[0]) == 40.0 and float(ratio[-2]) >= 0.01
+
+
+@pytest.mark.parametrize("build", [lambda lv: plans.heun(lv), lambda lv: plans.adams(lv, 2)], ids=["heun", "adams"])
+def test_a_given_plan_is_where_it_starts(build) -> None:
+    plan = build(levels.karras(4, 80.0, 0.01))
+    c = calibration(LAW["ring"], plan.evaluations, trajectories=48, search=False, plan=plan)
+    assert c.untuned == plan and c.error <= c.untuned_error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"evaluations": 0}, "whole number"),
+        ({"trajectories": 1}, "whole number"),
+        ({"past": 0}, "whole number"),
+        ({"plan": plans.ancestral(levels.karras(10))}, "deterministic"),
+        ({"plan": plans.ddim(levels.karras(7))}, "10 evaluations"),
+        ({"sigma_max": 0.0005}, "sigma_min < sigma_max"),
+    ],
+)
+def test_wrong_arguments_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibrate(LAW["ring"], **{"evaluations": 10, **change})  # type: ignore[arg-type]
+
+
+def test_a_model_that_does_not_say_its_shape_needs_one() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        calibrate(conditional, 5)
+
+
+# ------------------------------------------------------------------------------------------------- the truth
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_the_truth_is_true(name: str) -> None:
+    start, end = STORED[name]["ode_start"], STORED[name]["ode_end"]
+    truth = follow(LAW[name], start, spread(128, 80.0, 0.002, 0.5, 0.3), 0.5)
+    each = ((truth.end - end) ** 2).mean(1).sqrt() / (end**2).mean().sqrt()
+    assert float(each.median()) < 2e-6 and float((each**2).mean().sqrt()) < 2e-5
+    fine = follow(LAW[name], start, spread(500, 80.0, 0.002, 0.5, 0.3), 0.5)
+    for sigma in (33.0, 2.0, 0.4, 0.09, 0.003):
+        level = Level(0.7, 0.7 * sigma)
+        gap = (truth.at(level) - fine.at(level)).abs()
+        assert float(gap.max()) < 2e-3 * 0.5 and float(gap.median()) < 1e-5 * 0.5
+
+
+def test_a_gaussian_is_learnt_to_the_last_digits() -> None:
+    model = Gaussian(torch.zeros(2, dtype=F64), torch.eye(2, dtype=F64))
+    x = 80.0 * torch.randn(32, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    truth = follow(model, x, spread(128, 80.0, 0.002, 0.5, 0.6), 1.0)
+    fitted = fit_rows([Group(model, truth)], method(6, 1.0, 0.002, 80.0), Fit(ridge=1e-12))
+    assert float(fitted.errors[0].max()) < 1e-6
+
+
+def test_batches_make_no_difference() -> None:
+    model = Counted(LAW["blend"], batch=7)
+    x = torch.randn(30, 16, dtype=F64)
+    whole, parts = LAW["blend"](x, Level(1.0, 0.5)), model(x, Level(1.0, 0.5))
+    assert model.asked == 30
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-14) for a, b in zip(whole, parts, strict=True))
+
+
+# ------------------------------------------------------------------------------------------- default and enough
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 7, 12])
+@pytest.mark.parametrize("high", [2.0, 20.0, 80.0, 160.0])
+def test_default_plans_follow_a_point_exactly_from_any_level(n: int, high: float) -> None:
+    plan = plans.default(n, 0.5, 0.001, 0.5 * high)
+    got, want = laws.point_mass(plan, 1.7), laws.true_moments(plan, 1.7, 0.0)
+    assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
+    assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("high", [20.0, 40.0, 90.0])
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_the_table_beats_the_method_from_other_levels_too(n: int, high: float) -> None:
+    each = []
+    for name, law in LAW.items():
+        d = law.means.shape[1]
+        x = 0.5 * high * torch.randn(200, d, generator=torch.Generator().manual_seed(4), dtype=F64)
+        truth = follow(law, x, spread(128, 0.5 * high, 0.001, 0.5, 0.3), 0.5)
+        tried = (plans.default(n, 0.5, 0.001, 0.5 * high), method(n, 0.5, 0.001, 0.5 * high))
+        ours, theirs = (Errors.of(truth.errors(run(plan, law, x))) for plan in tried)
+        each.append(ours.score / theirs.score)
+        assert ours.rms < theirs.rms, name
+    assert each[0] * each[1] < 0.8
+
+
+def test_a_high_least_level_is_kept() -> None:
+    plan = plans.default(5, 1.0, 0.5, 80.0)
+    assert float(plan.levels.ratio[:-1].min()) >= 0.5
+
+
+def test_enough_says_from_where_on_more_changes_nothing() -> None:
+    table = enough(LAW["ring"], evaluations=(20, 5, 10), trajectories=64)
+    assert table.evaluations == (5, 10, 20)
+    assert all(one.rms > two.rms and one.median > two.median for one, two in pairwise(table.errors))
+    assert table.steps == 10 and "10 evaluations are enough" in str(table)
+    assert table.cost == 64 * (128 + 35) + 1  # and one question about the precision
+    strict = enough(LAW["ring"], evaluations=(3,), trajectories=64, visible=1e-6)
+    assert strict.steps is None and "not enough" in str(strict)
+    assert table.png().startswith(b"\x89PNG")
+
+
+def test_enough_takes_other_plans_but_no_stochastic_ones() -> None:
+    table = enough(LAW["ring"], evaluations=(5, 30), trajectories=16, plan=lambda n: plans.ddim(levels.karras(n, 40.0)))
+    assert table.errors[0].rms > table.errors[1].rms
+    with pytest.raises(ValueError, match="deterministic"):
+        enough(LAW["ring"], trajectories=16, plan=lambda n: plans.ancestral(levels.karras(n)))
+
+
+def test_the_examples_are_of_both_kinds() -> None:
+    assert isinstance(LAWS["images"], Empirical) and isinstance(LAW["ring"], GaussianMixture)
