@@ -8,9 +8,9 @@ from functools import partial
 
 from azula import noise, sample
 from azula.denoise import Denoiser, DiracPosterior
-from peers.problems import F64, Counted, Sampler
 from torch import Tensor
 
+from peers.problems import F64, Counted, Sampler
 from scorefield import Level
 
 Schedule = Callable[[float], noise.Schedule]
@@ -75,7 +75,7 @@ def stochastic() -> Iterator[Sampler]:
         "PC": (sample.PCSampler, 2),
         "PC(delta=0.1)": (partial(sample.PCSampler, delta=0.1), 2),
     }
-    for least in (3e-3, 1e-2):
+    for least in (1e-2,):
         chosen = {
             grid: schedule for grid, schedule in schedules(least).items() if grid in ("VE", "cosine", "rectified")
         }

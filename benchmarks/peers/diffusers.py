@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.problems import Counted, Sampler
 from torch import Tensor
 
+from peers.problems import Counted, Sampler
 from scorefield import Level
 
 logging.getLogger("diffusers").setLevel(logging.ERROR)
@@ -163,7 +163,7 @@ def _solvers() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _ending() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Those that need a last level above 0, and fail on the sigma grids, which they then end with a step of length 0."""
+    """Those that need a last level above 0. The sigma grids then end with a step of length 0, on which they fail."""
     made: dict[str, tuple[str, dict[str, Any]]] = {}
     common = {"prediction_type": "sample", "final_sigmas_type": "sigma_min"}
     for order in (2, 3, 4):
@@ -217,7 +217,7 @@ def deterministic(wide: bool = False) -> Iterator[Sampler]:
 
 def stochastic() -> Iterator[Sampler]:
     sde = {"algorithm_type": "sde-dpmsolver++", "prediction_type": "sample"}
-    for least in (0.01, 0.03):
+    for least in (0.01,):
         for order in (2, 3):
             for grid in ("karras", "exponential"):
                 make = _tabled("DPMSolverMultistepScheduler", least, grid, solver_order=order, **sde)

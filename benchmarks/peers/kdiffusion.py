@@ -15,9 +15,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from peers.problems import Counted, Sampler
 from torch import Tensor
 
+from peers.problems import Counted, Sampler
 from scorefield import Level
 
 Grid = Callable[[int, float], Tensor]
@@ -111,7 +111,6 @@ def stochastic() -> Iterator[Sampler]:
     fresh = {"noise_sampler": lambda x: lambda *_: torch.randn_like(x)}
     makers: dict[str, tuple[Callable[..., Tensor], int]] = {
         "Euler ancestral": (sampling.sample_euler_ancestral, 1),
-        "DPM2 ancestral": (sampling.sample_dpm_2_ancestral, 2),
         "DPM++ 2S ancestral": (sampling.sample_dpmpp_2s_ancestral, 2),
         "DPM++ SDE": (sampling.sample_dpmpp_sde, 2),
         "DPM++ 2M SDE": (sampling.sample_dpmpp_2m_sde, 1),

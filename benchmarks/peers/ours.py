@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 
 import torch
-from peers.problems import Counted, Problem, Sampler
 from torch import Tensor
 
+from peers.problems import Counted, Problem, Sampler
 from scorefield import Levels, levels, plans
 from scorefield.plans import FLOW, VARIABLES, Plan, run
 from scorefield.plans.calibrate import Calibration

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 from overhead import PlainMLP  # benchmarks/overhead.py
-from peers import azula, diffusers, kdiffusion
 from torch import Tensor, nn
 
+from peers import azula, diffusers, kdiffusion
 from scorefield import Denoiser, levels, plans
 from scorefield.nets import UNet
 from scorefield.plans import Plan, run

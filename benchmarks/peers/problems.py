@@ -27,7 +27,7 @@ BUDGETS = (5, 8, 10, 15, 20, 35, 50)
 DATA = Path(__file__).parents[2] / "tests" / "data"
 
 
-class TooMany(Exception):
+class TooManyError(Exception):
     """A sampler asked for more evaluations than its budget."""
 
 
@@ -39,7 +39,7 @@ class Counted:
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         if self.count >= self.limit:
-            raise TooMany
+            raise TooManyError
         self.count += 1
         return self.model(x, level)
 
@@ -50,7 +50,7 @@ class Sampler(NamedTuple):
     Args:
         name: for the tables.
         run: `(model, x, evaluations, high) -> end points`: from `x = x0 + high * eps` to noise 0, with at most so many
-            evaluations of the model. Raises `TooMany` where that cannot be.
+            evaluations of the model. Raises `TooManyError` where that cannot be.
     """
 
     name: str

@@ -13,7 +13,6 @@ from peers.density import Row
 from peers.overhead import Cost
 from peers.problems import BUDGETS, Problem
 from peers.samplers import Best, Errors, Law
-
 from scorefield.plans.calibrate import Calibration
 
 PEERS = ("azula", "k-diffusion", "diffusers")
