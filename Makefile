@@ -6,6 +6,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
+BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench clean
@@ -15,7 +16,7 @@ help:
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
-	@echo "make bench   measure what benchmarks/ holds"
+	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
@@ -40,8 +41,19 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+# The peers have an environment of their own over .venv, whose torch they use. k-diffusion comes without its training
+# libraries: they do not go with a CPU build of torch, and its samplers need only what the extra `bench` brings.
+$(BENCH)/.stamp: $(STAMP)
+	@echo "bench: installing azula, k-diffusion and diffusers into $(BENCH)"
+	@$(BIN)/python -m venv --clear $(BENCH)
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > base.pth.tmp
+	@mv base.pth.tmp "$$($(BENCH)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	@$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	@$(BENCH)/bin/python -m pip install --quiet --no-deps "k-diffusion>=0.1.1"
+	@touch $@
+
+bench: $(BENCH)/.stamp
+	@OMP_NUM_THREADS=1 $(BENCH)/bin/python benchmarks/run.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
