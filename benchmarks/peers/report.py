@@ -97,7 +97,15 @@ def adapters(found: Mapping[str, tuple[int, Best]], evaluations: int) -> list[st
         "",
     ]
     rows = [[name, str(kinds), f"{worst.value:.1e}", worst.name] for name, (kinds, worst) in found.items()]
-    return text + lines(["package", "kinds", "RMS error of the worst", "which"], rows)
+    text += lines(["package", "kinds", "RMS error of the worst", "which"], rows)
+    return [
+        *text,
+        "Known limits of the peers, left as they are: azula's REAB scales its increment with the noise level that the",
+        "step leaves in place of the one it reaches, so that it converges with order 1 whatever its order; diffusers'",
+        "UniPC with `bh1` or of eps gives NaN with the sigma grids (the step to 0, or one of length 0), and runs here on",
+        "a table whose even steps are the exponential grid.",
+        "",
+    ]
 
 
 def stochastic(tables: Mapping[str, Mapping[str, Mapping[int, Law]]], problem: str, n: int) -> list[str]:
