@@ -218,6 +218,15 @@ def test_two_processes_give_the_gradients_of_one(sharded: str) -> None:
     assert difference < 1e-5, done.stdout
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    if listed.exists():
+        return [int(child) for child in listed.read_text().split()]
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True)
+    return [int(child) for child in found.stdout.split()]
+
+
 @pytest.mark.parametrize("option", [[], ["--fsdp"]])
 def test_two_processes_resume_after_their_workers_were_killed_and_write_one_run(
     tmp_path: Path, option: list[str]
@@ -229,9 +238,8 @@ def test_two_processes_resume_after_their_workers_were_killed_and_write_one_run(
     )
     while not (run / "checkpoint.safetensors").exists() and process.poll() is None:
         time.sleep(0.01)
-    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-    for pid in workers.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGKILL)
     assert process.wait() != 0
     step = read_tensors(run / "checkpoint.safetensors")[1]["step"]
     assert step > 0 and not (run / "model.json").exists()
