@@ -26,6 +26,8 @@ BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
 _FINE = 128
 """Levels of the accurate trajectories."""
+_FALLBACKS = (Fit(), Fit(ridge=1e-5), Fit(ridge=1e-3), Fit(ridge=1e-2), Fit(3), Fit(3, ridge=1e-3))
+"""Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget allows."""
 _PASSES, _PASSES_SEARCH = 5, 10
 """Runs over all trajectories of one half, at the end: fits and judgements."""
 
@@ -154,7 +156,7 @@ def calibration(
         sigma_min: least sigma / alpha at which the model is asked; default: the model's, or 0.002 std.
         seed: of the trajectories.
         search: levels as well as coefficients: at most 500,000 single-sample evaluations in place of 100,000.
-        trajectories: to fit to, and as many to judge on; default: what the cost allows, up to 512.
+        trajectories: to fit to, and as many to judge on; default: what the cost allows, up to 1,024.
         past: estimates that get new coefficients in each row.
         plan: where to start, deterministic; default: `plans.default(evaluations)`.
         condition: `(n, ...)`, for instance `model.conditions(n)`; trajectories take them in turn.
@@ -195,6 +197,10 @@ def calibration(
             judged.append((fitted, judge(fitted, held)))
         if search and bases[0] is not untuned:
             judged.append((bases[0], judge(bases[0], held)))
+        for how in _FALLBACKS if _choose(judged)[0] is untuned else ():
+            if asked.asked + 2 * count * evaluations <= budget:
+                fitted = fit_rows([fit], untuned, how).plan
+                judged.append((fitted, judge(fitted, held)))
     best, errors = _choose(judged)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
@@ -329,7 +335,7 @@ def _count(evaluations: int, data: _Data, budget: int, search: bool) -> int:
     share = 0.5 if search else 0.97
     passes = _PASSES_SEARCH if search else _PASSES
     memory = 2e9 / (4 * _FINE * math.prod(data.shape) * torch.finfo(data.dtype).bits / 8)
-    return max(8, min(512, int(share * budget / (2 * _FINE + passes * evaluations)), int(memory)))
+    return max(8, min(1024, int(share * budget / (2 * _FINE + passes * evaluations)), int(memory)))
 
 
 def _check(evaluations: int, past: int, trajectories: int | None) -> None:
