@@ -161,7 +161,7 @@ def _write_parquet(path: Path, records: Array, names: Sequence[str], labels: Arr
         import pyarrow.parquet as pq
     except ImportError:
         raise DataError(
-            f"{path}: writing parquet needs pyarrow; install it with pip install 'scorefield[tables]'."
+            "writing a .parquet file needs pyarrow; install it with pip install 'scorefield[tables]'."
         ) from None
     columns = {name: pa.array(np.ascontiguousarray(records[:, j])) for j, name in enumerate(names)}
     if labels is not None:
