@@ -19,7 +19,7 @@ from scorefield.plans.variables import FLOW
 
 _CHOICES = ((7, 1, 0.85, 0.8), (12, 2, 0.85, 0.6), (28, 3, 0.7, 0.6), (math.inf, 4, 0.7, 0.6))
 """Budgets below which: the order of the predictor, and the power and centre of the grid. Chosen on random mixtures of
-1 to 64 dimensions, 2 to 10 modes of rank 1 to 6, with the exact model, by benchmarks/default_plan.py,
+1 to 64 dimensions, 2 to 10 modes of rank 1 to 6, with the exact model, by benchmarks/default_choices.py,
 and lower than these like best where data near a point or a surface let a higher order's errors swing."""
 _PAST = 5
 """Estimates before the newest that a row of the table may use."""

@@ -1,6 +1,6 @@
 """How the table behind `plans.default` was chosen: error of orders and grids on random mixtures with the exact model.
 
-    python benchmarks/default_plan.py 5 10 20      # budgets; about a minute each
+    python benchmarks/default_choices.py 5 10 20      # budgets; about a minute each
 
 Error: RMS distance of end points from the converged probability flow, over the data's RMS; the score of a choice is the
 geometric mean, over the mixtures, of the errors' RMS and median. Every mixture is standardised, so that levels are in
