@@ -20,8 +20,10 @@ from scorefield._files import FileError, read_tensors
 from scorefield._tensor import normal
 from scorefield.analytic import Gaussian
 from scorefield.checkpoint import Settings
+from scorefield.core import Level
 from scorefield.model import Denoiser, Energy
 from scorefield.nets import ResidualMLP, ScalarMLP
+from scorefield.parallel import folder_lock
 from scorefield.train import Progress, TrainingError, _batch_index
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
@@ -117,6 +119,29 @@ def test_an_energy_trains_too() -> None:
     first = last(train(model, X, settings=replace(QUICK, steps=1), held=X)).evaluation
     final = last(train(model, X, settings=replace(QUICK, steps=60), held=X)).evaluation
     assert first is not None and final is not None and final.mean < first.mean
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_a_condition_is_learned_and_so_is_none(kind: str) -> None:
+    label = torch.arange(600) % 2
+    x = (4.0 * label - 2.0)[:, None] + 0.3 * X[:, :1]
+    network = ResidualMLP(1, width=32, depth=1, **({"classes": 2} if kind == "classes" else {"condition_dim": 1}))
+    model = Denoiser(network, sigma_data=float(x.std()), sigma_max=40.0)
+    condition = label if kind == "classes" else label[:, None].float()
+    settings = Settings(steps=300, batch=64, warmup=20, condition_dropout=0.3)
+    last(train(model, x, settings=settings, condition=condition))
+    level, at_zero = Level(1.0, 8.0), torch.zeros(2, 1)  # noise that hides which class it is
+    told = model(at_zero, level, condition[:2]).x0[:, 0]
+    untold = model(at_zero, level, None).x0[:, 0]
+    assert told.tolist() == pytest.approx([-2.0, 2.0], abs=0.4) and untold.abs().max() < 0.4
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    with folder_lock(tmp_path):
+        with pytest.raises(RuntimeError, match=f"pid {os.getpid()}"), folder_lock(tmp_path):
+            pass
+    with folder_lock(tmp_path):
+        pass
 
 
 def test_the_model_ends_with_its_best_average() -> None:
