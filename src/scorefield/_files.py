@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     Raises:
         FileError: for a missing, truncated or foreign file.
     """
+    with _opened(path) as file:
+        # copies: the file's own memory is not aligned, and kernels round by alignment
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, _state(file)
+
+
+def read_state(path: Path) -> Any:
+    """The state alone, from the file's header; errors as `read_tensors`."""
+    with _opened(path) as file:
+        return _state(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            # copies: the file's own memory is not aligned, and kernels round by alignment
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-            header = file.metadata() or {}
+            yield file
     except FileNotFoundError:
         raise FileError(f"{path}: no such file; give the folder that `scorefield fit` wrote.") from None
     except (SafetensorError, OSError, ValueError) as error:
@@ -82,4 +94,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
             f"{path}: not a readable safetensors file ({error}); it is truncated or another program's: "
             "restore it or fit again."
         ) from None
-    return tensors, json.loads(header["state"]) if "state" in header else None
+
+
+def _state(file: Any) -> Any:
+    header = file.metadata() or {}
+    return json.loads(header["state"]) if "state" in header else None

@@ -148,15 +148,17 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
         run.step, run.seconds, run.stale = state["step"], state["seconds"], state["stale"]
         run.saved = run.seconds
         run.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
-        run.evaluations = [Evaluation(**{k: _tuple(v) for k, v in e.items()}) for e in state["evaluations"]]
+        run.evaluations = _evaluations(state)
     except (KeyError, TypeError, RuntimeError) as error:
         raise _files.FileError(
             f"{path}: this checkpoint does not fit the model ({error}); it is another model's: give a new folder."
         ) from None
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _evaluations(state: dict[str, Any]) -> list[Evaluation]:
+    stored: list[dict[str, Any]] = state["evaluations"]
+    stored = [{k: tuple(v) if isinstance(v, list) else v for k, v in e.items()} for e in stored]
+    return [Evaluation(**fields) for fields in stored]
 
 
 _FREE = ("steps", "seconds", "patience", "checkpoint_every", "sharded")  # may differ when training is resumed
@@ -173,6 +175,5 @@ def _check_settings(path: Path, stored: dict[str, Any], settings: Settings) -> N
 
 def read_progress(path: Path) -> tuple[Settings, list[Evaluation], int, float]:
     """Settings, evaluations, steps and seconds of a checkpoint."""
-    _, state = _files.read_tensors(path)
-    evaluations = [Evaluation(**{k: _tuple(v) for k, v in e.items()}) for e in state["evaluations"]]
-    return Settings(**state["settings"]), evaluations, state["step"], state["seconds"]
+    state = _files.read_state(path)
+    return Settings(**state["settings"]), _evaluations(state), state["step"], state["seconds"]

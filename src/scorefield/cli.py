@@ -119,14 +119,14 @@ def _settings(output: Path, resume: bool, time: str | None, steps: int | None, a
     from dataclasses import replace
 
     from scorefield.checkpoint import Settings, read_progress
-    from scorefield.fitting import CHECKPOINT
+    from scorefield.fitting import CHECKPOINT, DEFAULT_SECONDS
 
     budget: dict[str, Any] = {"steps": steps, "seconds": None if time is None else seconds(time)}
     if resume and (output / CHECKPOINT).exists():
         stored = read_progress(output / CHECKPOINT)[0]
         return replace(stored, **asked, **(budget if time is not None or steps is not None else {}))
     if time is None and steps is None:
-        budget["seconds"] = 180.0
+        budget["seconds"] = DEFAULT_SECONDS
     return Settings(**asked, **budget)
 
 

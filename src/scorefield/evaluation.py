@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scorefield import metrics
 from scorefield.data import DataError, Dataset, load
-from scorefield.fitting import digest, parts_of
+from scorefield.fitting import fitted_to, parts_of, unseen
 from scorefield.trained import TrainedModel
 
 MOST = 2000
@@ -144,24 +144,10 @@ def _records(model: TrainedModel, dataset: Dataset) -> tuple[np.ndarray, np.ndar
     """Real records to compare with, their labels, the training records, and whether the first are unseen."""
     parts = parts_of(model, dataset)
     if parts is None:
-        training = _training_again(model)
-        return dataset.records, dataset.labels, training, training is not None
-    if dataset.held is not None:
-        return dataset.held, dataset.held_labels, parts.training.records, True
-    return parts.held.records, parts.held.labels, parts.training.records, True
-
-
-def _training_again(model: TrainedModel) -> np.ndarray | None:
-    """The records that the run was fitted to, if its source is still there and unchanged."""
-    source = model.info.get("data", {}).get("source")
-    try:
-        again = load(source) if source else None
-    except (DataError, OSError):
-        return None
-    if again is None or digest(again.records) != model.info["data"]["records"]:
-        return None
-    parts = parts_of(model, again)
-    return None if parts is None else parts.training.records
+        again = fitted_to(model)
+        known = None if again is None else parts_of(model, again)
+        return dataset.records, dataset.labels, None if known is None else known.training.records, known is not None
+    return *unseen(parts, dataset), parts.training.records, True
 
 
 def _check_kind(model: TrainedModel, dataset: Dataset) -> None:

@@ -19,13 +19,15 @@ from scorefield._tensor import uniform
 from scorefield.analytic import GaussianMixture
 from scorefield.checkpoint import Settings, read_progress
 from scorefield.core import Model
-from scorefield.data import TOYS, Codec, Dataset, TableCodec, fit_codec, load, split
+from scorefield.data import TOYS, Codec, DataError, Dataset, TableCodec, fit_codec, load, split
 from scorefield.data.toys import Dots
 from scorefield.model import Denoiser, Energy
 from scorefield.train import Progress, train
 from scorefield.trained import TrainedModel
 
 CHECKPOINT = "checkpoint.safetensors"
+DEFAULT_SECONDS = 180.0
+"""Of training, where neither a time nor a number of steps is given."""
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
@@ -143,12 +145,10 @@ def fit(
 def _settings(folder: Path, options: dict[str, Any], asked: Settings | None, resume: bool) -> tuple[Settings, bool]:
     """The settings to train with, and whether there is something to go on with."""
     checkpoint = folder / CHECKPOINT
-    if not resume:
-        if checkpoint.exists():
-            raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
-        return asked or Settings(seconds=180), False
-    if not checkpoint.exists():  # stopped before its first checkpoint: begin again
-        return asked or Settings(seconds=180), False
+    if checkpoint.exists() and not resume:
+        raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
+    if not checkpoint.exists():  # also where a run was stopped before its first checkpoint: begin again
+        return asked or Settings(seconds=DEFAULT_SECONDS), False
     stored = _files.read_json(folder / "fit.json")
     for name, value in options.items():
         if stored.get(name) != value and name != "source":
@@ -253,6 +253,23 @@ def parts_of(trained: TrainedModel, dataset: Dataset) -> Parts | None:
     if data.get("records") != digest(dataset.records):
         return None
     return Parts.of(dataset, data["held_share"], trained.info["training"]["settings"]["seed"])
+
+
+def fitted_to(trained: TrainedModel) -> Dataset | None:
+    """The data set that a run was fitted to, if its source is still there and unchanged."""
+    source = trained.info.get("data", {}).get("source")
+    try:
+        again = load(source) if source else None
+    except (DataError, OSError):
+        return None
+    return again if again is not None and parts_of(trained, again) is not None else None
+
+
+def unseen(parts: Parts, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    """Records that the run has not trained on, with their labels: the source's test records, else those held out."""
+    if dataset.held is not None:
+        return dataset.held, dataset.held_labels
+    return parts.held.records, parts.held.labels
 
 
 def watch(loop: Iterator[Progress], settings: Settings, quiet: bool = False) -> Progress | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scorefield import __version__, _files, nets, parallel
-from scorefield._tensor import uniform
+from scorefield._tensor import noise_like, uniform
 from scorefield.core import Estimate, Level
 from scorefield.data import Codec, codec_from_json
 from scorefield.guidance import classifier_free
@@ -203,8 +203,6 @@ class TrainedModel:
 
     def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
         """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
-        from scorefield._tensor import noise_like
-
         x0 = self.codec.encode(x)
         return self._floats(x0 + sigma * noise_like(x0, seed, "add noise"))
 

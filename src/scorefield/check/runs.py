@@ -13,7 +13,7 @@ from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.data import DataError, Dataset, load
-from scorefield.fitting import parts_of
+from scorefield.fitting import fitted_to, parts_of, unseen
 from scorefield.trained import TrainedModel
 
 
@@ -53,7 +53,7 @@ def _held(
     model: TrainedModel, data: str | Path | Dataset | None, seed: int
 ) -> tuple[Tensor | None, Tensor | None, np.ndarray | None, str]:
     """Held-out records and their conditions, encoded; the training records where known; what is missing."""
-    dataset = _load(model, data)
+    dataset = fitted_to(model) if data is None else load(data)
     if dataset is None:
         text = "the data that the model was fitted to are not at hand: give them to check its calibration"
         return None, None, None, f"Not checked against data: {text}."
@@ -63,10 +63,8 @@ def _held(
         note = (
             f"{dataset.source} is not what the model was fitted to: all of it was taken, memorisation is not checked."
         )
-    elif dataset.held is not None:
-        records, labels = dataset.held, dataset.held_labels
     else:
-        records, labels = parts.held.records, parts.held.labels
+        records, labels = unseen(parts, dataset)
     try:
         spread = model.info.get("data", {}).get("dequantised", True)  # as the training rows were
         held = model.codec.encode(records, seed=seed if spread else None)
@@ -78,18 +76,6 @@ def _held(
         classes = torch.as_tensor(labels).to(first.device)
     training = None if parts is None else parts.training.records
     return held.to(first), classes, training, note
-
-
-def _load(model: TrainedModel, data: str | Path | Dataset | None) -> Dataset | None:
-    """What is given, or what the model was fitted to, if its source is still there and unchanged."""
-    if data is not None:
-        return load(data)
-    source = model.info.get("data", {}).get("source")
-    try:
-        again = load(source) if source else None
-    except (DataError, OSError):
-        return None
-    return again if again is not None and parts_of(model, again) is not None else None
 
 
 def _memorisation(model: TrainedModel, held: Tensor, training: np.ndarray, seed: int) -> Row:
