@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +20,9 @@ MOST = 2000
 """At most this many real records and samples are compared unless told otherwise."""
 LEAST, C2ST_LEAST = 10, 40
 """Real records without which there is no comparison, and no classifier test (of halves, in five folds)."""
+MOST_SEEN = 0.4
+"""Share of training records among the real ones above which the distance between them means little: below, each half
+of the real records holds others."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class Comparison:
         real: real records, in the user's units.
         new: samples, in the user's units.
         training: what the model was trained on, where it is at hand.
-        unseen: whether the model has never seen the real records.
+        unseen: whether it is known that the model was trained on none of the real records.
         real_labels: classes of the real records, where known.
         steps: network evaluations per sample.
         plan: name of the sampler.
         seed: of samples and metrics.
         note: what the reader should know.
+        in_training: how many of the real records equal a training record; None where those are not at hand.
+        left_out: how many of the records given were left out of the real ones because they equal a training record.
     """
 
     source: str
@@ -79,6 +85,8 @@ class Comparison:
     plan: str
     seed: int
     note: str = ""
+    in_training: int | None = None
+    left_out: int = 0
 
     def table(self) -> str:
         """The figures as text."""
@@ -92,7 +100,8 @@ class Comparison:
         """The figures as a JSON-able dict."""
         names = ("name", "value", "error", "floor", "floor_error")
         figures = [{name: getattr(f, name) for name in names} for f in self.figures]
-        counts = {"samples": len(self.new), "real": len(self.real), "unseen": self.unseen}
+        counts: dict[str, Any] = {"samples": len(self.new), "real": len(self.real), "unseen": self.unseen}
+        counts |= {"in_training": self.in_training, "left_out": self.left_out}
         run = {"steps": self.steps, "plan": self.plan, "seed": self.seed, "note": self.note}
         return {"source": self.source, **counts, **run, "figures": figures}
 
@@ -102,8 +111,10 @@ def evaluate(
 ) -> Comparison:
     """Draw samples and compare them with real records.
 
-    If the source is what the model was fitted to, its held-out rows are taken (and the source's own test records, if
-    it has some, before them); otherwise all rows.
+    If the source is what the model was fitted to, its held-out rows are taken (or the source's own test records, if it
+    has some). Otherwise every record is compared with the training records, where these are at hand: those that the
+    model was trained on are left out as long as enough remain, and counted where they do not. Records that take few
+    values coincide by chance; those that do so no oftener than held-out rows are kept, and counted.
 
     Args:
         model: a trained model.
@@ -117,37 +128,126 @@ def evaluate(
     """
     dataset = load(source)
     _check_kind(model, dataset)
-    real, labels, training, unseen = _records(model, dataset)
-    count = min(len(real), n or MOST)
+    found = _records(model, dataset)
+    count = min(len(found.real), n or MOST)
     if count < LEAST:
         raise DataError(
             f"{dataset.source}: a comparison needs at least {LEAST} real records, got {count}; "
             "give more, or hold more out when fitting."
         )
-    real, labels = real[:count], None if labels is None else labels[:count]
+    real, labels = found.real[:count], None if found.labels is None else found.labels[:count]
     new = model.sample(count, steps=steps, seed=seed)
     a, b = (_flat(model, records) for records in (real, new))
-    figures, notes = _distances(a, b, seed), []
+    figures, notes = _distances(a, b, seed), [*found.notes(count)]
     if count >= C2ST_LEAST:
         figures = (*figures, _c2st(a, b, seed))
     else:
         notes.append(f"No C2ST: it needs {C2ST_LEAST} real records, there are {count}.")
-    if training is not None and unseen:
-        figures = (*figures, _memorisation(a, b, _flat(model, training), seed))
+    if found.training is None:
+        notes.append("No memorisation ratio: give the data the model was fitted to.")
+    elif not found.fair or found.seen[:count].mean() > MOST_SEEN:
+        notes.append("No memorisation ratio: it needs records that are not among the training records.")
     else:
-        notes.append("No memorisation ratio: the training rows are not at hand; give the data the model was fitted to.")
-    plan = model.plan(steps).name
-    return Comparison(dataset.source, figures, real, new, training, unseen, labels, steps, plan, seed, " ".join(notes))
+        figures = (*figures, _memorisation(a, b, _flat(model, found.training), seed))
+    return Comparison(
+        dataset.source,
+        figures,
+        real,
+        new,
+        found.training,
+        found.unseen(count),
+        labels,
+        steps,
+        model.plan(steps).name,
+        seed,
+        " ".join(notes),
+        None if found.training is None else int(found.seen[:count].sum()),
+        found.left_out,
+    )
 
 
-def _records(model: TrainedModel, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, bool]:
-    """Real records to compare with, their labels, the training records, and whether the first are unseen."""
-    parts = parts_of(model, dataset)
+class _Real(NamedTuple):
+    """Real records to compare with, and what is known of them.
+
+    Args:
+        real: the records.
+        labels: their classes, where known.
+        training: the training records, where they are at hand.
+        seen: which of the real records equal a training record.
+        fair: no more of them do than held-out rows do by chance.
+        held: whether they are the run's own held-out rows, or its source's test records.
+        left_out: how many were left out because they equal a training record.
+    """
+
+    real: np.ndarray
+    labels: np.ndarray | None
+    training: np.ndarray | None
+    seen: np.ndarray
+    fair: bool = True
+    held: bool = False
+    left_out: int = 0
+
+    def unseen(self, count: int) -> bool:
+        """Whether the model was surely trained on none of the first records."""
+        return self.training is not None and ((self.held and self.fair) or not self.seen[:count].any())
+
+    def notes(self, count: int) -> Iterator[str]:
+        """What the reader must know of the first records."""
+        if self.training is None:
+            yield "Whether the model was trained on these records is not known: its training records are not at hand."
+            return
+        if self.left_out:
+            given = self.left_out + len(self.real)
+            yield f"{self.left_out:,} of the {given:,} records given are in the training data and were left out."
+        seen = int(self.seen[:count].sum())
+        if seen:
+            why = ", about as many as chance gives" if self.fair else ""
+            yield f"{seen:,} of the {count:,} real records are in the training data{why}."
+
+
+def _records(model: TrainedModel, dataset: Dataset) -> _Real:
+    """What to compare with: held-out rows of the model's own data; of other data, the rows it was not trained on."""
+    own = parts_of(model, dataset)
+    again = dataset if own is not None else fitted_to(model)
+    parts = own if own is not None or again is None else parts_of(model, again)
     if parts is None:
-        again = fitted_to(model)
-        known = None if again is None else parts_of(model, again)
-        return dataset.records, dataset.labels, None if known is None else known.training.records, known is not None
-    return *unseen(parts, dataset), parts.training.records, True
+        return _Real(dataset.records, dataset.labels, None, np.zeros(len(dataset), bool))
+    training = parts.training.records
+    real, labels = (dataset.records, dataset.labels) if own is None else unseen(parts, dataset)
+    seen, by_chance = among(real, training), among(parts.held.records, training)
+    fair = bool(seen.mean() <= _at_most(by_chance, len(real)))
+    if fair or (~seen).sum() < LEAST:
+        return _Real(real, labels, training, seen, fair, own is not None)
+    kept = np.flatnonzero(~seen)
+    labels = None if labels is None else labels[kept]
+    return _Real(real[kept], labels, training, seen[kept], True, own is not None, int(seen.sum()))
+
+
+def _at_most(seen: np.ndarray, n: int) -> float:
+    """The greatest share among n other rows that goes with the share among these: three standard errors more."""
+    share = float(seen.mean()) if len(seen) else 0.0
+    return share + 3 * (share * (1 - share) * (1 / max(len(seen), 1) + 1 / n)) ** 0.5
+
+
+def among(records: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Which records `(n, *shape)` equal a training record `(m, *shape)` in every value; not-a-numbers are equal.
+
+    Where either were stored as float32, they are compared as such.
+
+    Example:
+        >>> among(np.array([[1.0, 2.0], [np.nan, 0.0]]), np.array([[np.nan, -0.0], [2.0, 1.0]]))
+        array([False,  True])
+    """
+    short = any(np.array_equal(a, a.astype(np.float32), equal_nan=True) for a in (records, training))
+    known = set(_fingerprints(training, short))
+    return np.fromiter((row in known for row in _fingerprints(records, short)), bool, len(records))
+
+
+def _fingerprints(records: np.ndarray, short: bool) -> Iterator[bytes]:
+    for start in range(0, len(records), 1024):
+        part = np.add(records[start : start + 1024], 0.0, dtype=np.float32 if short else np.float64)  # no minus zero
+        part[np.isnan(part)] = np.nan  # one of their many bit patterns
+        yield from (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in part)
 
 
 def _check_kind(model: TrainedModel, dataset: Dataset) -> None:
