@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scorefield import parallel
 from scorefield._tensor import normal
@@ -38,6 +39,16 @@ class Evaluation:
     best: bool
 
 
+class Objective(Protocol):
+    """A loss of rows, one per sample: what training minimises in place of multi-level denoising."""
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, levels: TrainingLevels, noise: Tensor, u: Tensor, number: Tensor
+    ) -> Tensor:
+        """`(n,)` for rows x `(n, *shape)`, noise like x, places u `(n,)` of the levels, and sample numbers `(n,)`."""
+        ...
+
+
 class HeldOut:
     """Held-out points, noised once and for all, so that losses differ by the weights alone."""
 
@@ -50,6 +61,7 @@ class HeldOut:
         exact: Model | None,
         seed: int,
         points: int = 4096,
+        objective: Objective | None = None,
     ) -> None:
         each = max(1, min(points // BINS, max(len(x), 256)))
         row = torch.arange(BINS * each) // BINS % len(x)
@@ -62,7 +74,7 @@ class HeldOut:
         self.x = x[row]
         self.noise = normal(len(row), x.shape[1:], seed, "held-out", dtype=x.dtype)
         self.condition = None if condition is None else condition[row]
-        self.levels, self.weighting = levels, weighting
+        self.levels, self.weighting, self.objective = levels, weighting, objective
         self.floors = None if exact is None else self.losses(exact, torch.device("cpu"), processes=False)
 
     @torch.no_grad()
@@ -74,7 +86,10 @@ class HeldOut:
         for part in mine.split(512):
             given = None if self.condition is None else self.condition[part].to(device)
             x, noise, u = (v[part].to(device) for v in (self.x, self.noise, self.u))
-            each = multilevel(model, x, self.levels, weighting=self.weighting, condition=given, noise=noise, u=u)
+            if self.objective is None:
+                each = multilevel(model, x, self.levels, weighting=self.weighting, condition=given, noise=noise, u=u)
+            else:
+                each = self.objective(cast(nn.Module, model), x, self.levels, noise, u, part.to(device))
             total.index_add_(0, self.bin[part], each.double().cpu())
         count = len(self.x) / BINS * self.x[0].numel()
         mean = total if parts == 1 else parts * torch.tensor(parallel.mean_over_processes(total.tolist(), device))

@@ -17,8 +17,9 @@ from scorefield import parallel
 from scorefield._tensor import check_batch, normal, uniform
 from scorefield.checkpoint import RunState, Settings, copy_into, restore, save
 from scorefield.core import Model
-from scorefield.heldout import BINS, Evaluation, HeldOut
+from scorefield.heldout import BINS, Evaluation, HeldOut, Objective
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.masked import MaskedDenoiser
 from scorefield.model import Denoiser, Energy
 from scorefield.objectives import EDM, Weighting, multilevel
 
@@ -57,7 +58,7 @@ def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0) 
 
 
 def train(
-    model: Denoiser | Energy,
+    model: Denoiser | Energy | MaskedDenoiser,
     x: Tensor,
     *,
     settings: Settings,
@@ -69,6 +70,7 @@ def train(
     exact: Model | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    objective: Objective | None = None,
 ) -> Iterator[Progress]:
     """Train a model by multi-level denoising score matching, one optimiser step per turn of the loop.
 
@@ -86,6 +88,7 @@ def train(
         exact: the data's exact model, where it is known: gives the floor of the held-out losses.
         checkpoint: a file to save to, atomically, every `checkpoint_every` seconds and at the end.
         resume: continue from that file, bit for bit as if never stopped (given the same settings).
+        objective: the loss of rows, in place of multi-level denoising; x may then have holes (NaN).
 
     Yields:
         One `Progress` per step.
@@ -103,19 +106,21 @@ def train(
         >>> progress.step, progress.last
         (3, 'budget')
     """
-    _check_data(model, x, condition, held, held_condition, settings)
+    _check_data(model, x, condition, held, held_condition, settings, holes=objective is not None)
     device = next(model.parameters()).device
     levels = training_levels or default_levels(model.sigma_min, model.sigma_max, model.sigma_data)
     weighting = weighting or EDM(model.sigma_data)
     run, wrapped = _start(model, settings)
     if resume:
         restore(run, checkpoint, settings)
-    test = None if held is None else HeldOut(held, held_condition, levels, weighting, exact, settings.seed)
+    test = None if held is None else HeldOut(
+        held, held_condition, levels, weighting, exact, settings.seed, objective=objective
+    )
     try:
         while _finished(run, settings) is None:
             rate = settings.learning_rate * _schedule(run, settings)
             with _clock(run, device):
-                loss = _step(run, wrapped, x, condition, levels, weighting, rate, settings, device)
+                loss = _step(run, wrapped, x, condition, levels, weighting, objective, rate, settings, device)
             evaluation = None
             if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
                 with _clock(run, device):
@@ -156,6 +161,7 @@ def _step(
     condition: Tensor | None,
     levels: TrainingLevels,
     weighting: Weighting,
+    objective: Objective | None,
     rate: float,
     settings: Settings,
     device: torch.device,
@@ -174,7 +180,10 @@ def _step(
         classes = run.model.classes
         given = _dropped(condition[row.to(condition.device)].to(device), classes, number, settings)  # type: ignore[arg-type]
     with _autocast(settings, device):
-        each = multilevel(wrapped, x0, levels, weighting=weighting, condition=given, noise=noise, u=u)
+        if objective is None:
+            each = multilevel(wrapped, x0, levels, weighting=weighting, condition=given, noise=noise, u=u)
+        else:
+            each = objective(wrapped, x0, levels, noise, u, number)
         loss = each.mean() / x0[0].numel()
     bad = ~torch.isfinite(each.detach())
     flags = [float(loss.detach()), float(torch.as_tensor(levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0]
@@ -286,6 +295,7 @@ def _check_data(
     held: Tensor | None,
     held_condition: Tensor | None,
     settings: Settings,
+    holes: bool,
 ) -> None:
     check_batch("x", x)
     if len(x) == 0:
@@ -302,7 +312,7 @@ def _check_data(
             f"the batch of {settings.batch} does not divide among {parallel.world()} processes; choose a multiple."
         )
     for name, value in (("x", x), ("held", held)):
-        if value is not None and not bool(torch.isfinite(value).all()):
+        if not holes and value is not None and not bool(torch.isfinite(value).all()):
             row = int((~torch.isfinite(value.reshape(len(value), -1))).any(1).nonzero()[0])
             raise ValueError(f"{name} has NaN or infinite values, first in row {row}; remove or fill them.")
 

@@ -8,5 +8,6 @@ Every answer is regular at both ends of the noise: at sigma = 0 the estimate is 
 from scorefield.analytic._law import Law
 from scorefield.analytic.empirical import Empirical
 from scorefield.analytic.mixture import Gaussian, GaussianMixture
+from scorefield.analytic.partial import PartialMixture
 
-__all__ = ["Empirical", "Gaussian", "GaussianMixture", "Law"]
+__all__ = ["Empirical", "Gaussian", "GaussianMixture", "Law", "PartialMixture"]

@@ -14,12 +14,18 @@ from difflib import get_close_matches
 from torch import nn
 
 from scorefield.nets.defaults import network_for
+from scorefield.nets.masked import MaskedMLP
 from scorefield.nets.mlp import ResidualMLP, ScalarMLP
 from scorefield.nets.unet import UNet
 
-__all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for"]
+__all__ = ["NETWORKS", "MaskedMLP", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for"]
 
-NETWORKS: dict[str, type[nn.Module]] = {"residual-mlp": ResidualMLP, "scalar-mlp": ScalarMLP, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "residual-mlp": ResidualMLP,
+    "scalar-mlp": ScalarMLP,
+    "masked-mlp": MaskedMLP,
+    "unet": UNet,
+}
 """Names for files and the command line; library code takes the classes."""
 
 

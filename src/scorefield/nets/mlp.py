@@ -13,7 +13,7 @@ _WAVE = 2.0  # radians per unit of x: half a wave over a standard deviation and 
 _WAVE_DIMS = 16  # up to here: low dimensions have sharp densities, high ones too many inputs already
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """`h + gate * down(silu(scale * up(h) + shift))`; gate, scale and shift come from the embedding.
 
     No norm: the answer may grow linearly far out, as the score of correlated or heavy-tailed data does. (And the
@@ -41,7 +41,7 @@ class _Trunk(nn.Module):
         self.embedding = Embedding(min(width, 128), classes, condition_dim)
         self.waves = dim <= _WAVE_DIMS
         self.inputs = linear(3 * dim if self.waves else dim, width)
-        self.blocks = nn.ModuleList(_Block(width, min(width, 128)) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, min(width, 128)) for _ in range(depth))
         self.last = linear(min(width, 128), 2 * width)
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None) -> Tensor:
@@ -56,7 +56,7 @@ class _Trunk(nn.Module):
 
     def modulations(self) -> list[nn.Module]:
         """The layers that start at 0: before training, no feature depends on the level or the condition."""
-        return [self.last, *(block.modulation for block in self.blocks if isinstance(block, _Block))]
+        return [self.last, *(block.modulation for block in self.blocks if isinstance(block, Block))]
 
 
 class ResidualMLP(nn.Module):

@@ -1,0 +1,156 @@
+"""A Gaussian mixture conditional on any part of its coordinates: exact estimates where some are given, some hidden."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scorefield._tensor import check_batch, expand
+from scorefield.analytic.mixture import GaussianMixture
+from scorefield.core import Estimate, Level
+
+_GIVEN_NOISE = 1e-4  # a given coordinate counts as seen with this much noise: keeps collinear coordinates solvable
+
+
+class Pattern(NamedTuple):
+    """What each coordinate of each row is, `(n, d)` booleans; the rest are hidden.
+
+    Args:
+        asked: of which the estimate is wanted; they carry noise.
+        given: known, without noise.
+        value: the known values, 0 elsewhere.
+    """
+
+    asked: Tensor
+    given: Tensor
+    value: Tensor
+
+    @staticmethod
+    def of(given: Tensor) -> Pattern:
+        """From `(n, d)`: a number is given, NaN is asked for, infinity is hidden."""
+        known = torch.isfinite(given)
+        return Pattern(torch.isnan(given), known, torch.where(known, given, torch.zeros_like(given)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is asked for."""
+        return bool(self.asked.all())
+
+
+class Seen(NamedTuple):
+    """What the components make of a batch.
+
+    Args:
+        log_joint: `log w_k p_k(row)` up to a constant of the row, `(n, K)`.
+        eps: `E[eps | row, k]` of the asked coordinates, `(n, K, d)`; elsewhere without meaning.
+        x0: `E[x0 | row, k]`, `(n, K, d)`.
+    """
+
+    log_joint: Tensor
+    eps: Tensor
+    x0: Tensor
+
+
+class PartialMixture:
+    """The exact model of a Gaussian mixture when some coordinates are given and others are hidden.
+
+    `model(x, level, condition)` with condition `(n, d)`: a finite number is the given value of that coordinate, NaN
+    says that it is asked for and carries noise in x, infinity that it is hidden (integrated out). Coordinates that are
+    not asked for are answered as independent standard normals, so that samplers and log-densities, which work on all
+    coordinates, leave them alone. Without a condition all are asked for.
+
+    Args:
+        law: the mixture.
+        device: to compute on.
+
+    Example:
+        >>> law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.tensor([[[1.0, 0.5], [0.5, 1.0]]]))
+        >>> given = torch.tensor([[float("nan"), 2.0]])
+        >>> e = PartialMixture(law)(torch.zeros(1, 2), Level(1.0, 1e3), given)
+        >>> round(float(e.x0[0, 0]), 3)
+        1.0
+    """
+
+    def __init__(self, law: GaussianMixture, device: torch.device | str | None = None) -> None:
+        self.law = law
+        if device is not None and torch.device(device) != law.means.device:
+            self.law = GaussianMixture(*(v.to(device) for v in (law.weights, law.means, law.covariances)))
+        self.mean, self.covariance = self.law.mean, self.law.covariance
+        self._variances, self._basis = torch.linalg.eigh(self.law.covariances)
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        """The estimate at x `(n, d)`, for a level 0-d or `(n,)` with sigma > 0."""
+        check_batch("x", x)
+        alpha, sigma = (expand(v, x).double() for v in level)
+        z = x.double()
+        pattern = None if condition is None else Pattern.of(condition.to(z))
+        whole = pattern is None or pattern.whole
+        seen = self.all_asked(z, alpha, sigma) if whole else self.partly(z, alpha, sigma, pattern)
+        estimate = mixed(seen, z, alpha, sigma)
+        if not whole:
+            estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
+        return Estimate(*(v.to(x.dtype) for v in estimate))
+
+    def all_asked(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
+        """Every coordinate noised, in the eigenbasis of each component; float64."""
+        law = self.law
+        z = torch.einsum("nkd,kde->nke", x[:, None] - alpha[..., None] * law.means, self._basis)
+        variance = (alpha**2)[..., None] * self._variances + (sigma**2)[..., None]
+        log_joint = law.weights.log() - 0.5 * (z.square() / variance + variance.log()).sum(-1)
+        eps = torch.einsum("nke,kde->nkd", sigma[..., None] * z / variance, self._basis)
+        turned = alpha[..., None] * self._variances * z / variance
+        return Seen(log_joint, eps, law.means + torch.einsum("nke,kde->nkd", turned, self._basis))
+
+    def partly(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Seen:
+        """Each row with its own pattern: one Cholesky factor per row and component; float64."""
+        law = self.law
+        root = roots(alpha, sigma, pattern)  # of the precision with which a coordinate is seen
+        factor = scaled_factor(law.covariances, root)
+        seen = torch.where(pattern.asked, x / sigma, pattern.value * root)
+        r = seen[:, None] - root[:, None] * law.means
+        v = torch.cholesky_solve(r[..., None], factor)[..., 0]
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_joint = law.weights.log() - 0.5 * ((r * v).sum(-1) + log_det)
+        x0 = law.means + torch.einsum("kde,nke->nkd", law.covariances, root[:, None] * v)
+        return Seen(log_joint, v, x0)
+
+
+def roots(alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
+    """The square root of the precision with which each coordinate is seen, `(n, d)`: 0 where hidden."""
+    asked = (alpha / sigma).expand(pattern.asked.shape)
+    return torch.where(pattern.asked, asked, pattern.given.to(asked) / _GIVEN_NOISE)
+
+
+def scaled_factor(covariances: Tensor, root: Tensor) -> Tensor:
+    """The Cholesky factor of `1 + root C root` for covariances `(K, d, d)` and rows `(n, d)`: `(n, K, d, d)`."""
+    scaled = root[:, None, :, None] * covariances * root[:, None, None, :]
+    scaled.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    factor: Tensor = torch.linalg.cholesky(scaled)
+    return factor
+
+
+def mixed(seen: Seen, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
+    """The components' answers in one, the smaller of the pair taken from the sum and the other from the identity."""
+    share = torch.softmax(seen.log_joint, 1)[..., None]
+    eps, x0 = (share * seen.eps).sum(1), (share * seen.x0).sum(1)
+    near = alpha >= sigma
+    return Estimate(
+        torch.where(near, (x - sigma * eps) / torch.where(near, alpha, 1.0), x0),
+        torch.where(near, eps, (x - alpha * x0) / torch.where(near, 1.0, sigma)),
+    )
+
+
+def standard_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tensor, asked: Tensor) -> Estimate:
+    """The estimate with independent standard normals in place of what is not asked for."""
+    total = alpha**2 + sigma**2
+    return Estimate(
+        torch.where(asked, estimate.x0, alpha * x / total), torch.where(asked, estimate.eps, sigma * x / total)
+    )
+
+
+def log_standard(count: Tensor, noise: float) -> Tensor:
+    """`log N(0; 0, 1 + noise^2)` in as many coordinates: what coordinates that are not asked for add at 0."""
+    return -0.5 * count.double() * math.log(2 * math.pi * (1 + noise**2))

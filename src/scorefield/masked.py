@@ -1,0 +1,229 @@
+"""A score model of rows of which any part may be given: a mixture of Gaussians, exact for every part, and a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scorefield._tensor import check_batch, expand
+from scorefield.analytic.mixture import GaussianMixture
+from scorefield.analytic.partial import (
+    PartialMixture,
+    Pattern,
+    mixed,
+    roots,
+    scaled_factor,
+    standard_elsewhere,
+)
+from scorefield.core import Estimate, Level
+from scorefield.nets import MaskedMLP
+
+
+class Rest(NamedTuple):
+    """What the reference leaves to the network, in float64.
+
+    Args:
+        estimate: the reference's.
+        basis: `(d, d)` of the directions that are scaled; None: the coordinates.
+        scale: the standard deviation that the reference's pooled Gaussian leaves, `(n, d)`.
+    """
+
+    estimate: Estimate
+    basis: Tensor | None
+    scale: Tensor
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        """The change of `E[x0]` for the network's raw answer."""
+        return raw * self.scale if self.basis is None else ((raw @ self.basis) * self.scale) @ self.basis.T
+
+    def unscaled(self, x0: Tensor) -> Tensor:
+        """The inverse of `scaled`: an error of x0 in units of what is left to learn."""
+        return x0 / self.scale if self.basis is None else (x0 @ self.basis) / self.scale
+
+
+class MaskedDenoiser(nn.Module):
+    """The model of rows `(n, d)` of numbers, beside codes, any of which may be given: `model(x, level, given)`.
+
+    `E[x0 | x, given]` is that of a Gaussian mixture, the reference, exact for every pattern of what is given, plus the
+    network's answer in units of the standard deviation which the reference leaves. An untrained network therefore is
+    the mixture, and small data are fitted no worse than by it. Codes are answered by softmax heads, `log_codes`.
+
+    Args:
+        network: for d numbers and codes.
+        reference: of the numbers; its dtype is float64. None where d = 0.
+        log_frequencies: of the codes, side by side, where nothing is known; default: equal.
+        sigma_min: least sigma / alpha that training covers.
+        sigma_max: greatest.
+
+    Example:
+        >>> law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
+        >>> model = MaskedDenoiser(MaskedMLP(2, width=16, depth=1), law).eval()
+        >>> model(torch.ones(1, 2), Level(1.0, 1.0)).x0.tolist()
+        [[0.5, 0.5]]
+    """
+
+    log_frequencies: Tensor
+
+    def __init__(
+        self,
+        network: MaskedMLP,
+        reference: GaussianMixture | None,
+        log_frequencies: Tensor | None = None,
+        *,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+    ) -> None:
+        super().__init__()
+        d = network.dim
+        if reference is not None and reference.means.shape[1] != d or reference is None and d:
+            raise ValueError(f"the reference must be a mixture in the network's {d} dimensions, got {reference}.")
+        self.network, self.sigma_min, self.sigma_max = network, float(sigma_min), float(sigma_max)
+        self.reference = None if reference is None else PartialMixture(reference)
+        codes = sum(network.sizes)
+        self.register_buffer("log_frequencies", torch.zeros(codes) if log_frequencies is None else log_frequencies)
+        if reference is not None:
+            self._pooled = torch.einsum("k,kij->ij", reference.weights, reference.covariances)
+            self._variances, self._basis = torch.linalg.eigh(self._pooled)
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the reference, `(d,)` float64: what log-densities start from."""
+        return self._law.mean
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of the reference, `(d, d)` float64."""
+        return self._law.covariance
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of the reference's standard deviations."""
+        return float(self.covariance.diagonal().mean().sqrt()) if self.network.dim else 1.0
+
+    def forward(
+        self,
+        x: Tensor,
+        level: Level,
+        condition: Tensor | None = None,
+        truth: tuple[Tensor, Tensor] | None = None,
+    ) -> Estimate | Tensor:
+        """`E[x0 | x, given]` and `E[eps | x, given]` at x `(n, d)`; with the truth, the losses of training.
+
+        Args:
+            x: noised where asked for; elsewhere answered as an independent standard normal.
+            level: 0-d or `(n,)`.
+            condition: `(n, d + codes)`: a number is given, NaN asked for, infinity hidden; None: all numbers asked for,
+                the codes unknown.
+            truth: noise `(n, d + codes)` and which codes count `(n, codes)`, where x is clean rows `(n, d + codes)`:
+                the loss of each, `(n,)`, in place of the estimate. One entry for both lets wrappers of several
+                processes see every parameter used.
+        """
+        if truth is not None and condition is not None:
+            return self._losses(x, level, condition, *truth)
+        check_batch("x", x)
+        alpha, sigma = (expand(v, x).double() for v in level)
+        given = self.unknown(x) if condition is None else condition
+        z, pattern = x.double(), self._pattern(given)
+        rest = self.rest(z, alpha, sigma, pattern)
+        raw, _ = self.raw(x, level, given)
+        change = rest.scaled(raw.double())
+        estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
+        if not pattern.whole:
+            estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
+        return Estimate(*(v.to(x.dtype) for v in estimate))
+
+    def raw(self, x: Tensor, level: Level, given: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's answers: `(n, d)`, and the logits of its codes."""
+        first = next(self.network.parameters())
+        alpha, sigma = (expand(v, x).double() for v in level)
+        small = (x / (alpha**2 + sigma**2).sqrt()).to(first.dtype)
+        feature = level.log_ratio.to(device=x.device, dtype=first.dtype)
+        raw, logits = self.network(small, feature, given.to(first.dtype))
+        return raw, logits + self.log_frequencies
+
+    def _losses(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, counted: Tensor) -> Tensor:
+        d = self.network.dim
+        alpha, sigma = (expand(v, rows).double() for v in level)
+        pattern = self._pattern(given)
+        x0, eps = torch.nan_to_num(rows[:, :d]).double(), noise[:, :d].double()
+        x = torch.where(pattern.asked, alpha * x0 + sigma * eps, 0.0)
+        raw, logits = self.raw(x.to(rows.dtype), level, given)
+        loss = self._code_losses(logits, rows[:, d:], counted)
+        if not d:
+            return loss
+        whole = pattern.asked.all(1)
+        for part in (whole, ~whole):
+            if bool(part.any()):
+                own = Pattern(*(v[part] for v in pattern))
+                with torch.no_grad():
+                    rest = self.rest(x[part], *(v if v.ndim == 0 else v[part] for v in (alpha, sigma)), own)
+                    left = rest.unscaled(x0[part] - rest.estimate.x0)
+                error = (raw[part].double() - left if rest.basis is None else raw[part].double() @ rest.basis - left)
+                each = torch.where(own.asked, error, 0.0).square().sum(1) / 2
+                loss = loss.index_add(0, part.nonzero()[:, 0], each)
+        return loss
+
+    def _code_losses(self, logits: Tensor, codes: Tensor, counted: Tensor) -> Tensor:
+        loss = logits.new_zeros(len(logits), dtype=torch.float64)
+        for j, part in enumerate(logits.split(self.network.sizes, 1)):
+            target = torch.where(counted[:, j], codes[:, j], 0).long()
+            each = nn.functional.cross_entropy(part, target, reduction="none").double()
+            loss = loss + torch.where(counted[:, j], each, 0.0)
+        return loss
+
+    def log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
+        """`log P(code = k | given)` of every code, `(n, K)` each, nothing noised being seen."""
+        first = next(self.network.parameters())
+        logits = self.network.logits(given.to(first.dtype)) + self.log_frequencies
+        return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+
+    def unknown(self, x: Tensor) -> Tensor:
+        """The condition that asks for all numbers and knows nothing, `(n, d + codes)`."""
+        return x.new_full((len(x), self.network.dim + len(self.network.sizes)), torch.nan)
+
+    def rest(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Rest:
+        """The reference's answer at x, and the scale of what it leaves; float64."""
+        reference = self._partial
+        if pattern.whole:
+            seen, scale = reference.all_asked(x, alpha, sigma), self._scale_of_all(alpha, sigma)
+            return Rest(mixed(seen, x, alpha, sigma), self._basis, scale)
+        seen = reference.partly(x, alpha, sigma, pattern)
+        return Rest(mixed(seen, x, alpha, sigma), None, self._scale_of_parts(alpha, sigma, pattern))
+
+    def _scale_of_all(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return (self._variances * sigma**2 / (alpha**2 * self._variances + sigma**2)).sqrt()
+
+    def _scale_of_parts(self, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
+        """The pooled Gaussian's posterior standard deviation of each coordinate."""
+        root = roots(alpha, sigma, pattern)
+        factor = scaled_factor(self._pooled[None], root)[:, 0]
+        half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._pooled, upper=False)
+        left = self._pooled.diagonal() - half.square().sum(1)
+        return left.clamp(min=1e-12).sqrt()
+
+    def _pattern(self, given: Tensor) -> Pattern:
+        return Pattern.of(given[:, : self.network.dim].double())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskedDenoiser:
+        """What torch calls to move a module: the reference moves along and stays in float64."""
+        super()._apply(fn, recurse)
+        if self.reference is not None:
+            device = self.log_frequencies.device
+            self.reference = PartialMixture(self._law, device)
+            self._pooled, self._variances, self._basis = (
+                v.to(device) for v in (self._pooled, self._variances, self._basis)
+            )
+        return self
+
+    @property
+    def _partial(self) -> PartialMixture:
+        if self.reference is None:
+            raise ValueError("this model has codes only and no numbers to estimate; use log_codes.")
+        return self.reference
+
+    @property
+    def _law(self) -> GaussianMixture:
+        return self._partial.law

@@ -1,0 +1,110 @@
+"""A residual MLP for rows of numbers and codes of which any part may be given: one network for every question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scorefield.nets._embedding import Embedding, check_sizes
+from scorefield.nets._init import initialise, linear
+from scorefield.nets.mlp import Block
+
+_WAVE = 2.0  # radians per unit of x
+_WAVE_DIMS = 16
+_NO_LEVEL = 12.0  # the level at which codes are asked for: nothing is seen of what is noised
+
+
+class MaskedMLP(nn.Module):
+    """`(x, level_feature, given) -> (raw (n, dim), logits (n, sum of sizes))`; 0 before training.
+
+    A row is `dim` numbers and one code of `0..K - 1` for each K of sizes. `given` `(n, dim + codes)` says of each entry
+    that it is known (its value or code), asked for (NaN) or hidden (infinite); x holds the noised numbers that are
+    asked for and is not looked at elsewhere. An unknown code is the same as a hidden one.
+
+    Args:
+        dim: how many numbers, >= 0.
+        sizes: of the codes.
+        width: of the hidden layers.
+        depth: number of residual blocks.
+        dropout: share of hidden features left out while training.
+        seed: of the initialisation.
+
+    Example:
+        >>> net = MaskedMLP(2, (3,), width=16, depth=1)
+        >>> given = torch.tensor([[float("nan"), 0.5, 2.0]])
+        >>> [v.shape for v in net(torch.zeros(1, 2), torch.tensor(0.0), given)]
+        [torch.Size([1, 2]), torch.Size([1, 3])]
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        sizes: Sequence[int] = (),
+        width: int = 128,
+        depth: int = 3,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, depth=depth)
+        check_sizes(least=0, dim=dim)
+        sizes = tuple(int(k) for k in sizes)
+        if not dim and not sizes:
+            raise ValueError("a network for rows needs at least one number or code, got none.")
+        self.config: dict[str, object] = {
+            "dim": dim,
+            "sizes": list(sizes),
+            "width": width,
+            "depth": depth,
+            "dropout": dropout,
+            "seed": seed,
+        }
+        self.dim, self.sizes = dim, sizes
+        self.waves = 0 < dim <= _WAVE_DIMS
+        inputs = dim * (7 if self.waves else 3) + sum(sizes)
+        self.embedding = Embedding(min(width, 128))
+        self.inputs = linear(inputs, width)
+        self.blocks = nn.ModuleList(Block(width, min(width, 128)) for _ in range(depth))
+        self.dropout = nn.Dropout(dropout)
+        self.last = linear(min(width, 128), 2 * width)
+        self.outputs = linear(width, dim + sum(sizes))
+        initialise(self, seed, zero=[self.outputs, self.last, *(block.modulation for block in self.blocks)])
+
+    def forward(self, x: Tensor, level_feature: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """The raw answers at x `(n, dim)` and the logits of all codes, side by side."""
+        e = self.embedding(x, level_feature, None)
+        h = self.inputs(self._features(x, given))
+        for block in self.blocks:
+            h = self.dropout(block(h, e))
+        scale, shift = self.last(e).chunk(2, dim=-1)
+        out = self.outputs(nn.functional.silu((1 + scale) * h + shift))
+        return out[:, : self.dim], out[:, self.dim :]
+
+    def logits(self, given: Tensor) -> Tensor:
+        """The logits of all codes, nothing noised being seen: `(n, sum of sizes)`."""
+        hidden = given.clone()
+        hidden[:, : self.dim] = torch.where(torch.isnan(hidden[:, : self.dim]), torch.inf, hidden[:, : self.dim])
+        nothing = given.new_zeros(len(given), self.dim)
+        return self(nothing, given.new_tensor(_NO_LEVEL), hidden)[1]
+
+    def _features(self, x: Tensor, given: Tensor) -> Tensor:
+        numbers = given[:, : self.dim].to(x.dtype)
+        known, asked = torch.isfinite(numbers), torch.isnan(numbers)
+        value = torch.where(asked, x, torch.where(known, numbers, torch.zeros_like(x)))
+        parts = [value, known.to(x.dtype), asked.to(x.dtype)]
+        if self.waves:
+            noised = torch.where(asked, value, torch.zeros_like(value))
+            clean = value - noised
+            parts += [f(_WAVE * v) for v in (noised, clean) for f in (torch.sin, torch.cos)]
+        return torch.cat([*parts, *self._codes(given, x.dtype)], 1)
+
+    def _codes(self, given: Tensor, dtype: torch.dtype) -> list[Tensor]:
+        """One-hot codes, all 0 where unknown."""
+        found = []
+        for j, size in enumerate(self.sizes):
+            code = given[:, self.dim + j]
+            places = torch.arange(size, device=given.device, dtype=given.dtype)
+            found.append((code[:, None] == places).to(dtype))
+        return found
