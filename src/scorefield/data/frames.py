@@ -1,0 +1,240 @@
+"""Tables of every kind of column in files: csv and parquet, as data frames."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scorefield.data.builtin import builtin
+from scorefield.data.dataset import DataError, check_names
+from scorefield.data.tables import _first_line, _is_number, _layout, _rows
+from scorefield.data.writing import _atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SUFFIXES = (".csv", ".parquet")
+_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>"})
+_MISSING_NUMBERS = _MISSING | {"none", "missing", "?", "-"}  # in a column of text these are words
+_WHOLE = re.compile(r"[+-]?\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
+_MOSTLY = 0.9  # a column with more numbers than this share is one of numbers, and the rest is a mistake
+_MANY = 30  # ... if it has more different numbers than this
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """A csv or parquet file as a data frame with the type of every column found.
+
+    csv: separators and header as for tables of numbers. A column is whole numbers (Int64 where some are missing),
+    numbers, booleans (true and false in any case; boolean where some are missing), times (ISO 8601 dates, with or
+    without a time; UTC when they have a zone), or else text. Missing are empty cells, NA, N/A, NaN and null in any
+    case, in columns of numbers also none, missing, ? and -. A column of which more than 90 % are numbers, and more than
+    30 different ones, is not taken as text: what is no number there is an error.
+
+    Raises:
+        DataError: for another suffix, a file that cannot be read, rows of unequal length, unnamed or doubled columns.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(f"{folder}/a.csv").write_text("day,size,ok\\n2024-05-01,1.5,true\\n2024-05-02,,false\\n")
+        ...     read_frame(f"{folder}/a.csv")
+                 day  size     ok
+        0 2024-05-01   1.5   True
+        1 2024-05-02   NaN  False
+    """
+    path = Path(path)
+    suffix = _suffix(path, "read")
+    if not path.is_file():
+        raise DataError(f"{path} is not there; give the path of a .csv or .parquet file.")
+    try:
+        return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
+        ) from None
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as csv: {error}.") from None
+
+
+def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a data frame as .csv or .parquet, whole or not at all, without its index; missing values are empty cells.
+
+    Raises:
+        DataError: for another suffix, or names that are doubled or empty.
+    """
+    path = Path(path)
+    suffix = _suffix(path, "written")
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    check_names(list(frame.columns), str(path))
+    if suffix == ".csv":
+        _atomically(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8", lineterminator="\n"))
+        return
+    try:
+        import pyarrow  # noqa: F401  # what pandas writes parquet with
+    except ImportError:
+        raise DataError(
+            "writing a .parquet file needs pyarrow; install it with pip install 'scorefield[tables]'."
+        ) from None
+    _atomically(path, lambda to: frame.to_parquet(to, index=False))
+
+
+def builtin_frame(name: str, *, target: bool = True) -> pd.DataFrame:
+    """A built-in table as a data frame: wine, breast_cancer, iris, diabetes, or the points of a toy.
+
+    Args:
+        name: as in `BUILTIN`.
+        target: whether the class stands in a last column `target`, a category with the classes' names.
+
+    Raises:
+        DataError: for an unknown name, or images.
+
+    Example:
+        >>> builtin_frame("iris").columns[-1], len(builtin_frame("iris", target=False).columns)
+        ('target', 4)
+    """
+    import pandas as pd
+
+    dataset = builtin(name)
+    if dataset.kind == "image":
+        raise DataError(f"{name} holds images, not a table.")
+    frame = pd.DataFrame(dataset.records, columns=list(dataset.columns or ()))
+    if target and dataset.labels is not None and dataset.classes is not None:
+        frame["target"] = pd.Categorical.from_codes(dataset.labels, categories=list(dataset.classes))
+    return frame
+
+
+def _suffix(path: Path, done: str) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise DataError(f"{path} has the suffix {suffix or 'none'!r}; tables are {done} as {' or '.join(_SUFFIXES)}.")
+    return suffix
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    layout = _layout(path)
+    cells: list[list[str]] = []
+    rows = _rows(path, layout.delimiter)
+    if layout.header:
+        next(rows)
+    for line, row in rows:
+        if len(row) != len(layout.columns):
+            than = "the header" if layout.header else "the first row"
+            raise DataError(
+                f"{path}: data row {len(cells) + 1} (line {line} of the file; data rows count from 1) has {len(row)} "
+                f"cells and {than} has {len(layout.columns)}; every row needs one cell per column."
+            )
+        cells.append(row)
+    columns = zip(layout.columns, zip(*cells, strict=True), strict=True)
+    return pd.DataFrame({name: _column(column, f"{path}: column {name!r}") for name, column in columns})
+
+
+def _column(cells: Sequence[str], where: str) -> Any:
+    """The cells of a column in the type that all of them have."""
+    import pandas as pd
+
+    missing = np.array([cell.lower() in _MISSING_NUMBERS for cell in cells])
+    present = [cell for cell, out in zip(cells, missing, strict=True) if not out]
+    if all(map(_is_number, present)):
+        return _numbers(present, missing)
+    missing = np.array([cell.lower() in _MISSING for cell in cells])
+    present = [cell for cell, out in zip(cells, missing, strict=True) if not out]
+    if all(cell.lower() in ("true", "false") for cell in present):
+        values = np.zeros(len(cells), dtype=bool)
+        values[~missing] = [cell.lower() == "true" for cell in present]
+        series = pd.Series(values)
+        return series.astype("boolean").where(~missing) if missing.any() else series
+    times = _times(cells, missing, present)
+    if times is not None:
+        return times
+    _check_text(cells, missing, where)
+    return pd.Series([None if out else cell for cell, out in zip(cells, missing, strict=True)])
+
+
+def _numbers(present: Sequence[str], missing: np.ndarray[Any, Any]) -> Any:
+    import pandas as pd
+
+    whole = bool(present) and all(map(_WHOLE.fullmatch, present))
+    if whole and all(abs(int(cell)) < 2**63 for cell in present):
+        values = np.zeros(len(missing), dtype=np.int64)
+        values[~missing] = [int(cell) for cell in present]
+        series = pd.Series(values)
+        return series.astype("Int64").where(~missing) if missing.any() else series
+    floats = np.full(len(missing), np.nan)
+    floats[~missing] = [float(cell) for cell in present]
+    return pd.Series(floats)
+
+
+def _times(cells: Sequence[str], missing: np.ndarray[Any, Any], present: Sequence[str]) -> Any:
+    """Times, or None where the cells are none."""
+    import pandas as pd
+
+    matches = [_DATE.fullmatch(cell) for cell in present]
+    zones = {bool(match and match[1]) for match in matches}
+    if not all(matches) or len(zones) > 1:
+        return None
+    texts = pd.Series([None if out else cell for cell, out in zip(cells, missing, strict=True)])
+    try:
+        return pd.to_datetime(texts, format="ISO8601", utc=zones == {True})
+    except ValueError:
+        return None
+
+
+def _check_text(cells: Sequence[str], missing: np.ndarray[Any, Any], where: str) -> None:
+    """Raise where text stands among numbers."""
+    present = [i for i in range(len(cells)) if not missing[i]]
+    commas = [i for i in present if _DECIMAL_COMMA.fullmatch(cells[i])]
+    if commas and all(_is_number(cells[i].replace(",", ".", 1)) for i in present):
+        raise DataError(
+            f"{where} holds {cells[commas[0]]!r} in data row {commas[0] + 1} (from 1); "
+            "write decimals with a point and thousands without a separator."
+        )
+    others = [i for i in present if not _is_number(cells[i]) and cells[i].lower() not in _MISSING_NUMBERS]
+    numbers = {cells[i] for i in present if _is_number(cells[i])}
+    if others and len(numbers) > _MANY and len(others) < (1 - _MOSTLY) * len(present):
+        raise DataError(
+            f"{where} holds {cells[others[0]]!r} in data row {others[0] + 1} (from 1), which is no number, and numbers "
+            "in almost all other rows; correct the cell or leave it empty."
+        )
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise DataError(
+            f"{path}: reading parquet needs pyarrow; install it with pip install 'scorefield[tables]'."
+        ) from None
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {_first_line(error)}.") from None
+    names = list(table.column_names)
+    check_names(names, str(path))
+    if not names or not table.num_rows:
+        raise DataError(f"{path} has {table.num_rows} rows and {len(names)} columns; a table needs one of each.")
+    for j, field in enumerate(table.schema):
+        plain = _plain_type(field.type)
+        if plain is not None:
+            table = table.set_column(j, field.name, table.column(j).cast(plain))
+    frame = table.to_pandas()
+    named = [name is not None for name in frame.index.names]
+    return frame.reset_index() if all(named) else frame.reset_index(drop=True)
+
+
+def _plain_type(kind: Any) -> Any:
+    """What pandas has a type for, in place of one that it has none for: times for dates, floats for decimals."""
+    import pyarrow as pa
+
+    if pa.types.is_date(kind):
+        return pa.timestamp("s" if kind.bit_width == 32 else "ms")
+    return pa.float64() if pa.types.is_decimal(kind) else None

@@ -1,0 +1,117 @@
+"""The cells of one column on their way into a row, and their checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from scorefield.data.dataset import Array, DataError
+from scorefield.data.detection import coordinate
+from scorefield.data.schema import Column, list_names
+from scorefield.data.series import present, read_numbers, read_times, read_values, tick_digits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Unseen: TypeAlias = Literal["error", "missing"]
+_WHOLE = 2.0**62
+
+
+class Cells(NamedTuple):
+    """The values of one column: floats on its own scale, or objects; and where there are any."""
+
+    values: Array
+    here: Array
+
+
+def read_cells(column: Column, series: pd.Series) -> Cells:
+    """Numbers and times on the column's own scale, others as objects."""
+    here = present(series)
+    if column.holds == "numbers":
+        return Cells(coordinate(column, read_numbers(series, column.name)), here)
+    if column.holds == "times":
+        return Cells(coordinate(column, read_times(series, column.name, column.dtype)), here)
+    return Cells(read_values(series), here)
+
+
+def values_array(values: tuple[Any, ...], column: Column) -> Array:
+    if column.holds in ("numbers", "times"):
+        return np.array(values)
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def codes_of(column: Column, cells: Cells, unseen: Unseen) -> Array:
+    """The places of the values among the column's, NaN where missing."""
+    import pandas as pd
+
+    known = values_array(column.values, column)
+    if column.holds in ("numbers", "times"):
+        found = pd.Index(coordinate(column, known)).get_indexer(cells.values)
+    else:
+        found = pd.Index(known, dtype=object).get_indexer(pd.Index(cells.values, dtype=object))
+    bad = np.flatnonzero(cells.here & (found < 0))
+    if len(bad) and unseen == "error":
+        value = cells.values[bad[0]]
+        raise DataError(
+            f"column {column.name!r} holds {value!r} in row {bad[0] + 1} (from 1), unseen at training; "
+            f"it had {list_names(column.values)}. unseen='missing' takes such values as missing."
+        )
+    return np.where(cells.here & (found >= 0), found, np.nan)
+
+
+def check_constant(column: Column, cells: Cells) -> None:
+    known = values_array(column.values, column)
+    if column.holds in ("numbers", "times"):
+        known = coordinate(column, known)
+    bad = np.flatnonzero(cells.here & (cells.values != known[0]))
+    if len(bad):
+        raise DataError(
+            f"column {column.name!r} was always {column.values[0]!r} at training and is {cells.values[bad[0]]!r} "
+            f"in row {bad[0] + 1} (from 1); the model knows nothing of other values."
+        )
+
+
+def check_value(column: Column, x: Array, here: Array) -> None:
+    low, high = column.transform.bounds
+    bad = np.flatnonzero(here & ~((x > low) & (x < high)))
+    if len(bad):
+        raise DataError(
+            f"column {column.name!r} holds {x[bad[0]]:g} in row {bad[0] + 1} (from 1), outside its bounds {low:g} and "
+            f"{high:g}; choose another transform in the schema."
+        )
+    if column.kind == "integer" and column.lattice is not None:
+        width = column.lattice.width
+        bad = np.flatnonzero(here & (np.abs(column.lattice.nearest(x) - x) > 1e-6 * width))
+        if len(bad):
+            what = (
+                "whole numbers"
+                if width == 1
+                else f"multiples of {width:g} beside {column.lattice.offset / 10**column.lattice.digits:g}"
+            )
+            raise DataError(
+                f"column {column.name!r} holds {x[bad[0]]:g} in row {bad[0] + 1} (from 1); its values are {what}. "
+                "Set its resolution or kind in the schema."
+            )
+
+
+def cell_ends(column: Column, x: Array) -> tuple[Array, Array]:
+    """The ends of the cells around the lattice values nearest to x, within the bounds of the transform."""
+    low, high = column.transform.bounds
+    if column.lattice is None:
+        raise ValueError(f"column {column.name!r} has no lattice, so it has no cells.")
+    centre = column.lattice.inside(x, low, high)
+    half = column.resolution / 2
+    return np.maximum(centre - half, low), np.minimum(centre + half, high)
+
+
+def native_of(column: Column, x: Array) -> Array:
+    """Values on the column's own scale as numbers or ticks."""
+    if column.holds == "times":
+        return np.clip(np.rint(x * 10.0 ** tick_digits(column.dtype)), -_WHOLE, _WHOLE).astype(np.int64) + column.origin
+    digits = None if column.lattice is None else column.lattice.digits
+    if digits == 0 and "float" not in column.dtype.lower() and "double" not in column.dtype:
+        return np.clip(np.rint(x), -_WHOLE, _WHOLE).astype(np.int64) + column.origin
+    return x
