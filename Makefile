@@ -53,7 +53,7 @@ $(BENCH)/.stamp: $(STAMP)
 	@touch $@
 
 bench: $(BENCH)/.stamp
-	@OMP_NUM_THREADS=1 $(BENCH)/bin/python benchmarks/run.py
+	@$(BENCH)/bin/python benchmarks/run.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo

@@ -1,28 +1,42 @@
-"""What `run` costs over the bare network: the ratio of processor times, interleaved, least of rounds, on one thread.
+"""What `run` costs over the bare network, in processor time on one thread; under two minutes.
 
-    python benchmarks/overhead.py [--rounds 15]
+    python benchmarks/overhead.py
 
-'network' is the network called in a loop, as many times as the plan asks; 'model' the Denoiser round it, with its
-scaling and 2x2 solve; 'run' the whole sampler; 'loop' the sampler with a model that answers at once, over the network:
-what is left of 'run' when the machine is busy and the others drown in its noise. glibc hands freed memory back and
-faults it in again, more or less by accident of layout, up to 10 % here: with MALLOC_TRIM_THRESHOLD_=1073741824 and
-MALLOC_MMAP_THRESHOLD_=1073741824 in the environment that is out of the comparison.
+Three figures for each plan, from the same runs, interleaved with the bare network called as often:
+
+- 'outside': the time of the sampler outside the network over that inside it, each read within the same run. It knows no
+  noise of the machine, and nothing of what the sampler does to the network's own time (caches, page faults).
+- 'whole': the sampler's time over the bare network's, the median of paired differences with a 95 % bootstrap interval.
+  It knows all, within that interval.
+- 'made': memory that the sampler allocates outside the network for each evaluation, in units of x; and 'faults', page
+  faults for each evaluation beyond those of the bare network.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from itertools import pairwise
+from typing import Any, NamedTuple
+
+from peers.steady import steady
+
+if __name__ == "__main__":
+    steady()
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorefield import Denoiser, levels, plans
-from scorefield.core import Estimate
-from scorefield.nets import ResidualMLP, UNet
+from scorefield.nets import UNet
 from scorefield.plans import Plan, run
+
+Sampler = Callable[[Tensor, int], object]
+"""`(x, evaluations) -> samples` round a network that it was made with."""
 
 
 class PlainMLP(nn.Module):
@@ -42,58 +56,157 @@ PLANS: dict[str, Callable[[int], Plan]] = {
     "ddim": lambda n: plans.ddim(levels.karras(n)),
     "adams4": lambda n: plans.adams(levels.karras(n)),
     "default": plans.default,
-    "heun": lambda n: plans.heun(levels.karras((n + 1) // 2)),
     "ancestral": lambda n: plans.ancestral(levels.karras(n)),
-    "dpmpp2 SDE": lambda n: plans.dpmpp(levels.karras(n), 2, eta=1.0),
-}
-CASES: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {  # network, x's shape, evaluations
-    "4x256 MLP, batch 4096, d = 16": (PlainMLP(16), (4096, 16), 10),
-    "residual MLP, batch 4096, d = 16": (ResidualMLP(16), (4096, 16), 10),
-    "UNet, batch 64, 28x28": (UNet(28, 28), (64, 1, 28, 28), 3),
+    "dpmpp2(eta=1)": lambda n: plans.dpmpp(levels.karras(n), 2, eta=1.0),
 }
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
+class Case(NamedTuple):
+    """A network, x's shape, evaluations in a run, rounds of runs."""
+
+    name: str
+    network: nn.Module
+    shape: tuple[int, ...]
+    evaluations: int
+    rounds: int
+
+
+def cases() -> list[Case]:
+    return [
+        Case("4x256 MLP, batch 4096, d = 16", PlainMLP(16), (4096, 16), 10, 40),
+        Case("UNet, batch 64, 28x28", UNet(28, 28), (64, 1, 28, 28), 3, 6),
+    ]
+
+
+class Timed(nn.Module):
+    """A network that counts its calls, and the seconds and page faults in them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.calls, self.seconds, self.faults = network, 0, 0.0, 0
+
+    def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
+        faults, start = page_faults(), time.process_time()
+        answer: Tensor = self.network(x, level_feature, condition)
+        self.seconds += time.process_time() - start
+        self.faults += page_faults() - faults
+        self.calls += 1
+        return answer
+
+
+class Made(TorchDispatchMode):
+    """Bytes of the tensors that are made inside: results that share no memory with what they come from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = op(*args, **(kwargs or {}))
+        known = {a.untyped_storage().data_ptr() for a in _tensors((args, kwargs))}
+        self.bytes += sum(t.nbytes for t in _tensors(result) if t.untyped_storage().data_ptr() not in known)
+        return result
+
+
+def _tensors(values: object) -> Iterable[Tensor]:
+    return (v for v in torch.utils._pytree.tree_leaves(values) if isinstance(v, Tensor))
+
+
+def page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+class Once(NamedTuple):
+    """One run, for each evaluation: seconds, those of them inside the network, page faults."""
+
+    seconds: float
+    inside: float
+    faults: float
+
+
+class Cost(NamedTuple):
+    """Of a sampler beside the bare network, for each evaluation.
+
+    Args:
+        outside: seconds outside the network over seconds inside.
+        whole: seconds over the bare network's; then the ends of its 95 % interval.
+        made: bytes allocated outside the network over those of x.
+        faults: page faults more than the bare network's.
+    """
+
+    outside: float
+    whole: float
+    low: float
+    high: float
+    made: float
+    faults: float
+
+
+def once(network: Timed, work: Callable[[], object]) -> Once:
+    network.calls, network.seconds, network.faults = 0, 0.0, 0
+    faults, start = page_faults(), time.process_time()
     work()
-    return time.process_time() - start
+    seconds, n = time.process_time() - start, network.calls
+    return Once(seconds / n, network.seconds / n, (page_faults() - faults) / n)
+
+
+def made(network: Timed, work: Callable[[], object]) -> float:
+    network.calls = 0
+    with Made() as count:
+        work()
+    return count.bytes / network.calls
+
+
+def ours(network: nn.Module, names: Iterable[str] = PLANS) -> dict[str, Sampler]:
+    """The library's plans, each built once (a plan is data) and run by `run`."""
+
+    def sampler(build: Callable[[int], Plan]) -> Sampler:
+        built = cache(build)
+        return lambda x, n: run(built(n), model, x)
+
+    model = Denoiser(network).eval()
+    return {name: sampler(PLANS[name]) for name in names}
 
 
 @torch.no_grad()
-def ratios(network: nn.Module, shape: tuple[int, ...], plan: Plan, rounds: int) -> tuple[float, float, float, float]:
-    """Seconds per evaluation of the network, and the ratios of model, run and loop to it."""
-    model = Denoiser(network).eval()
-    x = plan.start(shape[0], shape[1:], seed=0)
-    small = x / 80
-    points = [plan.levels[k] for k in range(plan.evaluations)]
-    features = [level.log_ratio.float() for level in points]
-    answer = Estimate(x / 80, x / 80)
-    loops = {
-        "network": lambda: [network(small, feature, None) for feature in features],
-        "model": lambda: [model(x, level) for level in points],
-        "run": lambda: run(plan, model, x),
-        "loop": lambda: run(plan, lambda x, level, condition: answer, x),
-    }
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(rounds + 1):
-        for name, loop in loops.items():
-            times[name].append(seconds(loop))
-    network_s, model_s, run_s, loop_s = (min(times[name][1:]) for name in loops)  # the first round warms up
-    return network_s / plan.evaluations, model_s / network_s, run_s / network_s, loop_s / network_s
+def measure(case: Case, make: Callable[[nn.Module], Mapping[str, Sampler]] = ours) -> dict[str, Cost]:
+    """The cost of each sampler; a round runs the network and every sampler once, beginning with another each time."""
+    network, n = Timed(case.network), case.evaluations
+    x = 80 * torch.randn(case.shape, generator=torch.Generator().manual_seed(0))
+    features = list(torch.linspace(4.0, -6.0, n))
+    works: dict[str, Callable[[], object]] = {"": lambda: [network(x / 80, f) for f in features]}
+    works |= {name: (lambda s=sampler: s(x, n)) for name, sampler in make(network).items()}
+    allocated = {name: made(network, work) for name, work in works.items()}  # also warms up
+    found: dict[str, list[Once]] = {name: [] for name in works}
+    names = list(works)
+    for k in range(case.rounds):
+        for name in names[k % len(names) :] + names[: k % len(names)]:
+            found[name].append(once(network, works[name]))
+    bare, size = found.pop(""), x.nbytes
+    spare = allocated.pop("") - size  # the bare loop scales x itself
+    return {name: _cost(runs, bare, (allocated[name] - spare) / size) for name, runs in found.items()}
+
+
+def _cost(runs: list[Once], bare: list[Once], allocated: float) -> Cost:
+    paired = torch.tensor([(r.seconds - b.seconds) / b.seconds for r, b in zip(runs, bare, strict=True)])
+    draws = torch.randint(len(paired), (2000, len(paired)), generator=torch.Generator().manual_seed(0))
+    ends = paired[draws].quantile(0.5, dim=1).quantile(torch.tensor([0.025, 0.975]))
+    outside = torch.tensor([(r.seconds - r.inside) / r.inside for r in runs])
+    faults = torch.tensor([r.faults - b.faults for r, b in zip(runs, bare, strict=True)])
+    whole, low, high = (1 + float(v) for v in (paired.quantile(0.5), *ends))
+    return Cost(float(outside.quantile(0.5)), whole, low, high, allocated, float(faults.mean()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
-    print(f"{'network':34s}{'plan':12s}{'ms/evaluation':>14s}{'model':>8s}{'run':>8s}{'loop':>8s}  (times the network)")
-    for name, (network, shape, evaluations) in CASES.items():
-        size = sum(p.numel() for p in network.parameters()) / 1e6
-        print(f"-- {name}: {size:.2f} M parameters")
-        for plan_name, build in PLANS.items():
-            each, model, whole, loop = ratios(network, shape, build(evaluations), rounds)
-            print(f"{'':34s}{plan_name:12s}{1e3 * each:14.2f}{model:8.4f}{whole:8.4f}{loop:8.4f}")
+    for case in cases():
+        size = sum(p.numel() for p in case.network.parameters()) / 1e6
+        print(f"{case.name}: {size:.2f} M parameters")
+        print(f"    {'plan':16}{'outside':>9}{'whole':>9}{'95 %':>18}{'made':>8}{'faults':>8}")
+        for name, c in measure(case).items():
+            interval = f"{c.low:.4f} to {c.high:.4f}"
+            print(f"    {name:16}{c.outside:9.4f}{c.whole:9.4f}{interval:>18}{c.made:8.1f}{c.faults:8.1f}")
 
 
 if __name__ == "__main__":

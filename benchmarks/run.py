@@ -15,12 +15,18 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from peers import density, ours, overhead, report, samplers  # noqa: E402
+from peers.steady import steady  # noqa: E402
+
+if __name__ == "__main__":
+    steady()
+
+import overhead  # noqa: E402
+import torch  # noqa: E402
+from peers import density, ours, report, samplers  # noqa: E402
+from peers.overhead import samplers as timed_samplers  # noqa: E402
 from peers.problems import BUDGETS, Problem, problems  # noqa: E402
 
 PARTS = ("samplers", "stochastic", "density", "overhead")
@@ -58,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the rest is kept out of results.md")
     parser.add_argument("--wide", action="store_true", help="measure every setting, and write the shortlist")
-    parser.add_argument("--trajectories", type=int, default=256)
+    parser.add_argument("--trajectories", type=int, default=1024)
     options = parser.parse_args()
     torch.set_num_threads(1)
     started = time.monotonic()
@@ -74,7 +80,7 @@ def main() -> None:
         text += report.densities({case.name: density.measure(case) for case in (cases[0], cases[3])})
         say(started, "density")
     if "overhead" in options.only:
-        text += report.costs({case.name: overhead.measure(case) for case in overhead.cases()})
+        text += report.costs({case.name: overhead.measure(case, timed_samplers) for case in overhead.cases()})
         say(started, "overhead")
     (HERE / "results.md").write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
     say(started, f"written to {HERE / 'results.md'}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorefield import Denoiser, levels, plans
 from scorefield.analytic import Gaussian
@@ -113,6 +114,46 @@ def test_run_keeps_only_what_later_rows_use(name: str) -> None:
     run(plan, model, plan.start(2, (2,), seed=0))
     assert plan.kept == KEPT[name]
     assert most <= plan.kept
+
+
+class Living(TorchDispatchMode):
+    """The most bytes of tensors that are alive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+        self.alive: list[weakref.ref[Tensor]] = []
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        result = op(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.ndim:  # the numbers that `run` notes of each row are none
+            self.alive = [r for r in self.alive if r() is not None] + [weakref.ref(result)]
+            held = {t.data_ptr(): t.nbytes for r in self.alive if (t := r()) is not None}
+            self.most = max(self.most, sum(held.values()))
+        return result
+
+
+FLAT: dict[str, Callable[[int], Plan]] = {
+    "ddim": lambda n: plans.ddim(levels.karras(n)),
+    "heun": lambda n: plans.heun(levels.karras(n)),
+    "adams4": lambda n: plans.adams(levels.karras(n)),
+    "unipc3": lambda n: plans.unipc(levels.karras(n), 3),
+    "ancestral": lambda n: plans.ancestral(levels.karras(n)),
+    "dpmpp2(eta=1)": lambda n: plans.dpmpp(levels.karras(n), 2, eta=1.0),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_memory_does_not_grow_with_the_number_of_steps(name: str) -> None:
+    most = {}
+    for n in (12, 48):
+        plan = FLAT[name](n)
+        x = plan.start(4096, (4,), seed=0)
+        with Living() as living:
+            run(plan, plain, x)
+        most[n] = living.most / x.nbytes
+    assert abs(most[48] - most[12]) < 1  # the plan's own tables
+    assert most[48] < plan.kept + 9  # what the model and a row, with its noise, need for themselves
 
 
 # ------------------------------------------------------------------------------------------------ dtype, gradients

@@ -60,10 +60,10 @@ def check_batch(name: str, x: Tensor) -> None:
 
 
 def _mix(h: Tensor) -> Tensor:
-    """The finaliser of splitmix64 on int64 bit patterns; shifts are made logical by masks."""
-    h = (h ^ ((h >> 30) & 0x3FFFFFFFF)) * _MIX1
-    h = (h ^ ((h >> 27) & 0x1FFFFFFFFF)) * _MIX2
-    return h ^ ((h >> 31) & 0x1FFFFFFFF)
+    """The finaliser of splitmix64 on int64 bit patterns; shifts are made logical by masks. h is kept."""
+    h = (h >> 30).bitwise_and_(0x3FFFFFFFF).bitwise_xor_(h).mul_(_MIX1)
+    h = (h >> 27).bitwise_and_(0x1FFFFFFFFF).bitwise_xor_(h).mul_(_MIX2)
+    return (h >> 31).bitwise_and_(0x1FFFFFFFF).bitwise_xor_(h)
 
 
 def _wrap(value: int) -> int:
@@ -138,11 +138,11 @@ def normal(
     count = math.prod(shape)
     bits = _bits(_index(n, first, device), (count + 1) // 2, seed, purpose, row)
     work = torch.float64 if dtype == torch.float64 else torch.float32
-    radius = ((bits & _LOW32).to(work) + 0.5).mul_(2.0**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
-    angle = (bits >> 32).to(work).mul_(math.pi * 2.0**-31)
+    radius = (bits & _LOW32).to(work).add_(0.5).mul_(2.0**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
+    angle = bits.bitwise_right_shift_(32).to(work).mul_(math.pi * 2.0**-31)
     z = torch.empty(n, 2 * bits.shape[1], dtype=work, device=bits.device)
     torch.mul(radius, angle.cos(), out=z[:, : bits.shape[1]])
-    torch.mul(radius, angle.sin(), out=z[:, bits.shape[1] :])
+    torch.mul(radius, angle.sin_(), out=z[:, bits.shape[1] :])
     return z[:, :count].to(dtype).reshape(n, *shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -41,6 +42,8 @@ class Level(NamedTuple):
     @property
     def log_ratio(self) -> Tensor:
         """`log(sigma / alpha)`: what networks see of a level; minus half the log signal-to-noise ratio."""
+        if isinstance(self.alpha, float) and isinstance(self.sigma, float) and self.alpha > 0 and self.sigma > 0:
+            return torch.tensor(math.log(self.sigma) - math.log(self.alpha), dtype=torch.float64)
         alpha, sigma = (v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in self)
         return sigma.log() - alpha.log()
 

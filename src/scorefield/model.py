@@ -45,9 +45,15 @@ class Target:
         alpha, sigma = (v if isinstance(v, float) else expand(v, x) for v in level)
         a, b = self.coefficients(alpha, sigma, sigma_data)
         determinant = alpha * b - sigma * a
-        x0 = (b / determinant) * x - (sigma / determinant) * raw
-        eps = (alpha / determinant) * raw - (a / determinant) * x
-        return Estimate(x0, eps)
+        data, noise = (b / determinant, -sigma / determinant), (-a / determinant, alpha / determinant)
+        return Estimate(*(_sum(x, raw, *weights) for weights in (data, noise)))
+
+
+def _sum(x: Tensor, y: Tensor, a: Scalar, b: Scalar) -> Tensor:
+    """`a * x + b * y`; where a and b are numbers in one new tensor, as `a * (x + b / a * y)`."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return a * x + b * y
+    return torch.add(x, y, alpha=b / a).mul_(a) if abs(a) > abs(b) else torch.add(y, x, alpha=a / b).mul_(b)
 
 
 def _edm(alpha: Scalar, sigma: Scalar, sigma_data: float) -> tuple[Scalar, Scalar]:

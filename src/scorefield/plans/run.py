@@ -133,9 +133,10 @@ def run(
     now = _begin(plan, x, seed, first, state)
     begin, path, marks = now, [now.x], []
     tables = _Tables.of(plan)
-    for k in _rows(plan, model, now.row, stop, progress):
-        now = _advance(tables, model, now, plan.levels[k], condition, grad)[0]
-        marks.append(now.x.detach().sum())  # not finite once an element is not; read only if the end is
+    for _ in _rows(plan, model, now.row, stop, progress):
+        now = _advance(tables, model, now, condition, grad)[0]
+        # a sum is not finite once an element is not; read only if the end is
+        marks.append((now.x.detach() if grad else now.x).sum())
         if trajectory:
             path.append(now.x)
     _check_finite(plan, now.x, begin.row, marks)
@@ -163,15 +164,16 @@ def walk(
     """
     now = _begin(plan, x, seed, first, state)
     tables = _Tables.of(plan)
-    for k in _rows(plan, model, now.row, stop, progress):
-        now, estimate = _advance(tables, model, now, plan.levels[k], condition, grad)
+    for _ in _rows(plan, model, now.row, stop, progress):
+        now, estimate = _advance(tables, model, now, condition, grad)
         yield now, estimate
         del estimate
 
 
 class _Tables(NamedTuple):
-    """A plan's tables as numbers, and the last row that uses each estimate."""
+    """A plan's tables as numbers, its levels one by one, and the last row that uses each estimate."""
 
+    levels: list[Level]
     P: list[list[float]]
     E: list[list[float]]
     c: list[float]
@@ -180,16 +182,17 @@ class _Tables(NamedTuple):
 
     @staticmethod
     def of(plan: Plan) -> _Tables:
-        return _Tables(plan.P.tolist(), plan.E.tolist(), plan.c.tolist(), last_uses(plan.P), last_uses(plan.E))
+        levels = [Level(*pair) for pair in zip(plan.levels.alpha.unbind(), plan.levels.sigma.unbind(), strict=True)]
+        return _Tables(levels, plan.P.tolist(), plan.E.tolist(), plan.c.tolist(), last_uses(plan.P), last_uses(plan.E))
 
 
 def _advance(
-    tables: _Tables, model: Model, now: RunState, level: Level, condition: Tensor | None, grad: bool
+    tables: _Tables, model: Model, now: RunState, condition: Tensor | None, grad: bool
 ) -> tuple[RunState, Estimate]:
     """One row: ask the model, mix the next state, forget what no later row uses."""
     k = now.row
     with nullcontext() if grad else torch.no_grad():
-        estimate = model(now.x, level, condition)
+        estimate = model(now.x, tables.levels[k], condition)
         _check_estimate(estimate, now.x)
         data, noise = dict(now.data), dict(now.noise)
         data[k], noise[k] = estimate
