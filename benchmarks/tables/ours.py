@@ -1,0 +1,117 @@
+"""scorefield's estimators in the terms of each part. What they are asked for stands here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tables import metrics, peers_impute, peers_predict
+from tables.conversion import Law, expanded, noised_log_density
+from tables.peers_predict import Predicted
+from tables.problems import Split
+
+Floats = NDArray[np.float64]
+
+NAME = "scorefield"
+SAMPLES = 199
+
+
+def available() -> str | None:
+    """Why the estimators cannot be measured, or None."""
+    try:
+        from scorefield import estimator
+    except ImportError as why:
+        return f"scorefield.estimator cannot be imported: {why}"
+    missing = [n for n in ("ScoreDensity", "ScoreImputer", "ScoreRegressor") if not hasattr(estimator, n)]
+    return f"scorefield.estimator lacks {', '.join(missing)}" if missing else None
+
+
+def laws(model: Any, split: Split) -> tuple[Law, ...]:
+    """How the fitted model treats each column: by its `measures_` where it tells, else as the benchmark sees it.
+
+    `measures_` names for every column `lebesgue`, `counting` or `mixed`, and the values that are counted:
+    {"age": ("counting", [1, 3, 7]), "slag": ("mixed", [0.0]), "cement": ("lebesgue", [])}. A counted column without
+    values is one of whole numbers.
+    """
+    told = getattr(model, "measures_", None)
+    if told is not None:
+        return tuple(Law(told[c.name][0], tuple(float(v) for v in told[c.name][1])) for c in split.columns)
+    kinds = {"continuous": "lebesgue", "discrete": "counting", "atom": "mixed"}
+    return tuple(Law(kinds[c.kind], c.values) for c in split.columns)
+
+
+def log_density(split: Split, seconds: float, seed: int) -> tuple[Floats, str]:
+    """Of the noised test rows in standard units: (n,)."""
+    from scorefield.estimator import ScoreDensity
+
+    model = ScoreDensity(seconds=seconds, random_state=seed).fit(split.rows("train", "val"))
+    names = split.frame.columns
+
+    def native(rows: Floats) -> Floats:
+        return np.asarray(model.score_samples(pd.DataFrame(rows, columns=names)), dtype=float)
+
+    found = laws(model, split)
+    counted = [f"{c.name}: {law.measure}" for c, law in zip(split.columns, found, strict=True)]
+    values = noised_log_density(native, split.noised("test"), split.columns, found, split.scale)
+    return values, "; ".join(c for c in counted if not c.endswith("lebesgue")) or "all per unit of length"
+
+
+def generator(split: Split, seconds: float, seed: int) -> tuple[Any, str]:
+    from scorefield.estimator import ScoreDensity
+
+    model = ScoreDensity(seconds=seconds, random_state=seed).fit(split.halves()[0])
+
+    def sample(n: int, draw: int) -> Floats:
+        return np.asarray(model.sample(n, random_state=draw), dtype=float)
+
+    return sample, "defaults"
+
+
+def impute(split: Split, values: Floats, seconds: float, seed: int) -> tuple[Floats, str]:
+    from scorefield.estimator import ScoreImputer
+
+    model = ScoreImputer(draws=peers_impute.DRAWS, seconds=seconds, random_state=seed)
+    model.fit(split.rows("train", "val"))
+    draws = model.sample(pd.DataFrame(values, columns=split.frame.columns))
+    return np.stack([np.asarray(one, dtype=float) for one in draws]), "defaults"
+
+
+def intervals(found: Any, n: int) -> tuple[Floats, Floats]:
+    """Lower and upper ends, from a pair, (2, n) or (n, 2)."""
+    ends = np.asarray(found, dtype=float)
+    low, high = ends if ends.shape == (2, n) else ends.reshape(n, 2).T
+    return low, high
+
+
+def draws_first(found: Any, n: int) -> Floats:
+    """Draws as (draws, n), from (n, draws) or (draws, n)."""
+    draws = np.asarray(found, dtype=float).squeeze()
+    return draws.T if draws.shape == (n, SAMPLES) else draws
+
+
+def predict(split: Split, seconds: float, seed: int) -> Predicted:
+    """p(target | features) of the last column."""
+    from scorefield.estimator import ScoreRegressor
+
+    train, test = split.rows("train", "val"), split.rows("test")
+    target = str(train.columns[-1])
+    model = ScoreRegressor(seconds=seconds, random_state=seed)
+    model.fit(train.drop(columns=target), train[target])
+    pick = peers_predict.test_rows(split)
+    features = test.drop(columns=target).iloc[pick].reset_index(drop=True)
+    noised, plain = split.noised("test")[pick, -1:], test[target].to_numpy(float)[pick]
+    owners: list[int] = []
+
+    def native(rows: Floats) -> Floats:
+        return np.asarray(model.log_density(features.iloc[owners], pd.Series(rows[:, 0], name=target)), dtype=float)
+
+    column, law, scale = split.columns[-1:], laws(model, split)[-1:], split.scale[-1:]
+    owners[:] = expanded(noised, column, law)[1].tolist()
+    values = noised_log_density(native, noised, column, law, scale)
+    truth = plain / scale[0]
+    draws = draws_first(model.sample_y(features, SAMPLES), len(features)) / scale[0]
+    low, high = intervals(model.predict_interval(features, 0.9), len(features))
+    return Predicted(values, metrics.crps_draws(draws, truth), (low <= plain) & (plain <= high))
