@@ -13,7 +13,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_tensor", "core", "_files", "parallel"),
     ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
     ("model", "analytic"),
-    ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "metrics"),
+    ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics"),
     ("heldout", "checkpoint", "train"),
     ("trained", "fitting"),
     ("evaluation", "check", "report"),

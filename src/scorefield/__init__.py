@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import data as data
     from scorefield import editing as editing
     from scorefield import guidance as guidance
+    from scorefield import inverse as inverse
     from scorefield import langevin as langevin
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
@@ -52,6 +53,7 @@ _MODULES = (
     "data",
     "editing",
     "guidance",
+    "inverse",
     "langevin",
     "levels",
     "likelihood",
