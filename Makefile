@@ -9,7 +9,7 @@ STAMP := .venv/.stamp
 BENCH := .venv/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench bench-tables clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
 	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
+	@echo "make bench-tables DATA=folder  measure densities, generated rows, imputation and prediction on tables"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
@@ -43,17 +44,22 @@ format: $(STAMP)
 
 # The peers have an environment of their own over .venv, whose torch they use. k-diffusion comes without its training
 # libraries: they do not go with a CPU build of torch, and its samplers need only what the extra `bench` brings.
+# ForestDiffusion comes without its own xgboost, which brings CUDA libraries; `bench` names the build for the CPU.
 $(BENCH)/.stamp: $(STAMP)
-	@echo "bench: installing azula, k-diffusion and diffusers into $(BENCH)"
+	@echo "bench: installing azula, k-diffusion, diffusers, zuko and ForestDiffusion into $(BENCH)"
 	@$(BIN)/python -m venv --clear $(BENCH)
 	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > base.pth.tmp
 	@mv base.pth.tmp "$$($(BENCH)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
 	@$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"
-	@$(BENCH)/bin/python -m pip install --quiet --no-deps "k-diffusion>=0.1.1"
+	@$(BENCH)/bin/python -m pip install --quiet --no-deps "k-diffusion>=0.1.1" "ForestDiffusion>=1.0.6"
 	@touch $@
 
 bench: $(BENCH)/.stamp
 	@$(BENCH)/bin/python benchmarks/run.py
+
+# DATA: the folder of the four tables with a published split; without it the two of scikit-learn are measured.
+bench-tables: $(BENCH)/.stamp
+	@OMP_NUM_THREADS=$(WORKERS) $(BENCH)/bin/python benchmarks/tables.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
