@@ -73,8 +73,8 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     return [
-        Case("4x256 MLP, batch 4096, d = 16", PlainMLP(16), (4096, 16), 10, 40),
-        Case("UNet, batch 64, 28x28", UNet(28, 28), (64, 1, 28, 28), 3, 6),
+        Case("4x256 MLP, batch 4096, d = 16", PlainMLP(16), (4096, 16), 10, 25),
+        Case("UNet, batch 64, 28x28", UNet(28, 28), (64, 1, 28, 28), 2, 6),
     ]
 
 
