@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from scorefield.data.dataset import Array, DataError
 from scorefield.data.lattice import Lattice, find_lattice, with_step
-from scorefield.data.schema import KINDS, Column, Holds, Name, Schema, list_names
+from scorefield.data.schema import KINDS, Column, ColumnKind, Holds, Name, Schema, list_names
 from scorefield.data.series import (
     dtype_name,
     holds,
@@ -195,15 +195,15 @@ def _value_column(base: Column, values: Array, full: bool, choice: Mapping[str, 
     used = tuple(v for v in base.categories if v in found) if base.categories else tuple(sorted(found))
     if len(used) == 1 and full and choice.get("kind") in (None, "constant"):
         return replace(base, kind="constant", values=used)
-    usual = "boolean" if base.holds == "booleans" else "categorical"
+    usual: ColumnKind = "boolean" if base.holds == "booleans" else "categorical"
     return replace(base, kind=_not_out(base, choice) or usual, values=_all_values(base, used, choice))
 
 
-def _not_out(base: Column, choice: Mapping[str, Any]) -> str | None:
+def _not_out(base: Column, choice: Mapping[str, Any]) -> ColumnKind | None:
     wanted = choice.get("kind")
     if wanted in ("constant", "copy"):
         raise DataError(f"column {base.name!r} is no {wanted}: its values say otherwise; leave the kind out.")
-    return wanted
+    return cast(ColumnKind | None, wanted)
 
 
 def _all_values(base: Column, used: tuple[Any, ...], choice: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -245,7 +245,7 @@ def _origin(base: Column, native: Array) -> int:
     return 0 if max(abs(least), abs(most)) < 2**52 else least
 
 
-def _usual_kind(base: Column, native: Array, distinct: Array) -> str:
+def _usual_kind(base: Column, native: Array, distinct: Array) -> ColumnKind:
     few = len(distinct) <= MOST_CODES and len(native) >= _ROWS_PER_CODE * len(distinct)
     if len(distinct) <= 2 or few:
         return "ordinal"
@@ -262,7 +262,7 @@ def coordinate(column: Column, native: Array) -> Array:
     return np.asarray(native - column.origin if column.origin else native, dtype=np.float64)
 
 
-def _fine_column(base: Column, kind: str, native: Array, choice: Mapping[str, Any]) -> Column:
+def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[str, Any]) -> Column:
     x = coordinate(base, native)
     atoms = tuple(float(a) for a in choice["atoms"]) if "atoms" in choice else _atoms(base, x)
     rest = x[~np.isin(x, atoms)]

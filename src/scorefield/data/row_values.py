@@ -9,7 +9,7 @@ import numpy as np
 from scorefield.data.dataset import Array, DataError
 from scorefield.data.detection import coordinate
 from scorefield.data.schema import Column, list_names
-from scorefield.data.series import present, read_numbers, read_times, read_values, tick_digits
+from scorefield.data.series import plain, present, read_numbers, read_times, read_values, restore, tick_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +54,9 @@ def codes_of(column: Column, cells: Cells, unseen: Unseen) -> Array:
         found = pd.Index(known, dtype=object).get_indexer(pd.Index(cells.values, dtype=object))
     bad = np.flatnonzero(cells.here & (found < 0))
     if len(bad) and unseen == "error":
-        value = cells.values[bad[0]]
+        value = shown(column, cells.values[bad[0]])
         raise DataError(
-            f"column {column.name!r} holds {value!r} in row {bad[0] + 1} (from 1), unseen at training; "
+            f"column {column.name!r} holds {value} in row {bad[0] + 1} (from 1), unseen at training; "
             f"it had {list_names(column.values)}. unseen='missing' takes such values as missing."
         )
     return np.where(cells.here & (found >= 0), found, np.nan)
@@ -69,8 +69,8 @@ def check_constant(column: Column, cells: Cells) -> None:
     bad = np.flatnonzero(cells.here & (cells.values != known[0]))
     if len(bad):
         raise DataError(
-            f"column {column.name!r} was always {column.values[0]!r} at training and is {cells.values[bad[0]]!r} "
-            f"in row {bad[0] + 1} (from 1); the model knows nothing of other values."
+            f"column {column.name!r} was always {shown(column, known[0])} at training and is "
+            f"{shown(column, cells.values[bad[0]])} in row {bad[0] + 1} (from 1); the model knows nothing of other values."
         )
 
 
@@ -79,8 +79,8 @@ def check_value(column: Column, x: Array, here: Array) -> None:
     bad = np.flatnonzero(here & ~((x > low) & (x < high)))
     if len(bad):
         raise DataError(
-            f"column {column.name!r} holds {x[bad[0]]:g} in row {bad[0] + 1} (from 1), outside its bounds {low:g} and "
-            f"{high:g}; choose another transform in the schema."
+            f"column {column.name!r} holds {shown(column, x[bad[0]])} in row {bad[0] + 1} (from 1), outside its bounds "
+            f"{low:g} and {high:g}; choose another transform in the schema."
         )
     if column.kind == "integer" and column.lattice is not None:
         width = column.lattice.width
@@ -92,8 +92,8 @@ def check_value(column: Column, x: Array, here: Array) -> None:
                 else f"multiples of {width:g} beside {column.lattice.offset / 10**column.lattice.digits:g}"
             )
             raise DataError(
-                f"column {column.name!r} holds {x[bad[0]]:g} in row {bad[0] + 1} (from 1); its values are {what}. "
-                "Set its resolution or kind in the schema."
+                f"column {column.name!r} holds {shown(column, x[bad[0]])} in row {bad[0] + 1} (from 1); "
+                f"its values are {what}. Set its resolution or kind in the schema."
             )
 
 
@@ -115,3 +115,13 @@ def native_of(column: Column, x: Array) -> Array:
     if digits == 0 and "float" not in column.dtype.lower() and "double" not in column.dtype:
         return np.clip(np.rint(x), -_WHOLE, _WHOLE).astype(np.int64) + column.origin
     return x
+
+
+def shown(column: Column, value: Any) -> str:
+    """A value on the column's own scale as the user writes it."""
+    if column.holds == "times":
+        return str(restore(column, native_of(column, np.array([value])), np.array([True])).iloc[0])
+    if column.holds == "numbers":
+        whole = float(value).is_integer() and abs(value) < _WHOLE
+        return str(int(value) + column.origin if whole else float(value))
+    return repr(plain(value))

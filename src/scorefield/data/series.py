@@ -113,7 +113,7 @@ def dtype_name(series: pd.Series, name: Name) -> str:
         return "category"
     text = str(dtype)
     if isinstance(dtype, _string_dtype()) and text == "string":
-        text = f"string[{dtype.storage}]"
+        text = f"string[{dtype.storage}]"  # type: ignore[attr-defined]
     try:
         same = types.pandas_dtype(text) == dtype
     except TypeError:
