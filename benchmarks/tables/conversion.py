@@ -30,11 +30,15 @@ class Law:
 
     Args:
         measure: `lebesgue`, `counting`, or `mixed` where only `values` are counted.
-        values: the values that are counted; none for all whole numbers.
+        values: the values that are counted; none for a whole lattice.
+        step: the distance of neighbours on the lattice.
+        offset: a value on the lattice.
     """
 
     measure: str
     values: tuple[float, ...] = ()
+    step: float = 1.0
+    offset: float = 0.0
 
 
 def choices(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
@@ -46,7 +50,8 @@ def choices(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
     if not column.repeats and law.measure == "counting":
         return [(x, weight)]
     if law.measure == "counting" and not law.values:
-        return [(float(v), weight) for v in range(int(np.ceil(x - reach)), int(np.floor(x + reach)) + 1)]
+        low, high = (int(f((x - law.offset + sign * reach) / law.step)) for f, sign in ((np.ceil, -1), (np.floor, 1)))
+        return [(float(np.round(law.offset + law.step * i, 12)), weight) for i in range(low, high + 1)]
     near = [(v, weight) for v in law.values if abs(x - v) <= reach]
     return near if law.measure == "counting" else [*near, (x, 0.0)]
 
@@ -104,6 +109,9 @@ def check() -> str:
         Column("free", "continuous", 0.01, (), True, 2),
     )
     laws = (Law("counting", tuple(grid)), Law("mixed", (0.0,)), Law("lebesgue"))
+    assert choices(columns[0], Law("counting", (), 0.5, 0.25), 1.0) == [
+        (v, -np.log(2.0)) for v in (0.25, 0.75, 1.25, 1.75)
+    ]
     scale = np.array([1.1, 0.7, 2.0])
 
     def native(rows: Floats) -> Floats:

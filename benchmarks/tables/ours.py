@@ -29,18 +29,36 @@ def available() -> str | None:
     return f"scorefield.estimator lacks {', '.join(missing)}" if missing else None
 
 
-def laws(model: Any, split: Split) -> tuple[Law, ...]:
-    """How the fitted model treats each column: by its `measures_` where it tells, else as the benchmark sees it.
+def schema(model: Any) -> Any:
+    """The columns as the fitted estimator sees them (a `scorefield.data.schema.Schema`).
 
-    `measures_` names for every column `lebesgue`, `counting` or `mixed`, and the values that are counted:
-    {"age": ("counting", [1, 3, 7]), "slag": ("mixed", [0.0]), "cement": ("lebesgue", [])}. A counted column without
-    values is one of whole numbers.
+    Raises:
+        AttributeError: it does not say; without that its density cannot be compared.
     """
-    told = getattr(model, "measures_", None)
-    if told is not None:
-        return tuple(Law(told[c.name][0], tuple(float(v) for v in told[c.name][1])) for c in split.columns)
-    kinds = {"continuous": "lebesgue", "discrete": "counting", "atom": "mixed"}
-    return tuple(Law(kinds[c.kind], c.values) for c in split.columns)
+    for path in ("schema_", "table_.schema", "trained_.schema", "trained_.codec.schema"):
+        found = model
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if found is not None:
+            return found
+    raise AttributeError(f"{type(model).__name__} has no schema_: how its density counts the columns is unknown")
+
+
+def law(column: Any) -> Law:
+    """How a density counts a column of the schema."""
+    if column.kind in ("ordinal", "categorical", "boolean", "constant"):
+        return Law("counting", tuple(float(v) for v in column.values))
+    if column.kind == "integer":
+        return Law("counting", (), column.lattice.width, column.lattice.offset / 10**column.lattice.digits)
+    if column.kind == "continuous":
+        return Law("mixed", tuple(column.atoms)) if column.atoms else Law("lebesgue")
+    raise ValueError(f"column {column.name!r} is seen as {column.kind}; the benchmark has left such columns out")
+
+
+def laws(model: Any, split: Split) -> tuple[Law, ...]:
+    """How the fitted model counts each column of the table."""
+    held = schema(model)
+    return tuple(law(held[c.name]) for c in split.columns)
 
 
 def log_density(split: Split, seconds: float, seed: int) -> tuple[Floats, str]:
@@ -108,9 +126,9 @@ def predict(split: Split, seconds: float, seed: int) -> Predicted:
     def native(rows: Floats) -> Floats:
         return np.asarray(model.log_density(features.iloc[owners], pd.Series(rows[:, 0], name=target)), dtype=float)
 
-    column, law, scale = split.columns[-1:], laws(model, split)[-1:], split.scale[-1:]
-    owners[:] = expanded(noised, column, law)[1].tolist()
-    values = noised_log_density(native, noised, column, law, scale)
+    column, counted, scale = split.columns[-1:], (law(schema(model)[target]),), split.scale[-1:]
+    owners[:] = expanded(noised, column, counted)[1].tolist()
+    values = noised_log_density(native, noised, column, counted, scale)
     truth = plain / scale[0]
     draws = draws_first(model.sample_y(features, SAMPLES), len(features)) / scale[0]
     low, high = intervals(model.predict_interval(features, 0.9), len(features))

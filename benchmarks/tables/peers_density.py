@@ -20,8 +20,10 @@ from sklearn.neighbors import KernelDensity
 
 Floats = NDArray[np.float64]
 
-COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32)
-BANDWIDTHS = np.geomspace(0.02, 2.0, 21)
+COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80, 120)
+ROWS_PER_COMPONENT = 20
+"""Fewer components than rows over this are tried, or 12."""
+BANDWIDTHS = np.geomspace(0.02, 2.0, 31)
 CROSS_VALIDATED = 3000
 """Up to so many rows the bandwidth is chosen by 5-fold cross-validation, above on the validation rows."""
 PATIENCE = 30
@@ -93,12 +95,15 @@ def mixture(rows: Rows, seconds: float, seed: int) -> Density:
     ends = time.monotonic() + seconds / 2
     scores: dict[tuple[str, int, float], float] = {}
     for k, form, ridge in itertools.product(COMPONENTS, ("full", "diag", "tied"), (1e-6, 1e-3)):
-        if k * 2 > len(train) or (scores and time.monotonic() > ends):
+        if k > max(12, len(train) / ROWS_PER_COMPONENT) or (scores and time.monotonic() > ends):
+            continue
+        if k > 32 and (form, ridge) != ("full", 1e-6):
             continue
         model = GaussianMixture(k, covariance_type=form, reg_covar=ridge, n_init=2 if len(train) < 5000 else 1)
         scores[form, k, ridge] = model.set_params(random_state=seed).fit(train).score(val)
     form, k, ridge = max(scores, key=lambda key: scores[key])
-    best = GaussianMixture(k, covariance_type=form, reg_covar=ridge, n_init=2, random_state=seed)
+    starts = 2 if len(train) < 5000 else 1
+    best = GaussianMixture(k, covariance_type=form, reg_covar=ridge, n_init=starts, random_state=seed)
     return Mixture(best.fit(np.concatenate([train, val])), f"{k} components, {form}, ridge {ridge:g}")
 
 
