@@ -55,8 +55,8 @@ class Measurement:
             raise ValueError(f"y must be (m,) or (n, m) with m = {len(A)} observations as A, got {tuple(y.shape)}.")
         if bool(torch.isinf(y).any()):
             raise ValueError("y has infinite values; give finite numbers, or NaN where nothing was observed.")
-        y = y.reshape(-1, len(A))
-        noise, root = _noise(torch.as_tensor(noise_covariance).detach().to(A.device, torch.float64), len(A))
+        y = torch.atleast_2d(y)
+        noise, root = _noise(torch.as_tensor(noise_covariance, dtype=torch.float64).detach().to(A.device), len(A))
         observed = (~y.isnan()).double()
         return Measurement(A, y.nan_to_num(), observed, noise, root, d)
 
@@ -113,7 +113,7 @@ class Measurement:
     def law_of(self, product: Tensor) -> Law:
         """The same from `A Cov[x0] A^T`, `(b, ..., m, m)`."""
         spread = product + (self.noise.diag() if self.noise.ndim == 1 else self.noise)
-        observed = self._spread(self.observed, spread[..., 0])
+        observed = self._spread(self.observed, spread.diagonal(dim1=-2, dim2=-1))
         diagonal = torch.where(observed > 0, _lifted(spread.diagonal(dim1=-2, dim2=-1)), 1.0)
         spread = spread * observed[..., None] * observed[..., None, :]
         spread = spread.diagonal_scatter(diagonal.expand(spread.shape[:-1]), dim1=-2, dim2=-1)
@@ -129,11 +129,11 @@ class Law(NamedTuple):
 
     Args:
         factor: its variances `(..., m)` when independent, else its Cholesky factor `(..., m, m)`.
-        count: `(...)`, how many entries are observed.
+        entries: `(...)`, how many entries are observed.
     """
 
     factor: Tensor
-    count: Tensor
+    entries: Tensor
 
     def solve(self, residual: Tensor, diagonal: bool) -> Tensor:
         """`covariance^-1 residual`, `(..., m)`."""
@@ -153,7 +153,7 @@ class Law(NamedTuple):
             wide = residual.expand(*shape, -1)[..., None]
             square = torch.linalg.solve_triangular(factor, wide, upper=False).squeeze(-1).square()
             log_det = 2 * self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * (square.sum(-1) + log_det + self.count * math.log(2 * math.pi))
+        return -0.5 * (square.sum(-1) + log_det + self.entries * math.log(2 * math.pi))
 
 
 def _lifted(variance: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Posterior:
         A = torch.as_tensor(self.A)
         mean = getattr(self.model, "mean", None)
         d = A.numel() if A.dtype == torch.bool else A.shape[1] if A.ndim == 2 else None
-        d = mean.numel() if d is None and isinstance(mean, Tensor) else d
+        d = mean.numel() if isinstance(mean, Tensor) else d
         if d is not None:
             measurement = self._measurement(d)
             if mean is not None and hasattr(self.model, "covariance") and len(measurement.y) == 1:
