@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -290,7 +291,7 @@ def _check_estimate(estimate: object, x: Tensor) -> None:
 
 
 def _check_finite(plan: Plan, x: Tensor, row: int, marks: list[Tensor]) -> None:
-    if bool(torch.isfinite(x).all()):
+    if (marks and math.isfinite(marks[-1])) or bool(torch.isfinite(x).all()):  # a finite sum can overflow
         return
     bad = next((k for k, mark in enumerate(marks) if not bool(torch.isfinite(mark))), None)
     if bad is None:
