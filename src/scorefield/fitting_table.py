@@ -1,0 +1,269 @@
+"""From a data frame or a table file to a trained model of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield import __version__, _files, parallel
+from scorefield.checkpoint import Settings, read_progress
+from scorefield.completing import row_log_density
+from scorefield.data import DataError, RowCodec, Schema, fit_row_codec, split
+from scorefield.fitting import CHECKPOINT, DEFAULT_SECONDS, sigma_range
+from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.masked import MaskedDenoiser
+from scorefield.mixture_fit import choose_mixture
+from scorefield.nets import MaskedMLP
+from scorefield.objectives.masked import Masked
+from scorefield.train import Progress, train
+from scorefield.trained_table import TrainedTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_ROWS = 20
+"""Fewer rows than this make no model of a table."""
+_COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells; rows in all
+_SIZES = {"small": (96, 2), "medium": (192, 3), "large": (384, 4)}
+_RANKED = 400  # training rows whose log-density is kept, for percentiles
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A table ready to train on.
+
+    Args:
+        model: untrained: the mixture that was fitted to the numbers, and the frequencies of the codes.
+        codec: of the rows.
+        rows: `(m, entries)` float32, each row in several draws of the noise within its cells.
+        held: likewise, held out.
+        clean: training rows without noise, `(n, entries)` float64.
+        objective: the loss.
+        settings: of the training.
+    """
+
+    model: MaskedDenoiser
+    codec: RowCodec
+    rows: Tensor
+    held: Tensor
+    clean: Tensor
+    objective: Masked
+    settings: Settings
+
+    @staticmethod
+    def of(
+        frame: pd.DataFrame,
+        settings: Settings,
+        schema: Schema | None = None,
+        size: str = "auto",
+        held_share: float | None = None,
+        held: pd.DataFrame | None = None,
+    ) -> Prepared:
+        """Detect the columns, encode the rows, fit the reference, build the network.
+
+        Args:
+            frame: the table.
+            settings: of the training; `settings_for` makes them.
+            schema: of the columns; default: detected.
+            size: of the network: "auto", "small", "medium" or "large".
+            held_share: of the rows, held out; default: 10 %, but at least 40 rows where that is at most a quarter.
+            held: rows to hold out, in place of a share of the frame.
+        """
+        if len(frame) < MIN_ROWS:
+            raise DataError(f"a model of a table needs at least {MIN_ROWS} rows, got {len(frame)}.")
+        codec = fit_row_codec(frame, schema)
+        clean = codec.encode(frame)
+        if held is None:
+            keep, out = split(len(frame), held_share or default_share(len(frame)), settings.seed)
+            test, clean = clean[out], clean[keep]
+        else:
+            test = codec.encode(held)
+        rows, held_rows = (_spread(codec, part, settings.seed + k) for k, part in enumerate((clean, test)))
+        numbers = codec.continuous
+        law = choose_mixture(rows[: len(clean), :numbers], held_rows[:, :numbers], settings.seed) if numbers else None
+        width, depth = _SIZES[size if size != "auto" else _size_for(len(clean))]
+        network = MaskedMLP(numbers, codec.sizes, width, depth, seed=settings.seed)
+        low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
+        model = MaskedDenoiser(network, law, _log_frequencies(codec, clean), sigma_min=low, sigma_max=high)
+        objective = Masked(numbers, len(codec.sizes), codec.gates, settings.seed)
+        return Prepared(model, codec, rows.float(), held_rows.float(), clean, objective, settings)
+
+    def training(self, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
+        """The training loop, one step per turn."""
+        return train(
+            self.model,
+            self.rows,
+            settings=self.settings,
+            held=self.held,
+            training_levels=table_levels(self.model),
+            checkpoint=checkpoint,
+            resume=resume,
+            objective=self.objective,
+        )
+
+    def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
+        """What the training has made."""
+        table = TrainedTable(self.model.eval(), self.codec, {}, info or {})
+        rows = self.clean[torch.randperm(len(self.clean), generator=torch.Generator().manual_seed(0))[:_RANKED]]
+        counting = any(column.kind == "integer" for column in self.codec.schema)
+        noised = self.codec.dequantise(rows, self.settings.seed) if counting else rows
+        found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
+        return replace(table, levels=(found + self.codec.log_det_encoded(rows)).sort().values)
+
+
+def settings_for(rows: int, **asked: Any) -> Settings:
+    """Settings of a training on so many rows: small tables learn slowly and stop early.
+
+    Args:
+        rows: of the table.
+        asked: fields of `Settings` that are given.
+    """
+    small = rows < 2000
+    chosen: dict[str, Any] = {
+        "learning_rate": 5e-4 if small else 1e-3,
+        "evaluate_every": 100 if small else 250,
+        "patience": 12,
+        "ema_halflife": 100_000.0,
+    }
+    if asked.get("steps") is None and asked.get("seconds") is None:
+        chosen["seconds"] = DEFAULT_SECONDS
+    return Settings(**{**chosen, **{k: v for k, v in asked.items() if v is not None}})
+
+
+def table_levels(model: MaskedDenoiser) -> TrainingLevels:
+    """The density of noise levels to train on: most where rows of unit variance take shape."""
+    return Mixed(LogNormal(-0.7, 1.3, model.sigma_min, model.sigma_max), LogUniform(model.sigma_min, model.sigma_max), 0.1)
+
+
+def default_share(rows: int) -> float:
+    """The share of rows to hold out: a tenth, but 40 rows where they are no more than a quarter."""
+    return min(0.25, max(0.1, 40 / rows))
+
+
+def fit_frame(
+    frame: pd.DataFrame,
+    *,
+    settings: Settings | None = None,
+    schema: Schema | None = None,
+    size: str = "auto",
+    held: pd.DataFrame | None = None,
+) -> TrainedTable:
+    """Fit a model to a data frame and return it, without a folder and without a word. Arguments as `Prepared.of`."""
+    prepared = Prepared.of(frame, settings or settings_for(len(frame)), schema, size, held=held)
+    last = None
+    for last in prepared.training():
+        pass
+    info = {} if last is None else {"training": {"steps": last.step, "seconds": round(last.seconds, 1)}}
+    return prepared.trained(info | {"data": {"rows": len(prepared.clean), "source": "data frame"}, "version": __version__})
+
+
+def fit_table(
+    frame: pd.DataFrame,
+    folder: str | Path,
+    *,
+    source: str = "data frame",
+    settings: Settings | None = None,
+    schema: Schema | None = None,
+    size: str = "auto",
+    held_share: float | None = None,
+    resume: bool = False,
+) -> Iterator[Progress]:
+    """Fit a model to a table and write it to a folder, one training step per turn of the loop.
+
+    Args:
+        frame: the table.
+        folder: to write the run to; `TrainedTable.load(folder)` reads it.
+        source: of the table, for the record.
+        settings: of the training; default: `settings_for`.
+        schema: of the columns; default: detected.
+        size: of the network.
+        held_share: of the rows, held out.
+        resume: go on with what the folder holds, bit for bit as if never stopped.
+
+    Raises:
+        DataError: for a table that cannot be used.
+        ValueError: when the folder holds a training and resume is False, or resume is asked with another table.
+    """
+    folder = Path(folder)
+    with parallel.process_group() as device, parallel.folder_lock(folder):
+        checkpoint = folder / CHECKPOINT
+        if checkpoint.exists() and not resume:
+            raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
+        resume = resume and checkpoint.exists()
+        if settings is None:
+            settings = read_progress(checkpoint)[0] if resume else settings_for(len(frame))
+        prepared = Prepared.of(frame, settings, schema, size, held_share)
+        options = {
+            "source": source,
+            "records": digest(prepared.clean),
+            "size": size,
+            "held_share": held_share or default_share(len(frame)),
+        }
+        if resume:
+            _check_same(folder, options)
+        elif parallel.rank() == 0:
+            _files.write_json(folder / "fit.json", options)
+        prepared.model.to(device)
+        yield from prepared.training(checkpoint, resume)
+        parallel.wait_for_all()
+        prepared.trained(_info(prepared, options, checkpoint)).save(folder)
+
+
+def digest(rows: Tensor) -> str:
+    """A fingerprint of encoded rows, to know a table again."""
+    content = hashlib.blake2b(f"{tuple(rows.shape)}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(rows.nan_to_num(nan=1e300).numpy()).data)
+    return content.hexdigest()
+
+
+def _check_same(folder: Path, options: dict[str, Any]) -> None:
+    stored = _files.read_json(folder / "fit.json")
+    for name, value in options.items():
+        if stored.get(name) != value and name != "source":
+            what = "other rows" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
+            raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
+
+
+def _info(prepared: Prepared, options: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    settings, evaluations, steps, seconds = read_progress(checkpoint)
+    return {
+        "data": {**options, "kind": "table", "rows": len(prepared.clean)},
+        "training": {
+            "steps": steps,
+            "seconds": round(seconds, 1),
+            "parameters": sum(p.numel() for p in prepared.model.parameters()),
+            "settings": dict(vars(settings)),
+            "evaluations": [vars(e) for e in evaluations],
+        },
+        "version": __version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def _size_for(rows: int) -> str:
+    return "small" if rows < 2000 else "medium"
+
+
+def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
+    """Rows with noise in their cells, several times over where there is such noise."""
+    count = max(1, min(_COPIES, _MOST_COPIED // max(1, len(rows))))
+    if not any(column.resolution for column in codec.schema):
+        return rows
+    return torch.cat([codec.dequantise(rows, seed, k) for k in range(count)])
+
+
+def _log_frequencies(codec: RowCodec, rows: Tensor) -> Tensor:
+    """Logarithms of each code's frequencies, one row's worth of the uniform law added, side by side."""
+    parts = [torch.zeros(0)]
+    for j, size in enumerate(codec.sizes):
+        codes = rows[:, codec.continuous + j]
+        count = torch.bincount(codes[codes.isfinite()].long(), minlength=size).double() + 1 / size
+        parts.append((count / count.sum()).log().float())
+    return torch.cat(parts)

@@ -1,0 +1,319 @@
+"""A trained model of a table: new rows, densities, filled holes and predictions, in the user's own columns."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield import __version__, _files, nets, parallel
+from scorefield.analytic import GaussianMixture
+from scorefield.completing import Layout, complete, row_log_density
+from scorefield.data import RowCodec
+from scorefield.data.schema import Name
+from scorefield.data.series import as_frame
+from scorefield.likelihood import LogDensity
+from scorefield.likelihood.student import student_quantile
+from scorefield.masked import MaskedDenoiser
+from scorefield.plans import Plan, default
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+"""Version of the folder's layout."""
+_REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
+_LEVELS = "training/log_densities"
+_DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
+
+
+@dataclass(frozen=True)
+class TrainedTable:
+    """One model of a table's rows, for every question: a folder of JSON and safetensors, no pickle.
+
+    The law of a row is that of its codes, one after another, times the density of its numbers given the codes. A
+    log-density is in nats per row in the user's units, relative to Lebesgue measure for continuous columns and times,
+    and to counting measure for categories, ordinals, whole numbers and atoms; constants and copies are left out. A row
+    with holes has the marginal density of what is there.
+
+    Args:
+        model: of encoded rows.
+        codec: data frame <-> encoded rows.
+        plans: by number of evaluations; `plans.default(n)` for the others.
+        info: what else is known of it (data, training, version), JSON-able.
+        levels: log-densities of training rows, ascending `(m,)`: what `percentile` compares with.
+    """
+
+    model: MaskedDenoiser
+    codec: RowCodec
+    plans: Mapping[int, Plan] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    levels: Tensor | None = None
+
+    # --------------------------------------------------------------------------------------------------- answers
+
+    def sample(self, n: int, *, steps: int = 18, plan: Plan | None = None, seed: int = 0, first: int = 0) -> pd.DataFrame:
+        """Draw n new rows, without holes.
+
+        Args:
+            n: how many, >= 0.
+            steps: evaluations of the network for the numbers of a row; each code takes one more.
+            plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
+            seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+            first: index of the first row.
+        """
+        rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
+        return self.codec.decode(complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first))
+
+    def impute(
+        self, table: pd.DataFrame | np.ndarray, *, draws: int = 1, steps: int = 18, seed: int = 0, first: int = 0
+    ) -> list[pd.DataFrame]:
+        """Fill the holes of a table: draws from their law given what is there (multiple imputation; Rubin 1987).
+
+        Args:
+            table: the columns of training in any order; holes are missing values.
+            draws: how many completed tables.
+            steps: evaluations of the network per row and draw.
+            seed: draw k of row i is a pure function of (seed, first + i, k).
+            first: index of the first row.
+
+        Returns:
+            `draws` data frames; what was there is returned as it came.
+        """
+        frame = self._frame(table)
+        rows = self.codec.encode(frame)
+        filled = self.draws(rows, draws, steps=steps, seed=seed, first=first)
+        return [self._patched(frame, self.codec.decode(part, index=list(frame.index))) for part in filled]
+
+    def draws(self, rows: Tensor, draws: int, *, steps: int = 18, seed: int = 0, first: int = 0) -> Tensor:
+        """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
+        index = torch.arange(first, first + len(rows))
+        asked = self._existing(rows)
+        return torch.stack(
+            [
+                complete(self.model, self.layout, asked, self.plan(steps), seed=seed, first=index + (k << 32))
+                for k in range(draws)
+            ]
+        )
+
+    def sample_column(
+        self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
+    ) -> np.ndarray:
+        """Draws from `p(target | the row's other columns)`, `(n, draws)` in the column's own type.
+
+        Args:
+            table: the other columns; a target column in it is not looked at.
+            target: name of a column.
+            draws: how many for each row.
+            steps: evaluations of the network.
+            seed: of the draws.
+        """
+        rows = self.codec.encode(self._without(table, target))
+        filled = self.draws(rows, draws, steps=steps, seed=seed)
+        return np.stack([self.codec.decode(part)[target].to_numpy() for part in filled], 1)
+
+    def log_density(
+        self,
+        table: pd.DataFrame | np.ndarray,
+        target: Name | None = None,
+        *,
+        draws: int | None = None,
+        tolerance: float = 1e-3,
+        evaluations: int | None = None,
+        seed: int = 0,
+    ) -> LogDensity:
+        """`log p(row)`, of what is there of each row, in nats; with a target, `log p(target | the row's other columns)`.
+
+        Of the data noised at the model's sigma_min (0.002 standard deviations of each number).
+
+        Args:
+            table: the columns of training in any order.
+            target: name of a column.
+            draws: of the noise within cells of whole numbers, averaged over; default: 8 where there are such columns.
+            tolerance: of the ODE, in nats.
+            evaluations: instead of a tolerance.
+            seed: of the draws.
+
+        Returns:
+            Values, standard errors of the average over draws (0 without), intervals of 95 %, errors of the solver.
+        """
+        rows = self.codec.encode(self._frame(table))
+        asked = None if target is None else self._entries(target, rows)
+        counting = any(column.kind == "integer" for column in self.codec.schema)
+        count = draws or (_DRAWS if counting else 1)
+        found = [
+            row_log_density(
+                self.model, self.layout, noised, asked, tolerance=tolerance, evaluations=evaluations, seed=seed
+            )
+            for noised in self._noised(rows, count, seed, counting or draws is not None)
+        ]
+        shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
+        return _averaged(found, shift)
+
+    def percentile(self, values: Tensor) -> Tensor:
+        """The share of training rows with a smaller log-density, in percent `(n,)`: small for outliers."""
+        if self.levels is None or not len(self.levels):
+            raise ValueError("this model was saved without the densities of its training rows; fit it again.")
+        place = torch.searchsorted(self.levels, values.double().contiguous(), right=True)
+        return 100.0 * place.double() / len(self.levels)
+
+    def plan(self, steps: int) -> Plan:
+        """The plan that `steps` evaluations take."""
+        model = self.model
+        return self.plans.get(steps) or default(
+            steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """What the entries of an encoded row are."""
+        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates)
+
+    # ------------------------------------------------------------------------------------------------ the folder
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors`, atomically each, the weights first."""
+        folder = Path(folder)
+        network = self.model.network
+        tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
+        tensors["log_frequencies"] = self.model.log_frequencies.cpu()
+        if self.model.reference is not None:
+            law = self.model.reference.law
+            moments = (law.weights, law.means, law.covariances)
+            tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
+        if self.levels is not None:
+            tensors[_LEVELS] = self.levels
+        digest = _digest(tensors)
+        header = {
+            "format": "scorefield table",
+            "version": FORMAT,
+            "written_by": __version__,
+            "network": {"name": nets.name_of(network), "config": network.config},
+            "sigma_min": self.model.sigma_min,
+            "sigma_max": self.model.sigma_max,
+            "codec": self.codec.to_json(),
+            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
+            "weights": digest,
+            "info": dict(self.info),
+        }
+        if parallel.rank() == 0:
+            _files.write_tensors(folder / "model.safetensors", tensors, {"weights": digest})
+            _files.write_json(folder / "model.json", header)
+
+    @staticmethod
+    def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedTable:
+        """Read the folder that `save` or `scorefield fit` wrote.
+
+        Raises:
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+        """
+        folder = Path(folder)
+        header = _files.read_json(folder / "model.json")
+        if header.get("format") != "scorefield table" or header.get("version") != FORMAT:
+            raise _files.FileError(
+                f"{folder / 'model.json'}: expected a scorefield table of version {FORMAT}, got "
+                f"{header.get('format')!r} {header.get('version')!r}."
+            )
+        tensors, state = _files.read_tensors(folder / "model.safetensors")
+        if not state or state.get("weights") != header.get("weights") or _digest(tensors) != header["weights"]:
+            raise _files.FileError(
+                f"{folder}: model.safetensors does not belong to model.json, or was changed; restore both or fit again."
+            )
+        try:
+            return _from_header(header, tensors, device)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise _files.FileError(
+                f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again."
+            ) from None
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def _frame(self, table: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+        return as_frame(table, list(self.codec.schema.names)) if isinstance(table, np.ndarray) else table
+
+    def _without(self, table: pd.DataFrame | np.ndarray, target: Name) -> pd.DataFrame:
+        """The table with nothing in its target column."""
+        names = list(self.codec.schema.names)
+        if target not in names:
+            raise ValueError(f"there is no column {target!r}; the columns are {', '.join(map(repr, names[:12]))}.")
+        if isinstance(table, np.ndarray):
+            table = as_frame(table, [name for name in names if name != target])
+        empty = self.codec.decode(torch.full((len(table), *self.codec.shape), math.nan, dtype=torch.float64))
+        return table.drop(columns=[target], errors="ignore").assign(**{str(target): empty[target].to_numpy()})
+
+    def _entries(self, target: Name, rows: Tensor) -> Tensor:
+        """Which entries are a column's, `(n, entries)`."""
+        asked = torch.zeros_like(rows, dtype=torch.bool)
+        asked[:, list(self.codec.entries_of(target))] = True
+        return asked
+
+    def _existing(self, rows: Tensor) -> Tensor:
+        """Rows with holes asked for; a number whose code says that it does not exist stays out by the gates."""
+        return rows
+
+    def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
+        return [self.codec.dequantise(rows, seed, k) for k in range(count)] if noisy else [rows]
+
+    def _patched(self, frame: pd.DataFrame, filled: pd.DataFrame) -> pd.DataFrame:
+        """The table with values put into its holes, and nothing else changed."""
+        out = frame.copy()
+        for name in self.codec.schema.names:
+            holes = frame[name].isna()
+            if bool(holes.any()):
+                out[name] = frame[name].where(~holes, filled[name])
+        return out
+
+
+def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
+    """The logarithm of the mean density over draws of the noise in cells, with its standard error."""
+    if len(found) == 1:
+        r = found[0]
+        return replace(r, value=r.value + shift, interval=r.interval + shift[:, None])
+    values = torch.stack([r.value for r in found])
+    count = len(values)
+    value = torch.logsumexp(values, 0) - math.log(count)
+    ratio = (values - value).exp()
+    error = ratio.std(0) / math.sqrt(count)
+    width = student_quantile(0.975, count - 1) * error
+    value = value + shift
+    solver = torch.stack([r.solver_error for r in found]).mean(0)
+    evaluations = torch.stack([r.evaluations for r in found]).sum(0)
+    return LogDensity(value, error, torch.stack([value - width, value + width], 1), solver, evaluations)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
+    network = nets.build(header["network"]["name"], header["network"]["config"])
+    assert isinstance(network, nets.MaskedMLP)
+    own = ("log_frequencies", _LEVELS, *_REFERENCE)
+    network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
+    reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
+    model = MaskedDenoiser(
+        network,
+        reference,
+        tensors["log_frequencies"],
+        sigma_min=header["sigma_min"],
+        sigma_max=header["sigma_max"],
+    )
+    return TrainedTable(
+        model.to(device).eval(),
+        RowCodec.from_json(header["codec"]),
+        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        header["info"],
+        tensors.get(_LEVELS),
+    )
