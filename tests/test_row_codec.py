@@ -248,10 +248,8 @@ def test_log_det_is_that_of_finite_differences(frame: pd.DataFrame) -> None:
         unit = 1e-4 * codec.std[j]  # y is moved and x = inverse(y) measured: dy/dx = 2 unit / (x+ - x-)
         rise = transform.inverse(y + unit) - transform.inverse(y - unit)
         total[there] += np.log(2 * unit / rise) - np.log(codec.std[j])
-        rounding += (
-            1e-8 * max(codec.std[j], 1.0) ** 2 * (not isinstance(transform, Identity))
-            + 4e-16 * np.abs(transform.inverse(y)).max() / rise.min()
-        )
+        curved = 0.0 if isinstance(transform, Identity) else 1e-8 * max(codec.std[j], 1.0) ** 2
+        rounding += curved + 4e-16 * np.abs(transform.inverse(y)).max() / rise.min()
         if column.kind == "integer":
             total[there] += np.log(column.resolution)
     found = codec.log_det(frame)
@@ -292,7 +290,7 @@ def test_nothing_decodes_to_nothing(frame: pd.DataFrame) -> None:
 
 values = st.one_of(
     st.lists(st.floats(-1e290, 1e290) | st.just(float("nan")), min_size=4, max_size=40),
-    st.lists(st.integers(-(2**50), 2**50), min_size=4, max_size=40),
+    st.lists(st.integers(-(10**12), 10**12), min_size=4, max_size=40),
     st.lists(st.booleans(), min_size=4, max_size=40),
     st.lists(st.text(max_size=3) | st.none(), min_size=4, max_size=40),
     st.lists(st.decimals(-1000, 1000, places=2).map(float), min_size=4, max_size=40),
@@ -300,7 +298,7 @@ values = st.one_of(
 
 
 @given(values, values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_frame_returns(a: list[object], b: list[object]) -> None:
     n = min(len(a), len(b))
     frame = pd.DataFrame({"a": a[:n], "b": b[:n], "c": np.arange(n) * 1.5})

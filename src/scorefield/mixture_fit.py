@@ -13,11 +13,13 @@ from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, sc
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
+_COMPONENTS_WITH_HOLES = 8  # the most where rows have holes, which cost a matrix per row and component
 SHRINKAGES = (5.0, 30.0)
 """Rows' worth of weight with which each covariance is held towards the pooled one."""
 _OWN = 0.7  # of the pooled covariance in what covariances are held towards; the rest is its diagonal
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
 _MOST_ROWS = 6000  # that a fit looks at: the reference is a start, the network learns from all rows
+_MOST_WITH_HOLES = 1500
 
 
 def fit_mixture(x: Tensor, components: int, shrinkage: float = 5.0, seed: int = 0, rounds: int = 60) -> GaussianMixture:
@@ -53,7 +55,7 @@ def fit_mixture(x: Tensor, components: int, shrinkage: float = 5.0, seed: int = 
         log_joint, filled, spread = _expected(law, z, pattern)
         total = float(torch.logsumexp(log_joint, 1).mean())
         share = torch.softmax(log_joint, 1)
-        if total - last < 1e-4:
+        if total - last < 1e-3:
             break
         last = total
     return _maximised(share, filled, spread, shrinkage)
@@ -68,12 +70,13 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         seed: of the starts and of the choice of rows.
     """
     order = uniform(len(x), (), seed, "mixture rows", dtype=torch.float64).argsort()
-    rows, test = x[order[:_MOST_ROWS]], held[:_MOST_ROWS]
-    rows = rows[torch.isfinite(rows).any(1)]
-    test = test[torch.isfinite(test).any(1)] if len(test) else rows
+    holes = not bool(torch.isfinite(x).all())
+    most = _MOST_WITH_HOLES if holes else _MOST_ROWS
+    rows, test = x[order][torch.isfinite(x[order]).any(1)][:most], held[torch.isfinite(held).any(1)][:most]
+    test = test if len(test) else rows
     best, law = -math.inf, fit_mixture(rows, 1, SHRINKAGES[0], seed)
     for components in COMPONENTS:
-        if components > 1 and len(rows) < 10 * components:
+        if components > 1 and (len(rows) < 10 * components or (holes and components > _COMPONENTS_WITH_HOLES)):
             break
         found = [fit_mixture(rows, components, s, seed) for s in SHRINKAGES]
         values = [float(log_densities(f, test).mean()) for f in found]

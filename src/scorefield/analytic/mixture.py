@@ -79,7 +79,8 @@ class GaussianMixture:
             )
         if not bool((weights > 0).all()):
             raise ValueError(f"weights must be positive, got {float(weights.min()):g}; leave empty components out.")
-        weights = weights / weights.sum()
+        if abs(float(weights.sum()) - 1) > 1e-12:  # so that what was normalised once stays as it is, bit for bit
+            weights = weights / weights.sum()
         variances, basis = _eigenbasis(covariances)
         mean = weights @ means
         deviations = means - mean

@@ -70,7 +70,7 @@ def check_constant(column: Column, cells: Cells) -> None:
     if len(bad):
         raise DataError(
             f"column {column.name!r} was always {shown(column, known[0])} at training and is "
-            f"{shown(column, cells.values[bad[0]])} in row {bad[0] + 1} (from 1); the model knows nothing of other values."
+            f"{shown(column, cells.values[bad[0]])} in row {bad[0] + 1} (from 1); the model knows no other value."
         )
 
 

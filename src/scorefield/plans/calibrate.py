@@ -6,30 +6,28 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scorefield._tensor import check_batch, normal
-from scorefield.core import Level, Model
-from scorefield.levels import log_uniform
+from scorefield.core import Model
 from scorefield.plans.default import default, spread
-from scorefield.plans.onestep import ddim
+from scorefield.plans.known import FINE, ROUGH, Data, about, group_of
 from scorefield.plans.plan import Plan
+from scorefield.plans.polish import polish
 from scorefield.plans.rowfit import Fit, Group, fit_rows
 from scorefield.plans.run import run
 from scorefield.plans.search import over, search_levels
-from scorefield.plans.truth import Counted, Errors, follow
+from scorefield.plans.truth import Counted, Errors
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
-_FINE = 128
-"""Levels of the accurate trajectories."""
 _FALLBACKS = (Fit(), Fit(ridge=1e-5), Fit(ridge=1e-3), Fit(ridge=1e-2), Fit(3), Fit(3, ridge=1e-3))
 """Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget allows."""
 _PASSES, _PASSES_SEARCH = 5, 10
-"""Runs over all trajectories of one half, at the end: fits and judgements."""
+"""Runs over all trajectories of one half: fits and judgements of rows."""
+_POOL, _SEARCH = 0.2, 0.5
+"""Share of the budget that goes to finding sensitive starts, and of what is left after rows to levels, not `polish`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,12 +182,18 @@ def calibration(
         data = about(asked, shape, sigma_max, sigma_min, mean, std, condition, seed)
         untuned = plan or default(evaluations, data.std, data.low, data.high)
         count = _count(evaluations, data, budget, search) if trajectories is None else trajectories
-        fit, held = (group_of(asked, data, untuned, count, first, seed, condition) for first in (0, count))
+        pool = min(int(_POOL * budget / (6 * ROUGH)), 8 * count) if search else 0
+        fit, held = (
+            group_of(asked, data, untuned, count, first, seed, condition, pool) for first in (0, max(pool, count))
+        )
         judged = [(untuned, judge(untuned, held))]
+        passes = _PASSES_SEARCH * count * evaluations
         if search and evaluations > 1:
-            left = budget - asked.asked - _PASSES_SEARCH * count * evaluations
-            found = search_levels([fit.part(256)], untuned, data.std, data.low, data.high, Fit(past), max(0, left))
-            bases = [f.base for f in found[:2]]
+            left = int(_SEARCH * (budget - asked.asked - passes))
+            found = search_levels(
+                [fit.part(256)], untuned, data.std, data.low, data.high, Fit(past, cut=10.0), max(0, left)
+            )
+            bases = [found[0].base, next(f.base for f in found if not f.moved)]
         else:
             bases = [untuned, over(spread(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std)]
         for base, how in _finalists(bases, past, search):
@@ -197,20 +201,26 @@ def calibration(
             judged.append((fitted, judge(fitted, held)))
         if search and bases[0] is not untuned:
             judged.append((bases[0], judge(bases[0], held)))
-        for how in _FALLBACKS if _choose(judged)[0] is untuned else ():
+        if search:
+            best = min(judged[1:] or judged, key=lambda pair: pair[1].score(evaluations))[0]
+            left = budget - asked.asked
+            for better in polish(asked, fit, best, past, spare=count * evaluations, budget=left):
+                judged.append((better, judge(better, held)))
+        for how in _FALLBACKS if _choose(judged, evaluations)[0] is untuned else ():
             if asked.asked + 2 * count * evaluations <= budget:
                 fitted = fit_rows([fit], untuned, how).plan
                 judged.append((fitted, judge(fitted, held)))
-    best, errors = _choose(judged)
+    best, errors = _choose(judged, evaluations)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
     return Calibration(best, untuned, errors, judged[0][1], asked.asked, count, count)
 
 
 def _finalists(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, Fit]]:
-    """What is fitted to all trajectories: the best levels strictly, stiffly and mildly; others strictly."""
-    ways = [Fit(past), Fit(past, ridge=1e-5), Fit(past, cut=4.0)] if search else [Fit(past)]
-    return [(bases[0], how) for how in ways] + [(base, Fit(past)) for base in bases[1:]]
+    """What is fitted to all trajectories: with the search each levels once for the median and once for the RMS."""
+    different = list(bases) if bases[0] is not bases[-1] else [bases[0]]
+    cuts = (1.0, 30.0) if search else (1.0,)
+    return [(base, Fit(past, cut=cut)) for base in different for cut in cuts]
 
 
 @contextmanager
@@ -225,117 +235,24 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[int], object] | None]:
         yield bar.update
 
 
-def _choose(judged: list[tuple[Plan, Errors]]) -> tuple[Plan, Errors]:
+def _choose(judged: list[tuple[Plan, Errors]], evaluations: int) -> tuple[Plan, Errors]:
     """The best score among the plans that lose to the first in nothing."""
     bound = judged[0][1]
     fair = [pair for pair in judged if pair[1].rms <= bound.rms and pair[1].median <= bound.median]
-    return min(fair, key=lambda pair: pair[1].score)
+    return min(fair, key=lambda pair: pair[1].score(evaluations))
 
 
 def judge(plan: Plan, held: Group) -> Errors:
-    return Errors.of(held.truth.errors(run(plan, held.model, held.truth.start, condition=held.condition)))
+    ends = run(plan, held.model, held.truth.start, condition=held.condition)
+    return Errors.of(held.truth.errors(ends), held.weight)
 
 
-# ------------------------------------------------------------------------------------------------- what is known
-
-
-class _Data(NamedTuple):
-    """What a calibration has to know of the data and of the model's range."""
-
-    shape: tuple[int, ...]
-    mean: Tensor
-    std: float
-    low: float
-    high: float
-    dtype: torch.dtype
-    device: torch.device
-
-
-def about(
-    model: Counted,
-    shape: Sequence[int] | None,
-    high: float | None,
-    low: float | None,
-    mean: float | Tensor | None,
-    std: float | None,
-    condition: Tensor | None,
-    seed: int,
-) -> _Data:
-    known = model.model
-    if mean is None:
-        mean = cast(Tensor | None, getattr(known, "mean", None))
-    centre = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
-    if shape is None and not centre.ndim:
-        raise ValueError("calibrate needs the shape of a record for this model; give shape=(d,).")
-    first = next(known.parameters(), None) if isinstance(known, nn.Module) else None
-    device = torch.device("cpu") if first is None else first.device
-    data = _Data(
-        tuple(shape) if shape is not None else tuple(centre.shape), centre, 0.0, 0.0, 0.0, torch.float64, device
-    )
-    std = std or _std(known)
-    if high is None:
-        high = float(getattr(known, "sigma_max", 80.0 * (std or 1.0)))
-    if low is None:
-        low = float(getattr(known, "sigma_min", 0.002 * (std or 1.0)))
-    if not 0 < low < high < math.inf:
-        raise ValueError(f"calibrate needs 0 < sigma_min < sigma_max, got {low:g} and {high:g}.")
-    data = data._replace(dtype=_dtype(model, data, high, condition), low=float(low), high=float(high))
-    return data._replace(std=std or _rough_std(model, data, condition, seed))
-
-
-def _std(model: Model) -> float | None:
-    """What the model says of its data's standard deviation."""
-    given = getattr(model, "sigma_data", None)
-    if given is not None:
-        return float(given)
-    covariance = getattr(model, "covariance", None)
-    return math.sqrt(float(covariance.diagonal().mean())) if isinstance(covariance, Tensor) else None
-
-
-def _dtype(model: Counted, data: _Data, high: float, condition: Tensor | None) -> torch.dtype:
-    """float64 where the model answers in it."""
-    x = torch.zeros(1, *data.shape, dtype=torch.float64, device=data.device)
-    given = _taken(condition, 1, 0)
-    try:
-        same = model(x, Level(1.0, high), given).x0.dtype == torch.float64
-    except (RuntimeError, TypeError):
-        same = False
-    return torch.float64 if same else torch.float32
-
-
-def _rough_std(model: Counted, data: _Data, condition: Tensor | None, seed: int) -> float:
-    """The standard deviation of a few samples drawn with twenty small steps."""
-    x = data.high * normal(64, data.shape, seed, "rough", dtype=data.dtype, device=data.device)
-    ends = run(ddim(log_uniform(20, data.high, data.low)), model, x, condition=_taken(condition, 64, 0)).double()
-    return max(float((ends - ends.mean(0)).square().mean().sqrt()), 1e-12)
-
-
-def _taken(condition: Tensor | None, n: int, first: int) -> Tensor | None:
-    """Conditions for trajectories first to first + n - 1, taken in turn."""
-    return None if condition is None else condition[torch.arange(first, first + n) % len(condition)]
-
-
-def group_of(model: Counted, data: _Data, plan: Plan, n: int, first: int, seed: int, condition: Tensor | None) -> Group:
-    """n accurate trajectories from the plan's start."""
-    alpha, sigma = (float(v) for v in plan.levels[0])
-    if not alpha:
-        raise ValueError("calibrate needs a plan that starts at alpha > 0; take a finite sigma_max.")
-    top = max(data.high, sigma / alpha)
-    x = normal(n, data.shape, seed, "calibration", first=first, dtype=data.dtype, device=data.device)
-    x = math.hypot(data.std, top) * x + data.mean.to(x)
-    check_batch("x", x)
-    given = _taken(condition, n, first)
-    given = given if given is None else given.to(x.device)
-    truth = follow(model, x, spread(_FINE, top, data.low, 0.5, 0.6 * data.std), data.std, given)
-    return Group(model, truth, given)
-
-
-def _count(evaluations: int, data: _Data, budget: int, search: bool) -> int:
+def _count(evaluations: int, data: Data, budget: int, search: bool) -> int:
     """Trajectories of each half that the cost and about 2 GB of memory allow."""
-    share = 0.5 if search else 0.97
+    share = 0.4 if search else 0.97
     passes = _PASSES_SEARCH if search else _PASSES
-    memory = 2e9 / (4 * _FINE * math.prod(data.shape) * torch.finfo(data.dtype).bits / 8)
-    return max(8, min(1024, int(share * budget / (2 * _FINE + passes * evaluations)), int(memory)))
+    memory = 2e9 / (4 * FINE * math.prod(data.shape) * torch.finfo(data.dtype).bits / 8)
+    return max(8, min(1024, int(share * budget / (2 * FINE + passes * evaluations)), int(memory)))
 
 
 def _check(evaluations: int, past: int, trajectories: int | None) -> None:

@@ -21,8 +21,6 @@ _CHOICES = ((7, 1, 0.85, 0.8), (12, 2, 0.85, 0.6), (28, 3, 0.7, 0.6), (math.inf,
 """Budgets below which: the order of the predictor, and the power and centre of the grid. Chosen on random mixtures of
 1 to 64 dimensions, 2 to 10 modes of rank 1 to 6, with the exact model, by benchmarks/default_choices.py,
 and lower than these like best where data near a point or a surface let a higher order's errors swing."""
-_PAST = 5
-"""Estimates before the newest that a row of the table may use."""
 
 
 def default(
@@ -92,8 +90,17 @@ def _choice(evaluations: int) -> tuple[int, float, float]:
 
 
 class _Stored(NamedTuple):
-    """Levels above 0 in standard deviations, and for each row the coefficients of the estimates before the newest."""
+    """A plan as `unipc` in the variable `FLOW` over its own levels, with corrections.
 
+    Args:
+        order: of the predictor.
+        sigma: the levels above 0, in standard deviations; the first is the table's, replaced by the user's.
+        data: for each row what is added to the weights of x0 of the estimates before the newest, the nearest first,
+            in units of the row's step in `u = sigma / (1 + sigma)` of `x / (1 + sigma)`; the newest makes up the sum.
+        noise: the same for eps.
+    """
+
+    order: int
     sigma: list[float]
     data: list[list[float]]
     noise: list[list[float]]
@@ -105,36 +112,23 @@ def _table() -> dict[int, _Stored]:
     return {int(n): _Stored(**fields) for n, fields in json.loads(text).items()}
 
 
-def packed(plan: Plan) -> dict[str, list[float] | list[list[float]]]:
-    """A plan over alpha = 1 as the table holds it; the newest estimate's coefficients follow from the sums."""
-    data, noise = (
-        [[float(f"{float(v):.7g}") for v in table[k, max(0, k - _PAST) : k]] for k in range(plan.evaluations)]
-        for table in (plan.P, plan.E)
-    )
-    sigma = [float(f"{float(v):.7g}") for v in plan.levels.sigma[:-1]]
-    return _Stored(sigma, data, noise)._asdict()
-
-
 def _unpacked(stored: _Stored, scale: float, high: float) -> Plan:
     """The stored plan for data of a standard deviation and another first level.
 
-    The table starts at 80. The first estimate weighs in later rows as it does there, in proportion to its distance in
-    `sigma / (1 + sigma)`, so that a linear trend of the estimates is followed from another level too.
+    The first estimate's corrections count in proportion to its distance in u, so that a linear trend of the estimates
+    is followed from another level as from the table's.
     """
-    sigma = torch.tensor([*stored.sigma, 0.0], dtype=torch.float64)
-    place = sigma / (1 + sigma)
-    first = high / (scale + high)
-    n = len(stored.sigma)
-    P, E = torch.zeros(2, n, n, dtype=torch.float64)
-    for table, rows in ((P, stored.data), (E, stored.noise)):
-        for k, row in enumerate(rows):
-            table[k, k - len(row) : k] = torch.tensor(row, dtype=torch.float64)
-    for k in range(1, n):
-        share = float((place[0] - place[k]) / (first - place[k]))
-        P[k, 0] *= share
-        E[k, 0] *= share
-    levels = given(torch.cat([torch.tensor([high], dtype=torch.float64), sigma[1:-1] * scale]))
-    E *= scale
-    P.diagonal().copy_(1 - P.tril(-1).sum(1))
-    E.diagonal().copy_(levels.sigma[1:] - E.tril(-1).sum(1))
-    return Plan(levels, P, E, torch.zeros(n, dtype=torch.float64), order=1)
+    sigma = torch.tensor([high, *(scale * s for s in stored.sigma[1:])], dtype=torch.float64)
+    lv = given(sigma)
+    plan = unipc(lv, stored.order, FLOW, scale)
+    u = lv.sigma / (scale + lv.sigma)
+    first = stored.sigma[0] / (1 + stored.sigma[0])
+    P, E = plan.P.clone(), plan.E.clone()
+    for k, (data, noise) in enumerate(zip(stored.data, stored.noise, strict=True)):
+        unit = (1 + lv.sigma[k + 1] / scale) * (u[k + 1] - u[k])
+        for lag, (p, e) in enumerate(zip(data, noise, strict=True), start=1):
+            share = unit * ((first - u[k]) / (u[0] - u[k]) if lag == k else 1.0)
+            for table, weight in ((P, -p * share), (E, e * share * scale)):
+                table[k, k - lag] += weight
+                table[k, k] -= weight
+    return replace(plan, P=P, E=E, order=1)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.plans.calibrate import about, group_of, judge
+from scorefield.plans.calibrate import judge
 from scorefield.plans.default import default
+from scorefield.plans.known import about, group_of
 from scorefield.plans.plan import Plan
 from scorefield.plans.truth import Counted, Errors
 

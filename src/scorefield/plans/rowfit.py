@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scorefield.core import Model
 from scorefield.plans.plan import Plan
-from scorefield.plans.truth import Trajectories
+from scorefield.plans.truth import Trajectories, weighted_median
 
 
 class Group(NamedTuple):
@@ -20,16 +20,18 @@ class Group(NamedTuple):
         model: `(x, level, condition) -> Estimate`.
         truth: where its probability flow goes.
         condition: `(n, ...)`, one for each trajectory.
+        weight: `(n,)`, how many each stands for; default: one.
     """
 
     model: Model
     truth: Trajectories
     condition: Tensor | None = None
+    weight: Tensor | None = None
 
     def part(self, stop: int) -> Group:
         """The first trajectories."""
-        given = None if self.condition is None else self.condition[:stop]
-        return Group(self.model, self.truth.part(0, stop), given)
+        given, weight = (None if v is None else v[:stop] for v in (self.condition, self.weight))
+        return Group(self.model, self.truth.part(0, stop), given, weight)
 
 
 class Fit(NamedTuple):
@@ -81,40 +83,42 @@ def fit_rows(groups: Sequence[Group], plan: Plan, how: Fit, name: str | None = N
             estimate = group.model(states[g], plan.levels[k], group.condition)
             data[g].append(estimate.x0)
             noise[g].append(estimate.eps)
-            residual = group.truth.at(plan.levels[k + 1]) - _mix(P[k], E[k], data[g], noise[g])
-            parts.append(_part(residual, data[g], noise[g], min(k + 1, how.past)))
+            residual = group.truth.at(plan.levels[k + 1]) - mix(P[k], E[k], data[g], noise[g])
+            parts.append(_part(residual, data[g], noise[g], min(k + 1, how.past), group.weight))
         if k and how.past > 1:
             first = max(0, k + 1 - how.past)
             p, e = _solve(parts, how).chunk(2)
             for table, change in ((P, p), (E, e)):
                 table[k, first:k] += change
                 table[k, k] -= change.sum()
-        states = [_mix(P[k], E[k], data[g], noise[g]) for g in range(len(groups))]
+        states = [mix(P[k], E[k], data[g], noise[g]) for g in range(len(groups))]
         _forget(k, plan, how.past, data, noise)
     fitted = Plan(plan.levels, P, E, plan.c, name=name or plan.name, order=plan.order)
     return Fitted(fitted, [group.truth.errors(x) for group, x in zip(groups, states, strict=True)])
 
 
 class _Part(NamedTuple):
-    """One group's share of a row's regression: residuals `(n, d)` and columns `(n, d, m)`, float64."""
+    """One group's share of a row's regression: residuals `(n, d)`, columns `(n, d, m)`, weights `(n,)`, float64."""
 
     residual: Tensor
     columns: Tensor
+    weight: Tensor
 
 
-def _part(residual: Tensor, data: list[Tensor], noise: list[Tensor], past: int) -> _Part:
+def _part(residual: Tensor, data: list[Tensor], noise: list[Tensor], past: int, weight: Tensor | None = None) -> _Part:
     n = len(residual)
     columns = [v[j] - v[-1] for v in (data, noise) for j in range(len(v) - past, len(v) - 1)]
     wide = [c.reshape(n, -1).double() for c in columns]
     stacked = torch.stack(wide, -1) if wide else residual.new_zeros(n, 1, 0).double()
-    return _Part(residual.reshape(n, -1).double(), stacked)
+    weight = residual.new_ones(n) if weight is None else weight
+    return _Part(residual.reshape(n, -1).double(), stacked, weight.to(stacked))
 
 
 def _solve(parts: Sequence[_Part], how: Fit) -> Tensor:
     """The weighted ridge regression of residuals on columns; weights follow from the residuals left, `(m,)`."""
     count = parts[0].columns.shape[-1]
     eye = how.ridge * torch.eye(count, dtype=torch.float64, device=parts[0].columns.device)
-    weights = [torch.ones(len(part.residual), dtype=torch.float64, device=eye.device) for part in parts]
+    weights = [part.weight for part in parts]
     found = eye.new_zeros(count)
     for _ in range(how.rounds + 1):
         total = sum(float(w.sum()) for w in weights)
@@ -127,8 +131,10 @@ def _solve(parts: Sequence[_Part], how: Fit) -> Tensor:
         size = gram.diagonal().sqrt().clamp(min=1e-150)
         found = torch.linalg.solve(gram / size / size[:, None] + eye, right / size) / size
         left = [((part.residual - part.columns @ found) ** 2).mean(1) for part in parts]
-        bounds = [how.cut**2 * v.median() + _floor(part) for v, part in zip(left, parts, strict=True)]
-        weights = [1 / (v + bound) for v, bound in zip(left, bounds, strict=True)]
+        bounds = [
+            how.cut**2 * weighted_median(v, part.weight) + _floor(part) for v, part in zip(left, parts, strict=True)
+        ]
+        weights = [part.weight / (v + bound) for v, bound, part in zip(left, bounds, parts, strict=True)]
     return found.cpu()
 
 
@@ -137,7 +143,7 @@ def _floor(part: _Part) -> Tensor:
     return 1e-12 * (part.columns**2).sum(-1).mean() + 1e-30
 
 
-def _mix(p: Tensor, e: Tensor, data: list[Tensor], noise: list[Tensor]) -> Tensor:
+def mix(p: Tensor, e: Tensor, data: list[Tensor], noise: list[Tensor]) -> Tensor:
     y = torch.zeros_like(data[-1])
     for weights, values in ((p, data), (e, noise)):
         for j, value in enumerate(values):

@@ -18,7 +18,10 @@ from scorefield.plans.rowfit import Fit, Group, fit_rows
 from scorefield.plans.truth import Errors
 from scorefield.plans.variables import FLOW
 
-_GRIDS = ((0.7, 0.6), (0.85, 0.6), (1.0, 0.6), (0.85, 1.0), (1.0, 1.0), (0.7, 1.0), (1.2, 0.6), (0.6, 0.4), (1.2, 1.0))
+_GRIDS = (
+    *((1.2, 0.4), (1.0, 0.6), (1.2, 0.8), (0.85, 0.6), (1.0, 0.4), (1.2, 0.6), (1.0, 0.8), (1.2, 0.3), (0.7, 0.6)),
+    *((1.0, 1.2), (1.5, 0.4), (0.85, 0.4)),
+)
 """Powers and centres (in standard deviations) of the grids to start from."""
 _KNOTS, _STEP, _LEAST_STEP = 7, 0.35, 0.04
 
@@ -30,11 +33,13 @@ class Found(NamedTuple):
         base: the untuned plan over them.
         plan: the one fitted to the trajectories of the search.
         score: its error on these.
+        moved: whether the levels were moved one by one, which may suit these trajectories alone.
     """
 
     base: Plan
     plan: Plan
     score: float
+    moved: bool = False
 
 
 class _Trial:
@@ -49,17 +54,18 @@ class _Trial:
     def can(self, plan: Plan) -> bool:
         return self._left >= plan.evaluations * self._size
 
-    def __call__(self, base: Plan) -> float:
+    def __call__(self, base: Plan, moved: bool = False) -> float:
         self._left -= base.evaluations * self._size
         fitted = fit_rows(self._groups, base, self._how)
-        score = mean_score(fitted.errors)
-        self.found.append(Found(base, fitted.plan, score if math.isfinite(score) else math.inf))
+        score = mean_score(fitted.errors, base.evaluations, [group.weight for group in self._groups])
+        self.found.append(Found(base, fitted.plan, score if math.isfinite(score) else math.inf, moved))
         return self.found[-1].score
 
 
-def mean_score(errors: Sequence[Tensor]) -> float:
+def mean_score(errors: Sequence[Tensor], evaluations: int, weights: Sequence[Tensor | None] | None = None) -> float:
     """The geometric mean over groups of their scores."""
-    return math.exp(sum(math.log(Errors.of(each).score) for each in errors) / len(errors))
+    each = zip(errors, weights or [None] * len(errors), strict=True)
+    return math.exp(sum(math.log(Errors.of(error, weight).score(evaluations)) for error, weight in each) / len(errors))
 
 
 def search_levels(
@@ -122,7 +128,7 @@ def _move(trial: _Trial, scale: float, low: float) -> None:
                 plan = over(given(sigma), scale)
                 if not trial.can(plan):
                     return
-                new = trial(plan)
+                new = trial(plan, moved=True)
                 if new < score:
                     place, score, signs[m] = moved, new, sign
                     sizes[m] *= 1.3
