@@ -5,7 +5,8 @@ benchmark adds to each value v noise within its cell, x = v + r (u - 1/2), and c
 column, the noised law is a sum over the values that x may come from:
 
     counted           p(x) = sum of P(v) / r over the values v with |x - v| <= r / 2
-    per unit length   p(x) = p(x): the native density is taken as that of the noised column
+    per unit length   p(x) = p(x): the native density is taken as that of the noised column; where the cell is wider
+                      than the native one and reaches over a bound, p(middle of the part inside) * its share of the cell
     with an atom a    p(x) = p(x) + P(a) / r [|x - a| <= r / 2]
 
 and over several columns a sum over the product of these choices. In standard units sum(log std) is added.
@@ -33,16 +34,35 @@ class Law:
         values: the values that are counted; none for a whole lattice.
         step: the distance of neighbours on the lattice.
         offset: a value on the lattice.
+        low: lower bound of what is not counted.
+        high: its upper bound.
+        width: of the native cells of what is not counted.
     """
 
     measure: str
     values: tuple[float, ...] = ()
     step: float = 1.0
     offset: float = 0.0
+    low: float = -np.inf
+    high: float = np.inf
+    width: float = np.inf
+
+
+def uncounted(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
+    """Where to ask for the density per unit of length, with the log of its weight; nowhere where x cannot be."""
+    if not column.repeats or column.resolution <= law.width * (1 + 1e-6):
+        return [(x, 0.0)] if law.low < x < law.high else []
+    low, high = x - column.resolution / 2, x + column.resolution / 2
+    if law.low < low and high < law.high:
+        return [(x, 0.0)]
+    low, high = max(low, law.low), min(high, law.high)
+    return [((low + high) / 2, float(np.log((high - low) / column.resolution)))] if low < high else []
 
 
 def choices(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
     """The values that x may come from, each with the log of its weight."""
+    if law.measure == "lebesgue":
+        return uncounted(column, law, x)
     width = column.resolution
     weight = -float(np.log(width))
     # x was made by adding the noise: a cell's edge is good to rounding alone.
@@ -53,15 +73,13 @@ def choices(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
         low, high = (int(f((x - law.offset + sign * reach) / law.step)) for f, sign in ((np.ceil, -1), (np.floor, 1)))
         return [(float(np.round(law.offset + law.step * i, 12)), weight) for i in range(low, high + 1)]
     near = [(v, weight) for v in law.values if abs(x - v) <= reach]
-    return near if law.measure == "counting" else [*near, (x, 0.0)]
+    return near if law.measure == "counting" else [*near, *uncounted(column, law, x)]
 
 
 def expanded(noised: Floats, columns: Sequence[Column], laws: Sequence[Law]) -> tuple[Floats, NDArray[np.int_], Floats]:
     """All rows that the noised rows may come from: (m, d), with the noised row and the log weight of each, (m,)."""
     owner, rows, weights = np.arange(len(noised)), np.array(noised, dtype=float), np.zeros(len(noised))
     for j, (column, law) in enumerate(zip(columns, laws, strict=True)):
-        if law.measure == "lebesgue":
-            continue
         options = [choices(column, law, float(x)) for x in noised[:, j]]
         counts = np.array([len(options[i]) for i in owner], dtype=int)
         chosen = [pair for i in owner for pair in options[i]]
@@ -112,6 +130,9 @@ def check() -> str:
     assert choices(columns[0], Law("counting", (), 0.5, 0.25), 1.0) == [
         (v, -np.log(2.0)) for v in (0.25, 0.75, 1.25, 1.75)
     ]
+    bounded = Law("mixed", (0.0,), low=0.0, width=0.1)
+    assert choices(columns[1], bounded, -0.05) == [(0.0, np.log(2.0)), (0.1, np.log(0.4))]
+    assert choices(columns[1], bounded, 0.6) == [(0.6, 0.0)]
     scale = np.array([1.1, 0.7, 2.0])
 
     def native(rows: Floats) -> Floats:

@@ -51,7 +51,9 @@ def law(column: Any) -> Law:
     if column.kind == "integer":
         return Law("counting", (), column.lattice.width, column.lattice.offset / 10**column.lattice.digits)
     if column.kind == "continuous":
-        return Law("mixed", tuple(column.atoms)) if column.atoms else Law("lebesgue")
+        low, high = column.transform.bounds
+        measure = "mixed" if column.atoms else "lebesgue"
+        return Law(measure, tuple(column.atoms), low=low, high=high, width=column.resolution)
     raise ValueError(f"column {column.name!r} is seen as {column.kind}; the benchmark has left such columns out")
 
 

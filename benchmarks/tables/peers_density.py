@@ -21,7 +21,7 @@ from sklearn.neighbors import KernelDensity
 Floats = NDArray[np.float64]
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80, 120)
-ROWS_PER_COMPONENT = 20
+ROWS_PER_COMPONENT = 10
 """Fewer components than rows over this are tried, or 12."""
 BANDWIDTHS = np.geomspace(0.02, 2.0, 31)
 CROSS_VALIDATED = 3000
