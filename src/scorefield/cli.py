@@ -196,7 +196,8 @@ def evaluate(
 ) -> None:
     """Compare a model's samples with real records, each figure beside what two halves of the real records give.
 
-    If DATA is what the model was fitted to, its held-out rows are taken; otherwise all of DATA.
+    If DATA is what the model was fitted to, its held-out rows are taken; otherwise the rows of DATA that it was not
+    trained on, where its training data are at hand to tell.
 
     Args:
         run: folder of a trained model.
