@@ -12,6 +12,7 @@ import numpy as np
 
 from scorefield.data.builtin import builtin
 from scorefield.data.dataset import DataError, check_names
+from scorefield.data.series import need_pandas
 from scorefield.data.tables import _first_line, _is_number, _layout, _rows
 from scorefield.data.writing import _atomically
 
@@ -49,6 +50,7 @@ def read_frame(path: str | Path) -> pd.DataFrame:
         0 2024-05-01   1.5   True
         1 2024-05-02   NaN  False
     """
+    need_pandas()
     path = Path(path)
     suffix = _suffix(path, "read")
     if not path.is_file():
@@ -99,8 +101,7 @@ def builtin_frame(name: str, *, target: bool = True) -> pd.DataFrame:
         >>> builtin_frame("iris").columns[-1], len(builtin_frame("iris", target=False).columns)
         ('target', 4)
     """
-    import pandas as pd
-
+    pd = need_pandas()
     dataset = builtin(name)
     if dataset.kind == "image":
         raise DataError(f"{name} holds images, not a table.")

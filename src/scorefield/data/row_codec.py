@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from scorefield.data.row_values import (
     check_constant,
     check_value,
     codes_of,
+    frame_cells,
     native_of,
-    read_cells,
     values_array,
 )
-from scorefield.data.schema import Column, Name, Schema, list_names
+from scorefield.data.schema import Name, Schema
 from scorefield.data.series import as_frame, restore
 from scorefield.data.transforms import moments
 
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FAR = 10.0  # training ranges beyond the training range
-
-
-class _Place(NamedTuple):
-    """Where a column stands in a row: its coordinate and its code, None without one."""
-
-    column: Column
-    coordinate: int | None
-    code: int | None  # counted from the first code
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,7 @@ class RowCodec:
     @property
     def gates(self) -> tuple[int, ...]:
         """For each coordinate the code (0 to D - 1) that must be 0 for it to be there, or -1."""
-        return tuple(-1 if p.code is None else p.code for p in self._places() if p.coordinate is not None)
+        return tuple(-1 if p.code is None else p.code for p in self.schema.places() if p.coordinate is not None)
 
     @property
     def shape(self) -> tuple[int]:
@@ -115,7 +107,7 @@ class RowCodec:
     @property
     def names_of_coordinates(self) -> tuple[str, ...]:
         """A name for each of the C + D entries; the indicator of atoms is called after its column."""
-        places = self._places()
+        places = self.schema.places()
         codes = [
             f"{p.column.name} (atom)" if p.column.floating else str(p.column.name) for p in places if p.code is not None
         ]
@@ -129,7 +121,7 @@ class RowCodec:
         """
         column = self.schema[name]
         wanted = column.of if column.kind == "copy" else name
-        place = next(p for p in self._places() if p.column.name == wanted)
+        place = next(p for p in self.schema.places() if p.column.name == wanted)
         entries = (place.coordinate, None if place.code is None else self.continuous + place.code)
         return tuple(entry for entry in entries if entry is not None)
 
@@ -161,10 +153,10 @@ class RowCodec:
             DataError: for missing or extra columns, unseen values, wrong types, infinite values, values outside the
                 bounds of a transform, and values that contradict a constant or a copy; with column, value and row.
         """
-        cells = self._cells(self._frame(frame, extra))
+        cells = frame_cells(self.schema, frame, extra)
         n = len(next(iter(cells.values())).values)
         rows = np.full((n, *self.shape), np.nan)
-        for place in self._places():
+        for place in self.schema.places():
             column = place.column
             if column.kind == "constant":
                 check_constant(column, cells[column.name])
@@ -184,7 +176,7 @@ class RowCodec:
         u = uniform(
             len(out), (max(self.continuous, 1),), seed, "rows/dequantise", first=first, row=draw, dtype=torch.float64
         )
-        for place in self._places():
+        for place in self.schema.places():
             if place.coordinate is None or not place.column.resolution:
                 continue
             j = place.coordinate
@@ -211,13 +203,12 @@ class RowCodec:
         self._check_codes(values)
         made: dict[Name, tuple[Array, Array]] = {}
         series = []
-        for place in self._places(copies=True):
-            column = place.column
+        places = {place.column.name: place for place in self.schema.places()}
+        for column in self.schema:
             if column.kind == "copy":
                 native, here = made[column.of]
             else:
-                native, here = self._native(place, values)
-                made[column.name] = native, here
+                native, here = made[column.name] = self._native(places[column.name], values)
             series.append(restore(column, native, here))
         frame = pd.concat(series, axis=1) if series else pd.DataFrame()
         frame.columns = pd.Index(list(self.schema.names), dtype=self.schema.names_dtype, name=self.schema.names_title)
@@ -240,7 +231,7 @@ class RowCodec:
         """
         values = self._checked(rows)
         total = np.zeros(len(values))
-        for place in self._places():
+        for place in self.schema.places():
             if place.coordinate is None:
                 continue
             z = values[:, place.coordinate]
@@ -257,10 +248,10 @@ class RowCodec:
 
         A value is far outside when it lies more than 10 training ranges beyond the smallest or largest training value.
         """
-        cells = self._cells(self._frame(frame, extra))
+        cells = frame_cells(self.schema, frame, extra)
         found = []
         anything = np.zeros(len(next(iter(cells.values())).here), dtype=bool)
-        for place in self._places():
+        for place in self.schema.places():
             values, here = cells[place.column.name]
             if place.column.kind == "constant":
                 continue
@@ -293,57 +284,7 @@ class RowCodec:
         schema = Schema.from_json(fields["schema"])
         return cls(schema, *(tuple(fields[name]) for name in ("mean", "std", "least", "most")))
 
-    def _places(self, *, copies: bool = False) -> list[_Place]:
-        places, coordinates, codes = [], 0, 0
-        for column in self.schema:
-            if column.kind == "copy" and not copies:
-                continue
-            where = coordinates if column.floating else None
-            code = codes if column.size else None
-            places.append(_Place(column, where, code))
-            coordinates += column.floating
-            codes += bool(column.size)
-        return places
-
-    def _frame(self, frame: pd.DataFrame | Array, extra: bool) -> pd.DataFrame:
-        import pandas as pd
-
-        if isinstance(frame, np.ndarray):
-            frame = as_frame(frame, self.schema.names)
-        if not isinstance(frame, pd.DataFrame):
-            raise TypeError(f"rows come as a pandas DataFrame or an array (n, d), got {type(frame).__name__}.")
-        if not frame.columns.is_unique:
-            doubled = frame.columns[frame.columns.duplicated()][0]
-            raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
-        lacking = [name for name in self.schema.names if name not in frame.columns]
-        foreign = [name for name in frame.columns if name not in self.schema.names]
-        if lacking:
-            raise DataError(f"the table lacks the column(s) {list_names(lacking)}; one that is unknown may be empty.")
-        if foreign and not extra:
-            raise DataError(f"the table has the column(s) {list_names(foreign)}, unknown at training; leave them out.")
-        return frame
-
-    def _cells(self, frame: pd.DataFrame) -> dict[Name, Cells]:
-        """The values of all columns but copies, which fill holes of their sources and must agree with them."""
-        cells: dict[Name, Cells] = {}
-        for column in self.schema:
-            like = replace(self.schema[column.of], name=column.name) if column.kind == "copy" else column
-            found = read_cells(like, frame[column.name])
-            if column.kind != "copy":
-                cells[column.name] = found
-                continue
-            source, here = cells[column.of]
-            differ = np.flatnonzero(here & found.here & (source != found.values))
-            if len(differ):
-                row = int(differ[0])
-                raise DataError(
-                    f"column {column.name!r} was the same as {column.of!r} at training and is not in row {row + 1} "
-                    "(from 1); leave one of them out at training."
-                )
-            cells[column.of] = Cells(np.where(here, source, found.values), here | found.here)
-        return cells
-
-    def _put(self, rows: Array, place: _Place, cells: Cells) -> None:
+    def _put(self, rows: Array, place: Place, cells: Cells) -> None:
         """Set a column's coordinate and, with atoms, its code."""
         column, (x, here) = place.column, cells
         ordinary = here
@@ -356,15 +297,15 @@ class RowCodec:
         check_value(column, x, ordinary)
         rows[ordinary, place.coordinate] = self._standard(place, x[ordinary])
 
-    def _standard(self, place: _Place, x: Array) -> Array:
+    def _standard(self, place: Place, x: Array) -> Array:
         j = place.coordinate or 0
         return np.asarray((place.column.transform.forward(x) - self.mean[j]) / self.std[j])
 
-    def _value(self, place: _Place, z: Array) -> Array:
+    def _value(self, place: Place, z: Array) -> Array:
         j = place.coordinate or 0
         return place.column.transform.inverse(z * self.std[j] + self.mean[j])
 
-    def _native(self, place: _Place, rows: Array) -> tuple[Array, Array]:
+    def _native(self, place: Place, rows: Array) -> tuple[Array, Array]:
         """A column's values as `restore` takes them, and where there are any."""
         column = place.column
         if column.kind == "constant":
@@ -400,7 +341,7 @@ class RowCodec:
                     f"codes of {name!r} are 0 to {size - 1} or NaN, got {code[bad[0]]} in row {bad[0] + 1}."
                 )
 
-    def _far(self, place: _Place, x: Array, here: Array) -> list[str]:
+    def _far(self, place: Place, x: Array, here: Array) -> list[str]:
         j = place.coordinate or 0
         reach = _FAR * (self.most[j] - self.least[j])
         ordinary = here & ~np.isin(x, place.column.atoms)
@@ -432,7 +373,7 @@ def fit_row_codec(frame: pd.DataFrame | Array, schema: Schema | None = None) -> 
     plain = RowCodec(schema, (0.0,) * count, (1.0,) * count, (0.0,) * count, (0.0,) * count)
     y = plain.encode(frame).numpy()
     fitted: list[tuple[float, float, float, float]] = []
-    for place in plain._places():
+    for place in schema.places():
         if place.coordinate is None:
             continue
         kept = y[np.isfinite(y[:, place.coordinate]), place.coordinate]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from scorefield.data.dataset import Array, DataError
 from scorefield.data.detection import coordinate
-from scorefield.data.schema import Column, list_names
-from scorefield.data.series import plain, present, read_numbers, read_times, read_values, restore, tick_digits
+from scorefield.data.schema import Column, Name, Schema, list_names
+from scorefield.data.series import as_frame, plain, present, read_numbers, read_times, read_values, restore, tick_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ class Cells(NamedTuple):
     here: Array
 
 
-def read_cells(column: Column, series: pd.Series) -> Cells:
+def _read(column: Column, series: pd.Series) -> Cells:
     """Numbers and times on the column's own scale, others as objects."""
     here = present(series)
     if column.holds == "numbers":
@@ -33,6 +34,46 @@ def read_cells(column: Column, series: pd.Series) -> Cells:
     if column.holds == "times":
         return Cells(coordinate(column, read_times(series, column.name, column.dtype)), here)
     return Cells(read_values(series), here)
+
+
+def frame_cells(schema: Schema, frame: pd.DataFrame | Array, extra: bool) -> dict[Name, Cells]:
+    """The values of all columns but copies, which fill holes of their sources and must agree with them."""
+    taken = _checked_frame(schema, frame, extra)
+    cells: dict[Name, Cells] = {}
+    for column in schema:
+        like = replace(schema[column.of], name=column.name) if column.kind == "copy" else column
+        found = _read(like, taken[column.name])
+        if column.kind != "copy":
+            cells[column.name] = found
+            continue
+        source, here = cells[column.of]
+        differ = np.flatnonzero(here & found.here & (source != found.values))
+        if len(differ):
+            raise DataError(
+                f"column {column.name!r} was the same as {column.of!r} at training and is not in row {differ[0] + 1} "
+                "(from 1); leave one of them out at training."
+            )
+        cells[column.of] = Cells(np.where(here, source, found.values), here | found.here)
+    return cells
+
+
+def _checked_frame(schema: Schema, frame: pd.DataFrame | Array, extra: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(frame, np.ndarray):
+        frame = as_frame(frame, schema.names)
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"rows come as a pandas DataFrame or an array (n, d), got {type(frame).__name__}.")
+    if not frame.columns.is_unique:
+        doubled = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
+    lacking = [name for name in schema.names if name not in frame.columns]
+    foreign = [name for name in frame.columns if name not in schema.names]
+    if lacking:
+        raise DataError(f"the table lacks the column(s) {list_names(lacking)}; one that is unknown may be empty.")
+    if foreign and not extra:
+        raise DataError(f"the table has the column(s) {list_names(foreign)}, unknown at training; leave them out.")
+    return frame
 
 
 def values_array(values: tuple[Any, ...], column: Column) -> Array:

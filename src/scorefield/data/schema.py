@@ -6,7 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
 
 from scorefield.data.lattice import Lattice
 from scorefield.data.transforms import (
@@ -119,6 +121,14 @@ class Column:
         return fields
 
 
+class Place(NamedTuple):
+    """Where a column stands in an encoded row: its coordinate and its code, None without one."""
+
+    column: Column
+    coordinate: int | None
+    code: int | None  # counted from the first code
+
+
 @dataclass(frozen=True)
 class Schema:
     """The columns of a table in their order.
@@ -153,6 +163,18 @@ class Schema:
     def names(self) -> tuple[Name, ...]:
         """The columns' names."""
         return tuple(column.name for column in self.columns)
+
+    def places(self) -> tuple[Place, ...]:
+        """For each column but copies, where it stands in an encoded row."""
+        places: list[Place] = []
+        coordinates = codes = 0
+        for column in self.columns:
+            if column.kind == "copy":
+                continue
+            places.append(Place(column, coordinates if column.floating else None, codes if column.size else None))
+            coordinates += column.floating
+            codes += bool(column.size)
+        return tuple(places)
 
     def __getitem__(self, name: Name) -> Column:
         for column in self.columns:
@@ -231,7 +253,7 @@ def describe(column: Column) -> str:
     if column.kind == "copy":
         return f"as {column.of!r}"
     if column.coded or column.kind == "constant":
-        shown = [str(value) for value in column.values[:6]]
+        shown = [_text(column, value) for value in column.values[:6]]
         more = f", ... ({len(column.values)})" if len(column.values) > 6 else ""
         text = ", ".join(shown) + more
         return text if len(text) <= 60 else f"{len(column.values)} values: {text[:40]}..."
@@ -248,3 +270,12 @@ def describe(column: Column) -> str:
     if column.kind == "datetime":
         parts.append(column.dtype)
     return ", ".join(parts) or "any"
+
+
+def _text(column: Column, value: Value) -> str:
+    """A value on one line; times from their ticks."""
+    if column.holds == "times":
+        head, _, tail = column.dtype.partition("[")
+        unit = tail.rstrip("]").split(",")[0]
+        return str(np.array(value, dtype=np.int64).view(f"{head}[{unit}]"))
+    return " ".join(str(value).split())

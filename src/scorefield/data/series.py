@@ -20,6 +20,19 @@ _MARKS = {"None": lambda: None, "nan": lambda: math.nan}
 _TICKS = {"s": 0, "ms": 3, "us": 6, "ns": 9}  # decimals of a second
 
 
+def need_pandas() -> Any:
+    """The module pandas.
+
+    Raises:
+        DataError: without it.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise DataError("data frames need pandas; install it with pip install 'scorefield[tables]'.") from None
+    return pandas
+
+
 def as_frame(x: Array, names: Sequence[Name] | None = None) -> pd.DataFrame:
     """An array `(n, d)` as a data frame, its columns x0, x1, ... or as named.
 
@@ -31,8 +44,7 @@ def as_frame(x: Array, names: Sequence[Name] | None = None) -> pd.DataFrame:
             x0   x1
         0  0.0  0.0
     """
-    import pandas as pd
-
+    pd = need_pandas()
     x = np.asarray(x)
     if x.ndim != 2:
         raise DataError(f"a table has the shape (n, d), got {x.shape}; use reshape(-1, 1) for one column.")
