@@ -1,0 +1,258 @@
+"""Laws of models of rows: exact conditionals for any pattern, and the draws, densities and losses built on them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from scorefield import plans
+from scorefield.analytic import GaussianMixture, PartialMixture
+from scorefield.completing import Layout, complete, row_log_density
+from scorefield.core import Level
+from scorefield.levels import LogUniform
+from scorefield.masked import MaskedDenoiser
+from scorefield.mixture_fit import choose_mixture, fit_mixture, log_densities
+from scorefield.nets import MaskedMLP
+from scorefield.objectives.masked import Masked, Shares, gated
+
+NAN, HIDDEN = math.nan, math.inf
+
+
+def mixture(d: int, components: int, seed: int = 0, spread: float = 1.0) -> GaussianMixture:
+    """A mixture with random weights, means and full covariances."""
+    draw = torch.Generator().manual_seed(seed)
+    a = torch.randn(components, d, d, generator=draw, dtype=torch.float64) / math.sqrt(d)
+    covariances = 0.3 * a @ a.mT + 0.05 * torch.eye(d)
+    weights = 0.2 + torch.rand(components, generator=draw, dtype=torch.float64)
+    return GaussianMixture(weights, spread * torch.randn(components, d, generator=draw, dtype=torch.float64), covariances)
+
+
+LAWS = [mixture(1, 1), mixture(2, 3, 1), mixture(4, 2, 2), mixture(6, 5, 3)]
+PATTERNS = ["all asked", "one given", "one hidden", "given and hidden", "one asked"]
+
+
+def pattern(kind: str, x: Tensor) -> Tensor:
+    """`given` for rows x, of a kind."""
+    given = torch.full_like(x, NAN)
+    if kind in ("one given", "given and hidden") and x.shape[1] > 1:
+        given[:, 0] = x[:, 0]
+    if kind in ("one hidden", "given and hidden") and x.shape[1] > 2:
+        given[:, -1] = HIDDEN
+    if kind == "one asked":
+        given[:, 1:] = x[:, 1:]
+    return given
+
+
+def conditional(law: GaussianMixture, given: Tensor) -> tuple[GaussianMixture, Tensor]:
+    """The law of what one row asks for given the rest, and the indices of what it asks for."""
+    asked, known = torch.isnan(given).nonzero()[:, 0], torch.isfinite(given).nonzero()[:, 0]
+    if len(known):
+        picks = torch.eye(len(given), dtype=torch.float64)[known]
+        law = law.posterior(given[known], picks, 1e-12 * torch.eye(len(known), dtype=torch.float64))
+    return GaussianMixture(law.weights, law.means[:, asked], law.covariances[:, asked][:, :, asked]), asked
+
+
+def layout(law: GaussianMixture) -> Layout:
+    d = law.means.shape[1]
+    return Layout(d, 0, (-1,) * d)
+
+
+def untrained(law: GaussianMixture, sizes: tuple[int, ...] = (), low: float = 1e-3) -> MaskedDenoiser:
+    network = MaskedMLP(law.means.shape[1], sizes, width=8, depth=1)
+    return MaskedDenoiser(network, law, sigma_min=low, sigma_max=200.0).eval()
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize("kind", PATTERNS)
+@pytest.mark.parametrize("sigma", [0.01, 0.5, 20.0])
+def test_partial_mixture_is_the_exact_conditional(law: GaussianMixture, kind: str, sigma: float) -> None:
+    x0 = law.sample(7, seed=1).double()
+    level = Level(0.8, sigma)
+    x = 0.8 * x0 + sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    given = pattern(kind, x0)
+    found = PartialMixture(law)(x, level, given)
+    for i in range(len(x)):
+        exact, asked = conditional(law, given[i])
+        true = exact(x[i, asked][None], level)
+        torch.testing.assert_close(found.x0[i, asked][None], true.x0, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found.eps[i, asked][None], true.eps, rtol=1e-5, atol=1e-6)
+        rest = ~torch.isnan(given[i])
+        torch.testing.assert_close(found.eps[i, rest], sigma * x[i, rest] / (0.64 + sigma**2))
+    torch.testing.assert_close(0.8 * found.x0 + sigma * found.eps, x)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_an_untrained_model_is_its_reference_and_rows_do_not_see_each_other(law: GaussianMixture) -> None:
+    x0 = law.sample(len(PATTERNS), seed=1).double()
+    given = torch.stack([pattern(kind, x0)[i] for i, kind in enumerate(PATTERNS)])
+    model, level = untrained(law), Level(1.0, 0.7)
+    together = model(x0, level, given)
+    torch.testing.assert_close(together.x0, PartialMixture(law)(x0, level, given).x0)
+    alone = torch.cat([model(x0[i : i + 1], level, given[i : i + 1]).x0 for i in range(len(x0))])
+    torch.testing.assert_close(together.x0, alone, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_log_densities_of_parts_are_exact(law: GaussianMixture, kind: str) -> None:
+    rows = law.sample(4, seed=3).double()
+    given = pattern(kind, rows)
+    asked, held = torch.isnan(given), torch.isinf(given)
+    shown = rows.masked_fill(held, NAN)
+    found = row_log_density(untrained(law), layout(law), shown, asked, tolerance=1e-5)
+    for i in range(len(rows)):
+        exact, index = conditional(law, given[i])
+        # starting from N(centre, 1 + 200^2) leaves (variance - 1) / 200^2 at most; the noise at sigma_min less
+        assert float(found.value[i]) == pytest.approx(float(exact.log_density(rows[i, index][None])), abs=5e-4)
+
+
+def test_codes_and_numbers_add_up() -> None:
+    law = LAWS[1]
+    rows = torch.cat([law.sample(5, seed=1).double(), torch.tensor([[0.0], [1.0], [2.0], [NAN], [1.0]])], 1)
+    found = row_log_density(untrained(law, (3,)), Layout(2, 1, (-1, -1)), rows, tolerance=1e-5).value
+    expected = law.log_density(rows[:, :2]) - torch.where(torch.isnan(rows[:, 2]), 0.0, math.log(3))
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("law", LAWS[1:], ids=repr)
+def test_completions_have_the_exact_conditional_law(law: GaussianMixture) -> None:
+    n, d = 4000, law.means.shape[1]
+    row = pattern("given and hidden" if d > 2 else "one given", law.sample(1, seed=5).double())[0]
+    exact, asked = conditional(law, row)
+    model = untrained(law)
+    plan = plans.default(40, 1.0, model.sigma_min, model.sigma_max)
+    out = complete(model, layout(law), row.expand(n, d), plan, seed=1)[:, asked]
+    spread = exact.covariance.diagonal().sqrt()
+    assert ((out.mean(0) - exact.mean).abs() < 4.5 * spread / math.sqrt(n) + 2e-3 * spread).all()
+    scale = spread[:, None] * spread
+    kurtosis = ((out - out.mean(0)) / spread).pow(4).mean(0).max()
+    assert ((torch.cov(out.T).reshape(scale.shape) - exact.covariance).abs() < 5 * kurtosis.sqrt() / math.sqrt(n) * scale).all()
+    truth = exact.sample(n, seed=9).double()
+    for share in (0.5, 0.9):  # intervals of the draws cover that share of exact draws
+        low, high = (out.quantile(q, 0) for q in (0.5 - share / 2, 0.5 + share / 2))
+        covered = ((truth >= low) & (truth <= high)).double().mean(0)
+        assert ((covered - share).abs() < 5 * math.sqrt(2 * share * (1 - share) / n)).all()
+
+
+def test_completions_keep_what_is_given_and_depend_on_their_own_index_alone() -> None:
+    law = LAWS[2]
+    x = law.sample(6, seed=1).double()
+    rows = torch.cat([x, torch.tensor([[0.0], [1.0], [NAN], [NAN], [HIDDEN], [1.0]])], 1)
+    rows[[0, 2, 5], [1, 2, 0]] = NAN
+    model, form = untrained(law, (2,)), Layout(4, 1, (-1, 0, -1, -1))
+    plan = plans.default(12, 1.0, model.sigma_min, model.sigma_max)
+    out = complete(model, form, rows, plan, seed=4)
+    given = torch.isfinite(rows)
+    given[:, 1] &= out[:, 4] == 0  # the gated number is there only where its code is 0
+    assert torch.equal(out[given], rows[given])
+    assert torch.equal(torch.isnan(out[:, 1]), out[:, 4] != 0)
+    part = complete(model, form, rows[3:], plan, seed=4, first=3)
+    torch.testing.assert_close(part, out[3:], equal_nan=True, rtol=1e-6, atol=1e-6)
+
+
+def test_codes_are_drawn_as_often_as_they_are_likely() -> None:
+    model = MaskedDenoiser(MaskedMLP(0, (4,), width=8, depth=1), None, torch.tensor([0.1, 0.2, 0.3, 0.4]).log()).eval()
+    rows = torch.full((20_000, 1), NAN, dtype=torch.float64)
+    out = complete(model, Layout(0, 1, ()), rows, plans.default(5), seed=0)
+    share = torch.bincount(out[:, 0].long(), minlength=4) / len(out)
+    assert ((share - torch.tensor([0.1, 0.2, 0.3, 0.4])).abs() < 5 * 0.5 / math.sqrt(20_000)).all()
+
+
+def test_stochastic_plans_are_refused() -> None:
+    from scorefield import levels
+
+    with pytest.raises(ValueError, match="deterministic plan"):
+        complete(untrained(LAWS[0]), layout(LAWS[0]), torch.zeros(1, 1), plans.ancestral(levels.karras(5)))
+
+
+# ------------------------------------------------------------------------------------------------------- training
+
+
+def rows_with_holes() -> Tensor:
+    """Rows of three numbers and two codes; the last number exists where the first code is 0."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 5, generator=draw, dtype=torch.float64)
+    x[:, 3:] = torch.randint(0, 3, (4000, 2), generator=draw).double()
+    x[torch.rand(x.shape, generator=draw) < 0.1] = NAN
+    x[:, 2] = torch.where(x[:, 3] == 0, x[:, 2], NAN)
+    return x
+
+
+@pytest.mark.parametrize("shares", [Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), Shares(0.0, 0.0, 1.0), Shares()])
+def test_questions_ask_for_what_is_there(shares: Shares) -> None:
+    x, gates = rows_with_holes(), (-1, -1, 0)
+    ask = Masked(3, 2, gates, seed=1, shares=shares)
+    number = torch.arange(len(x))
+    given, codes = ask.questions(x, number)
+    there, numbers = torch.isfinite(x), given[:, :3]
+    assert not (torch.isnan(numbers) & ~there[:, :3]).any()  # no hole is asked for
+    shown = torch.isfinite(given)
+    assert torch.equal(given[shown], x[shown])
+    assert not (codes & ~there[:, 3:]).any() and not (codes & shown[:, 3:]).any()
+    assert not (torch.isnan(numbers[:, 2]) & (given[:, 3] != 0)).any()  # a gated number needs its code
+    if shares.whole == 1:
+        assert torch.equal(torch.isnan(numbers[:, :2]), there[:, :2]) and not codes.any()
+    if shares.codes == 1:
+        assert not torch.isnan(numbers).any() and codes.any()
+    again = ask.questions(x[100:200], number[100:200])[0]
+    assert torch.equal(again.nan_to_num(nan=7e9), given[100:200].nan_to_num(nan=7e9))
+
+
+def test_the_loss_is_least_at_the_exact_conditional() -> None:
+    """The network's target has mean 0 given what the network sees, where the reference is the law itself."""
+    law = LAWS[2]
+    x = law.sample(20_000, seed=1).double()
+    model = untrained(law)
+    objective = Masked(4, 0, (-1,) * 4, shares=Shares(0.5, 0.5, 0.0))
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
+    number = torch.arange(len(x))
+
+    def loss(shift: float) -> Tensor:
+        with torch.no_grad():
+            model.network.outputs.bias.fill_(shift)
+            return objective(model, x, LogUniform(0.01, 50.0), noise, u, number)
+
+    base = loss(0.0)
+    for shift in (0.1, -0.1):
+        gain = loss(shift) - base  # = shift^2 / 2 per asked coordinate, and noise of mean 0
+        assert float(gain.mean()) > 4 * float(gain.std()) / math.sqrt(len(gain))
+
+
+def test_gates_hide_numbers_whose_code_is_not_known_to_be_0() -> None:
+    given = torch.tensor([[NAN, 0.0], [NAN, 2.0], [1.5, NAN], [1.5, 0.0]])
+    assert gated(given, 1, (0,))[:, 0].isinf().tolist() == [False, True, True, False]
+
+
+# ------------------------------------------------------------------------------------------------------- mixtures
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.3])
+def test_mixtures_are_recovered_from_rows_with_holes(holes: float) -> None:
+    law = mixture(3, 2, seed=4, spread=3.0)
+    x, fresh = law.sample(1500, seed=1).double(), law.sample(2000, seed=2).double()
+    x[torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < holes] = NAN
+    found = fit_mixture(x, 2)
+    gap = law.log_density(fresh) - log_densities(found, fresh)
+    # Wilks: the mean gap is about parameters / (2 n), 19 / 3000, more where a share of the numbers is missing
+    assert -0.003 < float(gap.mean()) < 0.03
+
+
+def test_the_chosen_mixture_is_no_worse_than_one_gaussian() -> None:
+    law = mixture(2, 3, seed=1, spread=3.0)
+    x, held, fresh = (law.sample(n, seed=s).double() for n, s in ((400, 1), (200, 2), (2000, 3)))
+    chosen, single = choose_mixture(x, held), fit_mixture(x, 1)
+    assert float(log_densities(chosen, fresh).mean()) > float(log_densities(single, fresh).mean())
+
+
+def test_log_densities_of_what_is_there() -> None:
+    law = LAWS[3]
+    x = law.sample(5, seed=1).double()
+    torch.testing.assert_close(log_densities(law, x), law.log_density(x), rtol=1e-6, atol=1e-6)
+    part = x.clone()
+    part[:, 2:] = NAN
+    sub = GaussianMixture(law.weights, law.means[:, :2], law.covariances[:, :2, :2])
+    torch.testing.assert_close(log_densities(law, part), sub.log_density(x[:, :2]), rtol=1e-5, atol=1e-5)
