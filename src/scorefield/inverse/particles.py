@@ -29,7 +29,7 @@ class Problem:
         model: of x0.
         shape: of a point.
         prior: the data's mean and covariance: where sampling starts.
-        cheap: the covariance to use in place of the model's Jacobian; None: the Jacobian.
+        jacobian: whether to take the model's Jacobian; else the prior stands in for it.
         levels: falling, the last one without noise, none without data.
         particles: in each system.
         seed: of all noise.
@@ -38,7 +38,7 @@ class Problem:
     model: Model
     shape: tuple[int, ...]
     prior: Reference
-    cheap: Reference | None
+    jacobian: bool
     levels: tuple[Point, ...]
     particles: int
     seed: int
@@ -176,9 +176,9 @@ def _local(problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Te
     R, P, d = x.shape
     states = x.reshape(R * P, *problem.shape)
     given = None if condition is None else condition.repeat_interleave(P, 0)
-    if problem.cheap is not None:
+    if not problem.jacobian:
         answer = problem.model(states, Level(*at), given)
-        one = Spread.given(problem.cheap, *at)
+        one = Spread.given(problem.prior, *at)
         return Local.of(answer.x0.reshape(x.shape).double(), Spread(one.variances[None], one.basis), y)
     answer, spread = tweedie(problem.model, states, *at, given)
     variances, basis = spread.variances.reshape(R, P, d), spread.basis

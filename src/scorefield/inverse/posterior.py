@@ -24,7 +24,7 @@ class Posterior:
 
     Args:
         model: of x0.
-        A: as `posterior`; so are y, noise_covariance and covariance.
+        A: as `posterior`; so are y, noise_covariance, jacobian and prior (its covariance).
         mean: of x0 given y under the Gaussian with the model's mean and covariance; None where these are unknown, or
             for one y per sample.
         covariance: likewise, `(d, d)`.
@@ -34,6 +34,7 @@ class Posterior:
     A: Tensor
     y: Tensor
     noise_covariance: float | Tensor = 0.0
+    jacobian: bool = True
     prior: Moment | None = None
     mean: Tensor | None = field(init=False, repr=False, default=None)
     covariance: Tensor | None = field(init=False, repr=False, default=None)
@@ -63,9 +64,9 @@ class Posterior:
         if len(measurement.y) not in (1, len(x)):
             raise ValueError(f"y has {len(measurement.y)} rows and x {len(x)}; give one y for all or one per sample.")
         alpha, sigma = (expand(v, flat.double()) for v in level)
-        known = getattr(self.model, "covariance", None) if self.prior is None else self.prior
+        known = self.prior
         pure = alpha == 0
-        if self.prior is not None or bool(pure.all()):
+        if not self.jacobian or bool(pure.all()):
             answer, change, slope = self._by_prior(measurement, x, level, condition, known)
         else:
             answer, change, slope = self._by_jacobian(measurement, x, level, condition, alpha.where(~pure, 1.0))
@@ -91,11 +92,7 @@ class Posterior:
     def _by_prior(
         self, measurement: Measurement, x: Tensor, level: Level, condition: Tensor | None, covariance: Moment | None
     ) -> tuple[Estimate, Tensor, Tensor]:
-        """The same, were x0 normal with the given covariance; at alpha = 0 they are the truth for any data."""
-        if covariance is None:
-            raise ValueError(
-                "at alpha = 0 a model's Jacobian says nothing of x0; start at alpha > 0, or give the data's covariance."
-            )
+        """The same, were x0 normal with the data's covariance; at alpha = 0 they are the truth for any data."""
         answer = self.model(x, level, condition)
         mean = answer.x0.reshape(len(x), -1).double()
         alpha, sigma = (expand(v, mean) for v in level)
@@ -120,7 +117,13 @@ class Posterior:
 
 
 def posterior(
-    model: Model, A: Tensor, y: Tensor, noise_covariance: float | Tensor = 0.0, *, covariance: Moment | None = None
+    model: Model,
+    A: Tensor,
+    y: Tensor,
+    noise_covariance: float | Tensor = 0.0,
+    *,
+    jacobian: bool = True,
+    covariance: Moment | None = None,
 ) -> Posterior:
     """The model of x0 given `y = A x0 + noise`, by a Kalman update at every level.
 
@@ -134,8 +137,10 @@ def posterior(
         A: `(m, d)`, an int64 list `(m,)` of coordinates of the flattened point, or a boolean mask of the point.
         y: `(m,)`, or `(n, m)`: one per sample; NaN: not observed.
         noise_covariance: of the noise: a variance, `(m,)` variances or `(m, m)`; 0: exact observations.
-        covariance: of the data: a number, one per coordinate or `(d, d)`. With it no derivative of the model is
-            taken, and S is what normal data of this covariance have (as Song and others 2023, with a variance).
+        jacobian: False: no derivative of the model is taken, and S is what normal data of the given covariance have
+            (as Song and others 2023, with a variance): cheap, for images.
+        covariance: of the data: a number, one per coordinate or `(d, d)`; default: the model's, or sigma_data^2. With
+            Jacobians it is asked for at alpha = 0 alone.
 
     Raises:
         ValueError: for shapes that do not fit or a noise that is no covariance.
@@ -147,7 +152,7 @@ def posterior(
         >>> given(torch.zeros(1, 2), Level(1.0, 80.0)).x0.round(decimals=3).tolist()
         [[2.0, 1.0]]
     """
-    return Posterior(model, A, y, noise_covariance, covariance)
+    return Posterior(model, A, y, noise_covariance, jacobian, covariance)
 
 
 def _updated(prior: Reference, measurement: Measurement) -> tuple[Tensor, Tensor]:

@@ -36,8 +36,8 @@ class PosteriorDraws:
             `(rows,)`. Far below the number of particles, draws share ancestors: take more particles.
         log_evidence: `log p(y)` in nats, of the entries that are observed; as effective.
         standard_error: of log_evidence, Monte Carlo alone (a few steps more show the rest); as effective.
-        evaluations: states at which the model was asked, in all; without a covariance each has its Jacobian, d backward
-            passes.
+        evaluations: states at which the model was asked, in all; unless told otherwise each has its Jacobian, d
+            backward passes.
     """
 
     x0: Tensor
@@ -65,6 +65,8 @@ def posterior_samples(
     plan: Plan | Levels | None = None,
     particles: int = 64,
     seed: int = 0,
+    jacobian: bool = True,
+    mean: Moment | None = None,
     covariance: Moment | None = None,
     condition: Tensor | None = None,
     shape: Sequence[int] | None = None,
@@ -94,7 +96,10 @@ def posterior_samples(
             are not: the steps are those of the ancestral chain).
         particles: in each system. The bias of a draw falls as one over their number.
         seed: of all noise.
-        covariance: of the data, as `posterior`: no Jacobians, for images; more particles are then needed.
+        jacobian: as `posterior`; without Jacobians a state costs one forward pass, and more particles are needed.
+        mean: of the data, where sampling starts; default: the model's, or 0.
+        covariance: of the data, likewise: a number, one per coordinate or `(d, d)`; default: the model's, or
+            sigma_data^2. Without Jacobians it stands in for them.
         condition: for the model: one for all, or `(rows, ...)`.
         shape: of a point, where neither a mask A, a matrix A nor the model's mean tells it.
         first: index of the first row of y.
@@ -116,7 +121,7 @@ def posterior_samples(
     shape = _shape(model, A, shape)
     d = math.prod(shape)
     measurement = Measurement.of(A, y, noise_covariance, d)
-    problem = _problem(model, shape, y.device, covariance, steps, plan, particles, seed)
+    problem = _problem(model, shape, y.device, jacobian, mean, covariance, steps, plan, particles, seed)
     ids = torch.arange(len(measurement.y), device=y.device) + first
     result = _systems(problem, measurement, ids, n, condition, batch)
     x0 = _points(result, measurement, n).to(y.dtype if y.is_floating_point() else torch.float32)
@@ -139,6 +144,8 @@ def impute(
     plan: Plan | Levels | None = None,
     particles: int = 32,
     seed: int = 0,
+    jacobian: bool = True,
+    mean: Moment | None = None,
     covariance: Moment | None = None,
     condition: Tensor | None = None,
     first: int = 0,
@@ -157,7 +164,9 @@ def impute(
         plan: levels.
         particles: in each system; a row has one for every so many draws.
         seed: of all noise.
-        covariance: of the data: no Jacobians.
+        jacobian: whether to take Jacobians.
+        mean: of the data.
+        covariance: of the data.
         condition: for the model: one for all, or `(n, ...)`.
         first: index of the first row.
         batch: systems at once.
@@ -180,7 +189,7 @@ def impute(
     holes = flat.isnan().any(1).nonzero().reshape(-1)
     if not len(holes):
         return filled.reshape(draws, *x.shape)
-    problem = _problem(model, x.shape[1:], x.device, covariance, steps, plan, particles, seed)
+    problem = _problem(model, x.shape[1:], x.device, jacobian, mean, covariance, steps, plan, particles, seed)
     everything = torch.arange(flat.shape[1], device=x.device)
     measurement = Measurement.of(everything, flat[holes], 0.0, flat.shape[1])
     given = condition if condition is None or condition.ndim == 0 else condition[holes]
@@ -198,7 +207,7 @@ def _systems(
     rows, blocks = len(ids), -(-n // P)
     row = torch.arange(rows, device=ids.device).repeat_interleave(blocks)
     index = ids[row] * _SYSTEMS + torch.arange(blocks, device=ids.device).repeat(rows)
-    size = batch or max(1, _NUMBERS // (P * d * (d if problem.cheap is None else 8)))
+    size = batch or max(1, _NUMBERS // (P * d * (d if problem.jacobian else 8)))
     if condition is not None and condition.ndim == 0:
         condition = condition.expand(rows)
     parts = []
@@ -236,6 +245,8 @@ def _problem(
     model: Model,
     shape: Sequence[int],
     device: torch.device,
+    jacobian: bool,
+    mean: Moment | None,
     covariance: Moment | None,
     steps: int,
     plan: Plan | Levels | None,
@@ -243,8 +254,7 @@ def _problem(
     seed: int,
 ) -> Problem:
     like = torch.zeros(1, *shape, dtype=torch.float64, device=device)
-    prior = Reference.of(model, like, covariance=None if hasattr(model, "covariance") else covariance)
-    cheap = None if covariance is None else Reference.of(model, like, covariance=covariance)
+    prior = Reference.of(model, like, mean, covariance)
     if plan is None:
         high, low = (float(getattr(model, f"sigma_{end}", k * prior.scale)) for end, k in (("max", 80), ("min", 0.002)))
         plan = flow(steps, high, low, _CENTRE * prior.scale)
@@ -255,7 +265,7 @@ def _problem(
     ratios = [s / a for a, s in points]
     if len(points) < 2 or any(b >= a for a, b in pairwise(ratios)):
         raise ValueError("posterior draws need levels with falling sigma / alpha, the first one with noise.")
-    return Problem(model, tuple(shape), prior, cheap, tuple(points), particles, seed)
+    return Problem(model, tuple(shape), prior, jacobian, tuple(points), particles, seed)
 
 
 def _shape(model: Model, A: Tensor, shape: Sequence[int] | None) -> tuple[int, ...]:
