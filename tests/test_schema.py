@@ -240,6 +240,7 @@ BAD_FRAMES: list[tuple[Callable[[], pd.DataFrame], str]] = [
     (lambda: pd.DataFrame({"a": []}), "0 rows and 1 columns"),
     (lambda: pd.DataFrame({"a": [1.0], "b": [np.nan]}), "'b' has no value in any of the 1 rows"),
     (lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than one column 'a'"),
+    (lambda: pd.DataFrame({pd.Timestamp("2024-01-01"): [1.0]}), "the column name Timestamp"),
     (lambda: pd.DataFrame({"a": [1.0, np.inf]}), "'a' holds inf in row 2"),
     (lambda: pd.DataFrame({"a": [1.0, 1e301]}), "'a' holds 1e[+]301 in row 2"),
     (lambda: pd.DataFrame({"a": [1, "x"]}), "'a' holds Python objects of the type.*int, str"),

@@ -114,6 +114,15 @@ def _check_frame(frame: pd.DataFrame) -> None:
     if not frame.columns.is_unique:
         doubled = frame.columns[frame.columns.duplicated()][0]
         raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
+    for name in frame.columns:
+        if not all(part is None or isinstance(part, (str, int, float)) for part in _parts(name)):
+            raise DataError(
+                f"the column name {name!r} is a {type(name).__name__}; make it text: frame.columns.map(str)."
+            )
+
+
+def _parts(name: Name) -> tuple[Any, ...]:
+    return name if isinstance(name, tuple) else (name,)
 
 
 def _checked_overrides(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -18,14 +18,14 @@ from scorefield.data.row_values import (
     Cells,
     Unseen,
     cell_ends,
-    check_constant,
-    check_value,
     codes_of,
     frame_cells,
+    misfit_error,
+    misfits,
     native_of,
     values_array,
 )
-from scorefield.data.schema import Name, Schema
+from scorefield.data.schema import Name, Place, Schema
 from scorefield.data.series import as_frame, restore
 from scorefield.data.transforms import moments
 
@@ -60,9 +60,8 @@ class RowCodec:
     Example:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"size": [1.5, 2.5, 9.5], "sex": ["f", "m", None]})
-        >>> codec = fit_row_codec(frame)
-        >>> codec.continuous, codec.sizes
-        (1, (2,))
+        >>> (codec := fit_row_codec(frame)).sizes
+        (2,)
         >>> codec.decode(codec.encode(frame)).equals(frame)
         True
     """
@@ -146,7 +145,7 @@ class RowCodec:
             seed: given: values that repeat on a lattice are spread uniformly within their cells; None: cell centres.
             draw: which noise, for example the training step.
             first: index of the first row, or `(n,)` indices: the noise of row i depends on (seed, i, draw) only.
-            unseen: what happens to a value that has no code: an error, or taken as missing.
+            unseen: what happens to values that the model has no place for, see `misfits`: "error", or "missing".
             extra: whether other columns may stand in the frame; they are not used.
 
         Raises:
@@ -157,13 +156,15 @@ class RowCodec:
         n = len(next(iter(cells.values())).values)
         rows = np.full((n, *self.shape), np.nan)
         for place in self.schema.places():
-            column = place.column
-            if column.kind == "constant":
-                check_constant(column, cells[column.name])
-            elif column.coded:
-                rows[:, self.continuous + (place.code or 0)] = codes_of(column, cells[column.name], unseen)
+            column, own = place.column, cells[place.column.name]
+            bad = misfits(column, own)
+            if unseen == "error" and bad.any():
+                raise misfit_error(column, own, int(bad.argmax()))
+            own = Cells(own.values, own.here & ~bad)
+            if column.coded:
+                rows[:, self.continuous + (place.code or 0)] = np.where(own.here, codes_of(column, own), np.nan)
             elif place.coordinate is not None:
-                self._put(rows, place, cells[column.name])
+                self._put(rows, place, own)
         encoded = torch.from_numpy(rows)
         return encoded if seed is None else self.dequantise(encoded, seed, draw, first=first)
 
@@ -181,7 +182,9 @@ class RowCodec:
                 continue
             j = place.coordinate
             low, high = cell_ends(place.column, self._value(place, out[:, j]))
-            out[:, j] = self._standard(place, low + u[:, j].numpy() * (high - low))
+            least, most = place.column.transform.bounds
+            x = np.clip(low + u[:, j].numpy() * (high - low), np.nextafter(least, np.inf), np.nextafter(most, -np.inf))
+            out[:, j] = self._standard(place, x)
         return torch.from_numpy(out)
 
     def decode(self, rows: Tensor, index: Sequence[Any] | None = None) -> pd.DataFrame:
@@ -224,7 +227,7 @@ class RowCodec:
         """The sum over the present coordinates of `log |d encoded / d value|`, float64 `(n,)`.
 
         For a column of kind integer the logarithm of its cell's width is added, so that the density becomes the
-        probability of the cell. What is missing or on an atom adds 0.
+        probability of the cell. Times count in seconds. What is missing or on an atom adds 0.
 
         Args:
             rows: `(n, C + D)`, dequantised or not.
@@ -246,7 +249,7 @@ class RowCodec:
     def warnings(self, frame: pd.DataFrame | Array, *, extra: bool = False) -> list[str]:
         """What is allowed and yet worth knowing: values far outside the training range, nothing in a row or column.
 
-        A value is far outside when it lies more than 10 training ranges beyond the smallest or largest training value.
+        A value is far outside when it lies more than 10 training ranges beyond all training values.
         """
         cells = frame_cells(self.schema, frame, extra)
         found = []
@@ -264,6 +267,20 @@ class RowCodec:
             row = int(np.flatnonzero(~anything)[0]) + 1
             found.append(f"{int((~anything).sum())} row(s) have no values at all, the first is row {row} (from 1).")
         return found
+
+    def misfits(self, frame: pd.DataFrame | Array, *, extra: bool = False) -> Array:
+        """Which cells hold values that the model has no place for, so that it gives them no probability.
+
+        Those are values without a code, other ones than a constant's, outside the bounds of a transform, and off the
+        lattice of a column of kind integer. `encode` raises for them, or takes them as missing.
+
+        Returns:
+            bool `(n, d)`, the columns in the schema's order; copies have none of their own.
+        """
+        cells = frame_cells(self.schema, frame, extra)
+        nothing = np.zeros(len(next(iter(cells.values())).here), dtype=bool)
+        found = {name: misfits(self.schema[name], own) for name, own in cells.items()}
+        return np.column_stack([found.get(name, nothing) for name in self.schema.names])
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, texts and numbers, for `RowCodec.from_json`."""
@@ -294,7 +311,6 @@ class RowCodec:
                 code[x == atom] = i
             rows[:, self.continuous + place.code] = np.where(here, code, np.nan)
             ordinary = here & (code == 0)
-        check_value(column, x, ordinary)
         rows[ordinary, place.coordinate] = self._standard(place, x[ordinary])
 
     def _standard(self, place: Place, x: Array) -> Array:

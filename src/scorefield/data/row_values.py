@@ -9,7 +9,8 @@ import numpy as np
 
 from scorefield.data.dataset import Array, DataError
 from scorefield.data.detection import coordinate
-from scorefield.data.schema import Column, Name, Schema, list_names
+from scorefield.data.lattice import Lattice
+from scorefield.data.schema import Column, Name, Schema, describe, list_names
 from scorefield.data.series import as_frame, plain, present, read_numbers, read_times, read_values, restore, tick_digits
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def values_array(values: tuple[Any, ...], column: Column) -> Array:
     return made
 
 
-def codes_of(column: Column, cells: Cells, unseen: Unseen) -> Array:
-    """The places of the values among the column's, NaN where missing."""
+def codes_of(column: Column, cells: Cells) -> Array:
+    """The places of the values among the column's, int64 `(n,)`, -1 for others."""
     import pandas as pd
 
     known = values_array(column.values, column)
@@ -93,49 +94,39 @@ def codes_of(column: Column, cells: Cells, unseen: Unseen) -> Array:
         found = pd.Index(coordinate(column, known)).get_indexer(cells.values)
     else:
         found = pd.Index(known, dtype=object).get_indexer(pd.Index(cells.values, dtype=object))
-    bad = np.flatnonzero(cells.here & (found < 0))
-    if len(bad) and unseen == "error":
-        value = shown(column, cells.values[bad[0]])
-        raise DataError(
-            f"column {column.name!r} holds {value} in row {bad[0] + 1} (from 1), unseen at training; "
-            f"it had {list_names(column.values)}. unseen='missing' takes such values as missing."
-        )
-    return np.where(cells.here & (found >= 0), found, np.nan)
+    return np.asarray(found, dtype=np.int64)
 
 
-def check_constant(column: Column, cells: Cells) -> None:
-    known = values_array(column.values, column)
-    if column.holds in ("numbers", "times"):
-        known = coordinate(column, known)
-    bad = np.flatnonzero(cells.here & (cells.values != known[0]))
-    if len(bad):
-        raise DataError(
-            f"column {column.name!r} was always {shown(column, known[0])} at training and is "
-            f"{shown(column, cells.values[bad[0]])} in row {bad[0] + 1} (from 1); the model knows no other value."
-        )
-
-
-def check_value(column: Column, x: Array, here: Array) -> None:
+def misfits(column: Column, cells: Cells) -> Array:
+    """Which values the column has no place for: unseen ones, beyond its bounds, off its lattice; bool `(n,)`."""
+    if column.coded or column.kind == "constant":
+        return cells.here & (codes_of(column, cells) < 0)
+    ordinary = cells.here & ~np.isin(cells.values, column.atoms)
     low, high = column.transform.bounds
-    bad = np.flatnonzero(here & ~((x > low) & (x < high)))
-    if len(bad):
-        raise DataError(
-            f"column {column.name!r} holds {shown(column, x[bad[0]])} in row {bad[0] + 1} (from 1), outside its bounds "
-            f"{low:g} and {high:g}; choose another transform in the schema."
-        )
+    bad = ~((cells.values > low) & (cells.values < high))
     if column.kind == "integer" and column.lattice is not None:
-        width = column.lattice.width
-        bad = np.flatnonzero(here & (np.abs(column.lattice.nearest(x) - x) > 1e-6 * width))
-        if len(bad):
-            what = (
-                "whole numbers"
-                if width == 1
-                else f"multiples of {width:g} beside {column.lattice.offset / 10**column.lattice.digits:g}"
-            )
-            raise DataError(
-                f"column {column.name!r} holds {shown(column, x[bad[0]])} in row {bad[0] + 1} (from 1); "
-                f"its values are {what}. Set its resolution or kind in the schema."
-            )
+        bad |= np.abs(column.lattice.nearest(cells.values) - cells.values) > 1e-6 * column.lattice.width
+    return np.asarray(ordinary & bad)
+
+
+def misfit_error(column: Column, cells: Cells, row: int) -> DataError:
+    """What is wrong with a value that `misfits` found."""
+    value = cells.values[row]
+    start = f"column {column.name!r} holds {shown(column, value)} in row {row + 1} (from 1), "
+    low, high = column.transform.bounds
+    if column.kind == "constant":
+        reason = f"and was always {describe(column)} at training; the model knows no other value."
+    elif column.coded:
+        reason = f"unseen at training; it had {describe(column)}."
+    elif not low < value < high:
+        reason = f"outside its bounds {low:g} and {high:g}; choose another transform in the schema."
+    else:
+        lattice = column.lattice or Lattice(0)
+        what = "whole numbers"
+        if lattice.width != 1:
+            what = f"{lattice.offset / 10**lattice.digits:g} and multiples of {lattice.width:g} away from it"
+        reason = f"and its values are {what}; set its kind or resolution in the schema."
+    return DataError(f"{start}{reason} unseen='missing' takes such values as missing.")
 
 
 def cell_ends(column: Column, x: Array) -> tuple[Array, Array]:
