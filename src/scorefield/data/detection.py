@@ -116,9 +116,7 @@ def _check_frame(frame: pd.DataFrame) -> None:
         raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
     for name in frame.columns:
         if not all(part is None or isinstance(part, (str, int, float)) for part in _parts(name)):
-            raise DataError(
-                f"the column name {name!r} is a {type(name).__name__}; make it text: frame.columns.map(str)."
-            )
+            raise DataError(f"the column name {name!r} is no text or number; use frame.columns.map(str).")
 
 
 def _parts(name: Name) -> tuple[Any, ...]:

@@ -174,9 +174,8 @@ class RowCodec:
         `encode(frame, seed, draw)` is `dequantise(encode(frame), seed, draw)`. Arguments as there.
         """
         out = self._checked(rows).copy()
-        u = uniform(
-            len(out), (max(self.continuous, 1),), seed, "rows/dequantise", first=first, row=draw, dtype=torch.float64
-        )
+        count = (max(self.continuous, 1),)
+        u = uniform(len(out), count, seed, "rows/dequantise", first=first, row=draw, dtype=torch.float64)
         for place in self.schema.places():
             if place.coordinate is None or not place.column.resolution:
                 continue
@@ -213,7 +212,7 @@ class RowCodec:
             else:
                 native, here = made[column.name] = self._native(places[column.name], values)
             series.append(restore(column, native, here))
-        frame = pd.concat(series, axis=1) if series else pd.DataFrame()
+        frame = pd.concat(series, axis=1)
         frame.columns = pd.Index(list(self.schema.names), dtype=self.schema.names_dtype, name=self.schema.names_title)
         if index is not None:
             frame.index = pd.Index(index)
@@ -289,11 +288,7 @@ class RowCodec:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RowCodec:
-        """The codec that `to_json` described.
-
-        Raises:
-            ValueError: for another kind, missing or unknown fields.
-        """
+        """The codec that `to_json` described; a ValueError for another kind, missing or unknown fields."""
         wanted = {"kind", "schema", "mean", "std", "least", "most"}
         if not isinstance(fields, Mapping) or fields.get("kind") != "row" or set(fields) != wanted:
             found = sorted(fields) if isinstance(fields, Mapping) else type(fields).__name__
