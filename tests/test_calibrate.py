@@ -11,6 +11,8 @@ from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.plans import Calibration, Plan, calibration, enough, laws, run
 from scorefield.plans.default import method, spread
+from scorefield.plans.known import chosen
+from scorefield.plans.polish import polish
 from scorefield.plans.rowfit import Fit, Group, fit_rows
 from scorefield.plans.truth import Counted, Errors, follow
 from tables import LAWS, reference, reference_law
@@ -29,13 +31,13 @@ def stored_errors(name: str, plan: Plan) -> Errors:
 
 
 class Asked:
-    """A model that counts the samples it is asked about."""
+    """A model that counts the samples it is asked about, those for a gradient three times."""
 
     def __init__(self, model: Model) -> None:
         self.model, self.count = model, 0
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
-        self.count += len(x)
+        self.count += len(x) * (3 if x.requires_grad else 1)
         return self.model(x, level, condition)
 
 
@@ -205,6 +207,79 @@ def test_a_gaussian_is_learnt_to_the_last_digits() -> None:
     truth = follow(model, x, spread(128, 80.0, 0.002, 0.5, 0.6), 1.0)
     fitted = fit_rows([Group(model, truth)], method(6, 1.0, 0.002, 80.0), Fit(ridge=1e-12))
     assert float(fitted.errors[0].max()) < 1e-6
+
+
+# ------------------------------------------------------------------------------------- sensitive starts, and polish
+
+
+def test_chosen_samples_with_their_weights_stand_for_all() -> None:
+    draw = torch.Generator().manual_seed(0)
+    size = torch.rand(200, generator=draw, dtype=F64) ** -1.0
+    value = torch.randn(200, generator=draw, dtype=F64)
+    total, seen = 0.0, torch.zeros(200, dtype=F64)
+    places = [(k + 0.5) / 500 for k in range(500)]
+    for place in places:
+        which, weight = chosen(size, 30, place)
+        assert len(which.unique()) == 30 and float(weight.min()) >= 1
+        total += float(value[which] @ weight) / len(places)
+        seen[which] += 1 / len(places)
+    assert total == pytest.approx(float(value.sum()), abs=1e-2 * float(value.abs().sum()))
+    assert float(seen[size > 20 * size.median()].min()) > 4 * float(seen.median())
+
+
+def test_equal_weights_change_nothing() -> None:
+    each = torch.rand(41, generator=torch.Generator().manual_seed(1), dtype=F64)
+    assert Errors.of(each, torch.full((41,), 3.0)) == pytest.approx(Errors.of(each))
+    doubled = Errors.of(each, 1.0 + (torch.arange(41) < 7))
+    assert doubled == pytest.approx(Errors.of(torch.cat([each, each[:7]])))
+
+
+def group(n: int = 96) -> Group:
+    x = 80.0 * torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    return Group(LAW["ring"], follow(LAW["ring"], x, spread(128, 80.0, 0.002, 0.5, 0.3), 0.5))
+
+
+def test_polishing_makes_the_ends_better_and_keeps_points_exact() -> None:
+    fit, start = group(), method(8, 0.5, 0.002, 80.0)
+    model = Counted(LAW["ring"])
+    made = list(polish(model, fit, start, spare=7, budget=40_000))
+    before, after = (Errors.of(fit.truth.errors(run(p, LAW["ring"], fit.truth.start))) for p in (start, made[-1]))
+    assert len(made) > 5 and after.rms < 0.3 * before.rms
+    got, want = laws.point_mass(made[-1], 1.7), laws.true_moments(made[-1], 1.7, 0.0)
+    assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
+    assert model.asked <= 40_000
+
+
+def test_what_is_pulled_back_is_the_gradient() -> None:
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    data, noise = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(1), dtype=F64)
+    model, level, step = Counted(LAW["ring"], batch=2), Level(1.0, 0.4), 1e-6
+
+    def value(at: Tensor) -> Tensor:
+        estimate = LAW["ring"](at, level)
+        return (data * estimate.x0 + noise * estimate.eps).sum(1)
+
+    got = model.pulled_back(x, level, None, data, noise)
+    for i, side in enumerate(step * torch.eye(2, dtype=F64)):
+        assert torch.allclose(got[:, i], (value(x + side) - value(x - side)) / (2 * step), rtol=1e-6, atol=1e-8)
+    assert model.asked == 15
+
+
+class Closed:
+    """A model without gradients."""
+
+    sigma_data, sigma_max, sigma_min = 0.5, 80.0, 0.002
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        with torch.no_grad():
+            return LAW["ring"](x, level)
+
+
+def test_a_model_without_gradients_is_calibrated_too() -> None:
+    fit = group(16)
+    assert not list(polish(Counted(Closed()), Group(Closed(), fit.truth), method(5, 0.5, 0.002, 80.0)))
+    c = calibration(Closed(), 5, (2,), trajectories=24)
+    assert c.error <= c.untuned_error and c.cost < 500_000
 
 
 def test_batches_make_no_difference() -> None:

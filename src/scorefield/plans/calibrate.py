@@ -17,7 +17,7 @@ from scorefield.plans.plan import Plan
 from scorefield.plans.polish import polish
 from scorefield.plans.rowfit import Fit, Group, fit_rows
 from scorefield.plans.run import run
-from scorefield.plans.search import over, search_levels
+from scorefield.plans.search import over, rms_share, search_levels
 from scorefield.plans.truth import Counted, Errors
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
@@ -143,8 +143,10 @@ def calibration(
     """Fit levels and coefficients of a deterministic plan to a model, and judge it on held-out trajectories.
 
     Accurate trajectories of the probability flow start from `N(mean, std^2 + sigma_max^2)`; the rows are fitted by
-    `fit_rows`, the levels by `search_levels`. Of the fitted plans and the untuned one, the best on trajectories held
-    out is returned, and none that has a greater error there than the untuned one, in RMS or median.
+    `fit_rows`. With the search, sensitive starts are drawn more often (`known.group_of`), the levels are sought by
+    `search_levels`, and all coefficients corrected by `polish`, which asks a model for gradients and does without where
+    it has none. Of the fitted plans and the untuned one, the best on trajectories held out is returned, and none that
+    has a greater error there than the untuned one, in RMS or median.
 
     Args:
         model: any: exact, trained, guided.
@@ -201,16 +203,15 @@ def calibration(
             judged.append((fitted, judge(fitted, held)))
         if search and bases[0] is not untuned:
             judged.append((bases[0], judge(bases[0], held)))
-        if search:
-            best = min(judged[1:] or judged, key=lambda pair: pair[1].score(evaluations))[0]
-            left = budget - asked.asked
-            for better in polish(asked, fit, best, past, spare=count * evaluations, budget=left):
-                judged.append((better, judge(better, held)))
-        for how in _FALLBACKS if _choose(judged, evaluations)[0] is untuned else ():
+        for how in _FALLBACKS if _choose(judged)[0] is untuned else ():
             if asked.asked + 2 * count * evaluations <= budget:
                 fitted = fit_rows([fit], untuned, how).plan
                 judged.append((fitted, judge(fitted, held)))
-    best, errors = _choose(judged, evaluations)
+        if search:
+            best, left = _choose(judged)[0], budget - asked.asked
+            for better in polish(asked, fit, best, past, spare=count * evaluations, budget=left):
+                judged.append((better, judge(better, held)))
+    best, errors = _choose(judged)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
     return Calibration(best, untuned, errors, judged[0][1], asked.asked, count, count)
@@ -235,11 +236,11 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[int], object] | None]:
         yield bar.update
 
 
-def _choose(judged: list[tuple[Plan, Errors]], evaluations: int) -> tuple[Plan, Errors]:
+def _choose(judged: list[tuple[Plan, Errors]]) -> tuple[Plan, Errors]:
     """The best score among the plans that lose to the first in nothing."""
-    bound = judged[0][1]
+    bound, share = judged[0][1], rms_share(judged[0][0].evaluations)
     fair = [pair for pair in judged if pair[1].rms <= bound.rms and pair[1].median <= bound.median]
-    return min(fair, key=lambda pair: pair[1].score(evaluations))
+    return min(fair, key=lambda pair: pair[1].mean(share))
 
 
 def judge(plan: Plan, held: Group) -> Errors:

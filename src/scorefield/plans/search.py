@@ -23,6 +23,8 @@ _GRIDS = (
     *((1.0, 1.2), (1.5, 0.4), (0.85, 0.4)),
 )
 """Powers and centres (in standard deviations) of the grids to start from."""
+_ENOUGH = 12
+"""Evaluations from which on hardly a trajectory changes basin."""
 _KNOTS, _STEP, _LEAST_STEP = 7, 0.35, 0.04
 
 
@@ -57,15 +59,23 @@ class _Trial:
     def __call__(self, base: Plan, moved: bool = False) -> float:
         self._left -= base.evaluations * self._size
         fitted = fit_rows(self._groups, base, self._how)
-        score = mean_score(fitted.errors, base.evaluations, [group.weight for group in self._groups])
+        score = mean_score(fitted.errors, [group.weight for group in self._groups], rms_share(base.evaluations))
         self.found.append(Found(base, fitted.plan, score if math.isfinite(score) else math.inf, moved))
         return self.found[-1].score
 
 
-def mean_score(errors: Sequence[Tensor], evaluations: int, weights: Sequence[Tensor | None] | None = None) -> float:
+def rms_share(evaluations: int) -> float:
+    """The share of the RMS error in the score of a plan.
+
+    With few evaluations some trajectories change basin whatever is done, and the RMS says little but which ones.
+    """
+    return 2 / 3 if evaluations >= _ENOUGH else 1 / 2
+
+
+def mean_score(errors: Sequence[Tensor], weights: Sequence[Tensor | None] | None = None, share: float = 0.5) -> float:
     """The geometric mean over groups of their scores."""
     each = zip(errors, weights or [None] * len(errors), strict=True)
-    return math.exp(sum(math.log(Errors.of(error, weight).score(evaluations)) for error, weight in each) / len(errors))
+    return math.exp(sum(math.log(Errors.of(error, weight).mean(share)) for error, weight in each) / len(errors))
 
 
 def search_levels(
@@ -75,7 +85,7 @@ def search_levels(
 
     The untuned plan's own levels and a family of grids, each fitted (`fit_rows`); then, from the best, groups of
     neighbouring levels are moved in log sigma by a share of their distance, up and down, with smaller and smaller
-    moves. The score is the geometric mean of RMS and median error on the trajectories fitted to, which hardly
+    moves. The score is a geometric mean of RMS and median error on the trajectories fitted to, which hardly
     differs from others' while coefficients are few.
 
     Args:

@@ -16,8 +16,6 @@ from scorefield.plans.variables import FLOW, integrals
 
 _NODES = 6
 """Past and coming slopes through which a state between two levels is interpolated."""
-_ENOUGH = 12
-"""Evaluations from which on hardly a trajectory changes basin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +117,13 @@ class Errors(NamedTuple):
         rms = ((weight * each**2).sum() / weight.sum()).sqrt()
         return Errors(float(rms), float(weighted_median(each, weight)))
 
-    def score(self, evaluations: int) -> float:
-        """What plans are chosen by: a geometric mean of both, in which from 12 evaluations on the RMS counts twice.
+    @property
+    def score(self) -> float:
+        """The geometric mean of both."""
+        return self.mean(0.5)
 
-        With fewer, some trajectories change basin whatever the plan, and the RMS says little but which ones.
-        """
-        share = 2 / 3 if evaluations >= _ENOUGH else 1 / 2
+    def mean(self, share: float) -> float:
+        """The geometric mean of both in which the RMS has a share from 0 to 1."""
         return float(max(self.rms, 1e-300) ** share * max(self.median, 1e-300) ** (1 - share))
 
 
