@@ -76,6 +76,14 @@ class Measurement:
             return self
         return replace(self, y=self.y[index], observed=self.observed[index])
 
+    def relaxed(self, variance: float) -> Measurement:
+        """The same with noise of this variance on the point's coordinates added to that of y, in each entry."""
+        if variance == 0:
+            return self
+        more = variance * (torch.ones_like(self.y[0]) if self.at_coordinates else self.A.square().sum(1))
+        noise, root = _noise(self.noise + (more if self.noise.ndim == 1 else more.diag()), len(self.A))
+        return replace(self, noise=noise, root=root)
+
     def __call__(self, x: Tensor) -> Tensor:
         """`A x` for x `(..., d)`, `(..., m)`."""
         return x[..., self.A] if self.at_coordinates else x @ self.A.T

@@ -31,6 +31,8 @@ class Problem:
         prior: the data's mean and covariance: where sampling starts.
         jacobian: whether to take the model's Jacobian; else the prior stands in for it.
         levels: falling, the last one without noise, none without data.
+        slack: how far off the model's x0 may be, as a share of what noise leaves open of it: added to the noise of y
+            at each level, so that it vanishes with the level; 0 for exact models.
         particles: in each system.
         seed: of all noise.
     """
@@ -40,8 +42,15 @@ class Problem:
     prior: Reference
     jacobian: bool
     levels: tuple[Point, ...]
+    slack: float
     particles: int
     seed: int
+
+    def relaxed(self, y: Measurement, at: Point | None) -> Measurement:
+        """The observations as the particles see them at a level, or before the first."""
+        known = self.prior.scale**2
+        share = 1.0 if at is None else at[1] ** 2 / (at[1] ** 2 + known * at[0] ** 2)
+        return y.relaxed(self.slack**2 * known * share)
 
 
 class Local(NamedTuple):
@@ -128,7 +137,8 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
         index: `(R,)`, int64: each system's own noise.
         condition: `(R, ...)`, or None.
     """
-    R, P = len(index), problem.particles
+    R, P, given = len(index), problem.particles, y
+    y = problem.relaxed(given, None)
     root = Local.of(problem.prior.mean[None, None], Spread(problem.prior.variances[None, None], problem.prior.basis), y)
     zero = problem.prior.mean.new_zeros(R, P)
     cloud = Cloud(
@@ -150,6 +160,7 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
         fresh = gain * x0 + noise * z
         foreseen = cloud.local.seen(fresh, gain, noise).log_evidence(y)
         x = fresh + kept * cloud.x
+        y = problem.relaxed(given, end)
         local = _local(problem, y, x, end, condition)
         cloud = _weighted(cloud, local, x, local.log_evidence(y) - foreseen)
     raise AssertionError("the last level has no noise")

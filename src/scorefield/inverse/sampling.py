@@ -22,6 +22,8 @@ _NUMBERS = 1 << 22
 """Numbers in the covariances of all particles that are moved at once."""
 _CENTRE = 0.3
 """Half of the default levels are below this share of the data's deviation: best of a few grids on random mixtures."""
+_SLACK = 0.1
+"""Of trained networks, unless told otherwise."""
 _SYSTEMS = 1 << 20
 """Particle systems that one row of y may have: the noise of system b of row i has the index i * this + b."""
 
@@ -65,6 +67,7 @@ def posterior_samples(
     plan: Plan | Levels | None = None,
     particles: int = 64,
     seed: int = 0,
+    slack: float | None = None,
     jacobian: bool = True,
     mean: Moment | None = None,
     covariance: Moment | None = None,
@@ -94,8 +97,12 @@ def posterior_samples(
                 deviation; each is one evaluation per particle.
         plan: instead of steps: levels with falling `sigma / alpha`, or a plan whose levels are taken (its coefficients
             are not: the steps are those of the ancestral chain).
-        particles: in each system. The bias of a draw falls as one over their number.
+        particles: in each system. The bias of a draw falls as one over their number. 1: independent draws without
+            weights, by the steps alone: not exact, but for images, with far more pixels than particles, the choice.
         seed: of all noise.
+        slack: how far off a network's x0 may be, as a share of what the noise leaves open: so much noise is added to y
+            at every level, vanishing with it. It keeps weights bounded where a network is sure and wrong, and makes
+            no difference in the limit. Default: 0.1 for a model with a least noise level, 0 for an exact one.
         jacobian: as `posterior`; without Jacobians a state costs one forward pass, and more particles are needed.
         mean: of the data, where sampling starts; default: the model's, or 0.
         covariance: of the data, likewise: a number, one per coordinate or `(d, d)`; default: the model's, or
@@ -121,7 +128,7 @@ def posterior_samples(
     shape = _shape(model, A, shape)
     d = math.prod(shape)
     measurement = Measurement.of(A, y, noise_covariance, d)
-    problem = _problem(model, shape, y.device, jacobian, mean, covariance, steps, plan, particles, seed)
+    problem = _problem(model, shape, y.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
     ids = torch.arange(len(measurement.y), device=y.device) + first
     result = _systems(problem, measurement, ids, n, condition, batch)
     x0 = _points(result, measurement, n).to(y.dtype if y.is_floating_point() else torch.float32)
@@ -144,6 +151,7 @@ def impute(
     plan: Plan | Levels | None = None,
     particles: int = 32,
     seed: int = 0,
+    slack: float | None = None,
     jacobian: bool = True,
     mean: Moment | None = None,
     covariance: Moment | None = None,
@@ -164,6 +172,7 @@ def impute(
         plan: levels.
         particles: in each system; a row has one for every so many draws.
         seed: of all noise.
+        slack: of y.
         jacobian: whether to take Jacobians.
         mean: of the data.
         covariance: of the data.
@@ -189,7 +198,7 @@ def impute(
     holes = flat.isnan().any(1).nonzero().reshape(-1)
     if not len(holes):
         return filled.reshape(draws, *x.shape)
-    problem = _problem(model, x.shape[1:], x.device, jacobian, mean, covariance, steps, plan, particles, seed)
+    problem = _problem(model, x.shape[1:], x.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
     everything = torch.arange(flat.shape[1], device=x.device)
     measurement = Measurement.of(everything, flat[holes], 0.0, flat.shape[1])
     given = condition if condition is None or condition.ndim == 0 else condition[holes]
@@ -245,6 +254,7 @@ def _problem(
     model: Model,
     shape: Sequence[int],
     device: torch.device,
+    slack: float | None,
     jacobian: bool,
     mean: Moment | None,
     covariance: Moment | None,
@@ -258,6 +268,9 @@ def _problem(
     if plan is None:
         high, low = (float(getattr(model, f"sigma_{end}", k * prior.scale)) for end, k in (("max", 80), ("min", 0.002)))
         plan = flow(steps, high, low, _CENTRE * prior.scale)
+    slack = (_SLACK if hasattr(model, "sigma_min") else 0.0) if slack is None else slack
+    if not 0 <= slack < math.inf:
+        raise ValueError(f"slack must be >= 0 and finite, got {slack}.")
     levels = plan.levels if isinstance(plan, Plan) else plan
     points = [(a, s) for a, s in zip(levels.alpha.tolist(), levels.sigma.tolist(), strict=True) if a > 0]
     if points and points[-1][1] > 0:
@@ -265,7 +278,7 @@ def _problem(
     ratios = [s / a for a, s in points]
     if len(points) < 2 or any(b >= a for a, b in pairwise(ratios)):
         raise ValueError("posterior draws need levels with falling sigma / alpha, the first one with noise.")
-    return Problem(model, tuple(shape), prior, jacobian, tuple(points), particles, seed)
+    return Problem(model, tuple(shape), prior, jacobian, tuple(points), float(slack), particles, seed)
 
 
 def _shape(model: Model, A: Tensor, shape: Sequence[int] | None) -> tuple[int, ...]:
