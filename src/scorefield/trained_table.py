@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from scorefield import __version__, _files, nets, parallel
 from scorefield.analytic import GaussianMixture
 from scorefield.completing import Layout, complete, row_log_density
 from scorefield.data import RowCodec
+from scorefield.data.row_values import Unseen
 from scorefield.data.schema import Name
 from scorefield.data.series import as_frame
 from scorefield.likelihood import LogDensity
@@ -128,6 +129,7 @@ class TrainedTable:
         tolerance: float = 1e-3,
         evaluations: int | None = None,
         seed: int = 0,
+        unseen: Unseen | Literal["impossible"] = "error",
     ) -> LogDensity:
         """`log p(row)`, of what is there of each row, in nats; with a target, `log p(target | the row's other columns)`.
 
@@ -140,11 +142,14 @@ class TrainedTable:
             tolerance: of the ODE, in nats.
             evaluations: instead of a tolerance.
             seed: of the draws.
+            unseen: what is done with values that no training row has room for (a new category, a number beyond a
+                bound): "error", "missing" (as if not there), or "impossible" (a density of 0, minus infinity).
 
         Returns:
             Values, standard errors of the average over draws (0 without), intervals of 95 %, errors of the solver.
         """
-        rows = self.codec.encode(self._frame(table))
+        frame = self._frame(table)
+        rows = self.codec.encode(frame, unseen="error" if unseen == "error" else "missing")
         asked = None if target is None else self._entries(target, rows)
         counting = any(column.kind == "integer" for column in self.codec.schema)
         count = draws or (_DRAWS if counting else 1)
@@ -155,6 +160,9 @@ class TrainedTable:
             for noised in self._noised(rows, count, seed, counting or draws is not None)
         ]
         shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
+        if unseen == "impossible":
+            impossible = torch.from_numpy(self.codec.misfits(frame).any(1))
+            shift = shift.masked_fill(impossible, -math.inf)
         return _averaged(found, shift)
 
     def percentile(self, values: Tensor) -> Tensor:

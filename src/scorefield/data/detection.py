@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CODES = 30  # an ordinal column has at most so many values
+_MOST_TEXTS = 50  # text with more values than this, and than half of the rows, tells records apart and nothing else
 _ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
 _ATOM_SHARE = 0.05  # an atom has more than this share of the rows that are not missing
 _ATOM_COUNT = 10  # ... at least so many rows
@@ -202,6 +203,11 @@ def _value_column(base: Column, values: Array, full: bool, choice: Mapping[str, 
     used = tuple(v for v in base.categories if v in found) if base.categories else tuple(sorted(found))
     if len(used) == 1 and full and choice.get("kind") in (None, "constant"):
         return replace(base, kind="constant", values=used)
+    if len(used) > max(_MOST_TEXTS, len(values) // 2) and "kind" not in choice:
+        raise DataError(
+            f"column {base.name!r} holds {len(used)} different texts in {len(values)} rows, as names or numbers of "
+            "records do: leave it out, or join its values into fewer."
+        )
     usual: ColumnKind = "boolean" if base.holds == "booleans" else "categorical"
     return replace(base, kind=_not_out(base, choice) or usual, values=_all_values(base, used, choice))
 
