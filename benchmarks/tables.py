@@ -5,8 +5,8 @@
 
 The folder holds `columns.json` and for every table `<name>.csv` and `<name>.split.csv` (part, half, dup); without it
 scikit-learn's wine and breast cancer are measured alone. Results are kept in `--cache` as one JSON file for each part,
-table, split and method; a peer found there is not run again, scorefield always is (unless --keep). The report goes to
-`--out`.
+table, split and method; a peer found there is not run again unless it had less time than it may have now, scorefield
+always is (unless --keep). The report goes to `--out`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Times:
     ours: float
     density: float
     forest: float
+
+    def of(self, method: str) -> float:
+        """The seconds a method may use; 0 for one that takes what it takes."""
+        given = {ours.NAME: self.ours, "ForestDiffusion": self.forest}
+        return given.get(method, self.density if method in ("mixture", "MAF", "NSF") else 0.0)
 
 
 def density(split: Split, method: str, times: Times) -> Result:
@@ -105,11 +110,21 @@ PARTS = {
 }
 
 
-def found_or_run(part: str, split: Split, method: str, times: Times, cache: Path, keep: bool) -> Result:
-    """The result of a job, from the cache where it is there; one that fails says why."""
-    path = cache / f"{part}-{split.key}-{method.replace(' ', '_')}.json"
-    if path.is_file() and (keep or method != ours.NAME):
-        return json.loads(path.read_text(encoding="utf-8"))
+def path_of(cache: Path, part: str, split: Split, method: str) -> Path:
+    return cache / f"{part}-{split.key}-{method.replace(' ', '_')}.json"
+
+
+def cached(path: Path) -> Result | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def stale(method: str, result: Result, times: Times, keep: bool) -> bool:
+    """Whether a result in the cache is to be found anew: scorefield's, and one that had less time than it may have."""
+    return not keep and (method == ours.NAME or result.get("allowed", 0.0) < times.of(method))
+
+
+def run(part: str, split: Split, method: str, times: Times, path: Path) -> Result:
+    """Does a job and keeps its result; one that fails says why, and is tried again the next time."""
     started = time.monotonic()
     try:
         with warnings.catch_warnings():
@@ -118,7 +133,7 @@ def found_or_run(part: str, split: Split, method: str, times: Times, cache: Path
     except Exception as why:
         print(f"        {part}, {split.key}, {method} failed: {type(why).__name__}: {why}", flush=True)
         return {"failed": f"{type(why).__name__}: {why}"}
-    result["seconds"] = time.monotonic() - started
+    result |= {"seconds": time.monotonic() - started, "allowed": times.of(method)}
     path.write_text(json.dumps(result), encoding="utf-8")
     return result
 
@@ -150,7 +165,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=problems.SPLITS, help="of wine and breast cancer")
     parser.add_argument("--cache", type=Path, default=HERE.parent / "runs" / "tables")
     parser.add_argument("--out", type=Path, default=HERE / "tables.md")
-    parser.add_argument("--keep", action="store_true", help="take scorefield's results from the cache too")
+    parser.add_argument("--keep", action="store_true", help="run nothing that the cache has, scorefield included")
     parser.add_argument("--seconds", type=float, default=180.0, help="of training for scorefield")
     parser.add_argument("--density-seconds", type=float, default=180.0, help="of training for MAF and NSF")
     parser.add_argument("--forest-seconds", type=float, default=600.0, help="of training for ForestDiffusion")
@@ -173,14 +188,15 @@ def main() -> None:
         for name in names if part == "density" else [n for n in names if n != "concrete-6"]:
             for split in problems.splits(name, options.data, options.splits):
                 for method in PARTS[part][1]:
-                    cached = (options.cache / f"{part}-{split.key}-{method.replace(' ', '_')}.json").is_file()
-                    wanted = (options.methods is None or method in options.methods) and not (
-                        method == ours.NAME and lacking and not options.keep
+                    path = path_of(options.cache, part, split, method)
+                    result = cached(path)
+                    able = (options.methods is None or method in options.methods) and (
+                        method != ours.NAME or not lacking
                     )
-                    if not wanted and not cached:
+                    if able and (result is None or stale(method, result, times, options.keep)):
+                        result = run(part, split, method, times, path)
+                    if result is None:
                         continue
-                    keep = options.keep or not wanted
-                    result = found_or_run(part, split, method, times, options.cache, keep)
                     results[part].setdefault(name, {}).setdefault(method, []).append(result)
                     said = report.brief(part, result)
                     print(f"{time.monotonic() - started:6.0f} s  {part}, {split.key}, {method}: {said}", flush=True)

@@ -132,8 +132,8 @@ def generated(part: Part) -> list[str]:
         return f"{np.mean([r['c2st'] for r in table[m]]):.3f} ± {spread:.3f}"
 
     def ratio(table: dict[str, list[Result]], m: str) -> str:
-        pairs = zip(table[m], table.get("floor", []), strict=False)
-        return f"{np.mean([r['energy'] / f['energy'] for r, f in pairs]):.2f}"
+        pairs = list(zip(table[m], table.get("floor", []), strict=False))
+        return f"{sum(r['energy'] for r, _ in pairs) / sum(f['energy'] for _, f in pairs):.2f}" if pairs else ""
 
     text = ["## Generated rows", "", "Fitted to one half, judged against the other. Accuracy of gradient boosting at"]
     text += ["telling them apart (0.5 is best; `floor`: the half fitted to itself):", "", *grid(part, accuracy)]
