@@ -28,9 +28,9 @@ def default(
 ) -> Plan:
     """The best plan for a budget that knows nothing of the model but its data's scale.
 
-    For the smallest budgets its levels and coefficients come from a table: those of a calibration on many random
-    mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and models whose
-    range of noise ends too early for the table, get `method`: predictor and corrector on straight lines.
+    For most budgets below 28 its levels and coefficients come from a table: those that had the least error on many
+    random mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and
+    models whose range of noise ends too early for the table, get `method`: predictor and corrector on straight lines.
 
     Args:
         evaluations: of the model, >= 1.
@@ -40,7 +40,7 @@ def default(
 
     Example:
         >>> default(20)
-        Plan(default(20): 20 evaluations, order 4, sigma/alpha from 80 to 0, deterministic)
+        Plan(default(20): 20 evaluations, order 1, sigma/alpha from 80 to 0, deterministic)
     """
     if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 1:
         raise ValueError(f"plans.default(evaluations) must be a whole number >= 1, got {evaluations!r}.")
