@@ -87,7 +87,8 @@ def judged(split: Split, sample: Sample) -> Judged:
     for repeat in range(REPEATS):
         rng = np.random.default_rng([split.number, repeat])
         real = b[rng.permutation(len(b))]
-        made = split.snapped(sample(len(b), repeat)).to_numpy(float)
+        # Some samplers give one component after another, and only a part of the rows may be judged.
+        made = rng.permutation(split.snapped(sample(len(b), repeat)).to_numpy(float))
         accuracies.append(metrics.c2st(real[:JUDGED], made[:JUDGED], repeat))
         energies.append(metrics.energy_distance(real[:PAIRED] / a.std(0), made[:PAIRED] / a.std(0)))
     error = float(np.std(accuracies, ddof=1) / np.sqrt(REPEATS))
