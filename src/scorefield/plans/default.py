@@ -28,7 +28,7 @@ def default(
 ) -> Plan:
     """The best plan for a budget that knows nothing of the model but its data's scale.
 
-    For most budgets below 28 its levels and coefficients come from a table: those that had the least error on many
+    For budgets from 3 to 27 its levels and coefficients come from a table: those that had the least error on many
     random mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and
     models whose range of noise ends too early for the table, get `method`: predictor and corrector on straight lines.
 
