@@ -69,6 +69,10 @@ METHODS: dict[str, Method] = {
     "unipc1": Method(lambda lv: plans.unipc(lv, 1)),
     "unipc3": Method(lambda lv: plans.unipc(lv, 3)),
     "unipc2, angle": Method(lambda lv: plans.unipc(lv, 2, ANGLE)),
+    "unipc2, SDE": Method(lambda lv: plans.unipc(lv, 2, eta=0.6), stochastic=True),
+    "unipc3, flow, noise high up": Method(
+        lambda lv: plans.unipc(lv, 3, FLOW, eta=0.5, noise_above=1.0), stochastic=True
+    ),
     "predictor_corrector": Method(plans.predictor_corrector, lambda n: 2 * n, stochastic=True, consistent=False),
     "predictor_corrector, consistent": Method(
         lambda lv: plans.predictor_corrector(lv, 2, consistent=True), lambda n: 3 * n, stochastic=True

@@ -6,9 +6,12 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import torch
+from torch import Tensor
+
 from scorefield.core import Levels
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, falling, points, shrink
+from scorefield.plans.rows import Mix, Point, Rows, falling, points, ratio, shrink
 from scorefield.plans.variables import ANGLE, LOG_EPS, LOG_X0, Variable, gauss, integrals, step
 
 
@@ -128,39 +131,86 @@ def _dpmpp_quadratic(
     return state
 
 
-def unipc(lv: Levels, order: int = 2, variable: Variable = LOG_X0, scale: float = 1.0) -> Plan:
-    """Predictor and corrector with one evaluation per level (UniPC: Zhao and others 2023), in any variable.
+def unipc(
+    lv: Levels,
+    order: int = 2,
+    variable: Variable = LOG_X0,
+    scale: float = 1.0,
+    eta: float = 0.0,
+    noise_above: float = 0.0,
+) -> Plan:
+    """Predictor and corrector with one evaluation per level (UniPC: Zhao and others 2023), in any variable; or an SDE.
 
     The predictor is `adams`; once the estimate at the new level is there, the state is corrected by the polynomial
     through that one too (Adams and Moulton), which is one order better and costs nothing. Their free function B(h)
     cancels from order 3 on; here the coefficients are the exact integrals at every order.
 
+    With eta > 0 a step goes further down, to `sqrt(sigma'^2 - c^2)`, and comes back with noise,
+    `c = eta sigma' sqrt(1 - q^2)` as in `ddim`: a stochastic Adams method (SA-Solver: Xue and others 2023), of x0 alone
+    where noise has come since the oldest estimate in use. Noise does least harm at high levels, where the estimates
+    hardly depend on the state: `noise_above` spares the lower ones.
+
     Args:
         lv: n + 1 levels: n evaluations. In log-SNR a step to sigma = 0 returns x0.
-        order: of the predictor, 1 to 4; the plan's order is one more.
+        order: of the predictor, 1 to 4; the plan's order is one more, and 1 with noise.
         variable: default: log-SNR of x0, theirs.
         scale: as `adams`.
+        eta: noise, from 0 (the ODE) to 1 (as much as `ancestral`).
+        noise_above: only steps that arrive at sigma / alpha of at least this add noise.
 
     Example:
         >>> from scorefield import levels
         >>> unipc(levels.karras(10)).order
         3
+        >>> unipc(levels.karras(10), eta=0.5, noise_above=1.0).stochastic
+        True
     """
     _check_order("unipc", order, 4)
-    grid = _scaled(points(lv, "unipc"), scale)
+    given = points(lv, "unipc")
+    if not (0 <= eta <= 1 and noise_above >= 0):
+        raise ValueError(f"plans.unipc needs eta from 0 to 1 and noise_above >= 0, got {eta} and {noise_above}.")
+    if eta:
+        falling(given, "unipc", f"eta = {eta:g}")
+    noise = [eta * _renewed(one, two) if eta and ratio(two) >= noise_above else 0.0 for one, two in pairwise(given)]
+    grid = _scaled(given, scale)
+    lows = [(alpha, math.sqrt((sigma - c) * (sigma + c))) for (alpha, sigma), c in zip(grid[1:], noise, strict=True)]
     rows = Rows()
     predicted: Mix | None = None
-    state = Mix()
     nodes: list[tuple[int, Point]] = []
-    for i, (start, end) in enumerate(pairwise(grid)):
+    clean = 0  # the first row since when no noise has come
+    for i, (start, low) in enumerate(zip(grid, lows, strict=False)):
         k = rows.ask(start, predicted)
+        clean = k if i and noise[i - 1] else clean
         before, nodes = nodes, [(k, start), *nodes]
         state = Mix.of(k, start)
-        if i and variable.regular(grid[i - 1], start):
-            state = _corrected(variable, state, grid[i - 1], start, before, nodes)
+        form = variable if nodes[-1][0] >= clean else _of_data(variable)
+        if i and form.regular(grid[i - 1], start, lows[i - 1]):
+            state = _corrected(form, state, grid[i - 1], lows[i - 1], before, nodes)
         nodes = nodes[:order]
-        predicted = step(variable, state, start, end, nodes)
-    return _unscaled(rows.end(grid[-1], predicted or Mix(), f"unipc{order}({variable.name})", order + 1), lv, scale)
+        if not low[1]:
+            nodes = [node for node in nodes if node[0] >= clean]
+        form = variable if nodes[-1][0] >= clean else _of_data(variable)
+        predicted = step(form, state, start, low, nodes).noised(noise[i])
+    name = f"unipc{order}({variable.name}" + (f", eta={eta:g})" if eta else ")")
+    return _unscaled(rows.end(grid[-1], predicted or Mix(), name, 1 if any(noise) else order + 1), lv, scale)
+
+
+def _of_data(variable: Variable) -> Variable:
+    """Polynomials of x0 alone in the same coordinate, for sigma > 0: eps holds noise that came on the way, x0 does not.
+
+    `d(x / sigma) = x0 d(alpha / sigma)` along the probability flow.
+    """
+
+    def point(u: Tensor) -> tuple[Tensor, Tensor]:
+        A, B = variable.point(u)
+        return A / B, torch.ones_like(u)
+
+    return Variable(f"{variable.name} of x0", variable.coordinate, lambda a, s: s, point)
+
+
+def _renewed(start: Point, end: Point) -> float:
+    """The most noise that a step can bring anew: `sigma' sqrt(1 - q^2)`."""
+    return end[1] * math.sqrt(1 - shrink(start, end) ** 2)
 
 
 def _corrected(
@@ -171,7 +221,7 @@ def _corrected(
     before: list[tuple[int, Point]],
     nodes: list[tuple[int, Point]],
 ) -> Mix:
-    """The evaluated state plus the difference of the integrals with and without its own estimate."""
+    """The evaluated state plus the difference of the integrals to an end with and without its own estimate."""
     r = variable.radius(*end)
     for use, sign in ((nodes, r), (before, -r)):
         use = [(k, level) for k, level in use if variable.regular(level)]
