@@ -12,11 +12,11 @@ import scorefield
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_tensor", "core", "_files", "parallel"),
     ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
-    ("model", "analytic"),
-    ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics"),
+    ("model", "analytic", "masked", "mixture_fit"),
+    ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
     ("heldout", "checkpoint", "train"),
-    ("trained", "fitting"),
-    ("evaluation", "check", "report"),
+    ("trained", "fitting", "trained_table", "fitting_table", "predicting"),
+    ("evaluation", "runs", "table_answers", "table_scores", "table_evaluation", "estimator", "check", "report"),
     ("demo", "cli"),
     ("__main__",),
 )

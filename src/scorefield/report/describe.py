@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from scorefield import nets
 from scorefield.model import Denoiser, Energy
 from scorefield.trained import TrainedModel
+from scorefield.trained_table import TrainedTable
 
 
 def facts(model: TrainedModel) -> list[tuple[str, str]]:
@@ -34,7 +36,63 @@ def facts(model: TrainedModel) -> list[tuple[str, str]]:
 
 def describe(model: TrainedModel) -> str:
     """The same as text, a line each."""
-    pairs = facts(model)
+    return _lines(facts(model))
+
+
+def table_facts(model: TrainedTable) -> list[tuple[str, str]]:
+    """What is known of the model of a table, as (name, value) pairs in the order of interest."""
+    data, training, m = model.info.get("data", {}), model.info.get("training", {}), model.model
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
+    source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
+    found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
+    if m.network.dim:
+        found.append(
+            ("reference", f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions")
+        )
+    count = sum(p.numel() for p in m.parameters())
+    found.append(("network", f"{nets.name_of(m.network)}, {count:,} parameters"))
+    found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))
+    found += _training(training)
+    memory = model.info.get("memorisation")
+    if memory:
+        found.append(
+            ("memorisation", f"{memory['value']:.3f} ({memory['floor']:.3f} for real rows): {memory['meaning']}")
+        )
+    else:
+        found.append(("memorisation", "not measured; `scorefield evaluate` measures it"))
+    found.append(
+        ("stored plans", ", ".join(str(n) for n in sorted(model.plans)) or "none; plans.default(steps) is used")
+    )
+    if "version" in model.info:
+        found.append(("written by", f"scorefield {model.info['version']}"))
+    return found
+
+
+DENSITY = """A row's log-density is in nats, in the units of the table: relative to Lebesgue measure for continuous
+columns and times, to counting measure for categories, booleans, ordinals, whole numbers and atoms. Constants and copies
+are left out. A row with holes has the marginal density of what is there."""
+"""What the log-density of a row means."""
+
+
+def describe_table(model: TrainedTable) -> str:
+    """The same as text: the facts, the schema, what a log-density means."""
+    return f"{_lines(table_facts(model))}\n\n{model.codec.schema}\n\n{DENSITY}"
+
+
+def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not training:
+        return []
+    settings = training.get("settings", {})
+    batch = f" of batch {settings['batch']}" if settings else ""
+    seed = f", seed {settings['seed']}" if settings else ""
+    found = [("training", f"{training['steps']:,} steps{batch} in {training['seconds']:.0f} s{seed}")]
+    if training.get("evaluations"):
+        best = min(training["evaluations"], key=lambda e: e["mean"])
+        found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
+    return found
+
+
+def _lines(pairs: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
 

@@ -1,0 +1,180 @@
+"""The commands on models of tables: density, outliers, impute, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+from scorefield.cli.words import app, check_table_file, warn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scorefield.trained_table import TrainedTable
+
+Output: TypeAlias = Annotated[Path, Parameter(("--output", "-o"))]
+Unseen: TypeAlias = Literal["error", "missing"]
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield density run table.csv -o density.csv"""
+)
+def density(
+    run: Path,
+    data: str,
+    *,
+    output: Output,
+    tolerance: float = 0.01,
+    unseen: Unseen = "error",
+    seed: int = 0,
+) -> None:
+    """How likely is each row? Its log-density, in nats, and its percentile among the training rows.
+
+    A row with holes gets the marginal density of what is there. What it means, `scorefield info` says.
+
+    Args:
+        run: folder of a model of a table.
+        data: rows with the columns of training in any order; holes are allowed.
+        output: .csv or .parquet file to write: log_density, standard_error, percentile, a row for each row.
+        tolerance: greatest error of the integration, in nats.
+        unseen: a category that training did not have: an error, or taken as a hole.
+        seed: of the noise within cells of whole numbers.
+    """
+    from scorefield import table_answers
+    from scorefield.data import write_frame
+
+    model, rows = _opened(run, data, output, "density", unseen)
+    found = table_answers.densities(model, rows, tolerance=tolerance, seed=seed)
+    write_frame(found, output)
+    print(f"{output}: {len(found):,} rows, mean log-density {found['log_density'].mean():.3f} nats.")
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield outliers run table.csv -o outliers.csv --share 0.02"""
+)
+def outliers(
+    run: Path,
+    data: str,
+    *,
+    output: Output,
+    share: float = 0.05,
+    tolerance: float = 0.01,
+    unseen: Unseen = "error",
+    seed: int = 0,
+) -> None:
+    """The least likely rows, the least likely first, each with the column that is the most surprising in it.
+
+    Args:
+        run: folder of a model of a table.
+        data: rows with the columns of training in any order.
+        output: .csv or .parquet file to write: row (from 1), log_density, standard_error, percentile, the column, its
+            surprise in nats (the column's log-density given the rest of the row, below what the model expects), then
+            the row itself.
+        share: of the rows, to list.
+        tolerance: greatest error of the integration, in nats.
+        unseen: a category that training did not have: an error, or taken as a hole.
+        seed: of all noise.
+    """
+    from scorefield import table_answers
+    from scorefield.data import write_frame
+
+    model, rows = _opened(run, data, output, "outliers", unseen)
+    found = table_answers.outliers(model, rows, share, tolerance=tolerance, seed=seed)
+    write_frame(found, output)
+    print(f"{output}: the {len(found):,} least likely of {len(rows):,} rows.")
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield impute run table.csv -o full.csv
+  scorefield impute run table.csv -o draws.parquet --draws 20"""
+)
+def impute(
+    run: Path,
+    data: str,
+    *,
+    output: Output,
+    draws: int = 1,
+    steps: int = 18,
+    unseen: Unseen = "error",
+    seed: int = 0,
+) -> None:
+    """Fill the holes of a table by draws given what is there; nothing else changes.
+
+    Args:
+        run: folder of a model of a table.
+        data: rows with the columns of training in any order.
+        output: .csv or .parquet file to write; with more than one draw the completed tables one under the other, their
+            number, from 1, in a first column `draw`.
+        draws: completed tables (multiple imputation): their spread is the uncertainty.
+        steps: network evaluations per row and draw.
+        unseen: a category that training did not have: an error, or taken as a hole and filled.
+        seed: of the draws.
+    """
+    from scorefield import table_answers
+    from scorefield.data import write_frame
+
+    model, rows = _opened(run, data, output, "impute", unseen)
+    found = table_answers.imputed(model, rows, draws, steps=steps, seed=seed)
+    write_frame(found, output)
+    holes = int(rows[list(model.codec.schema.names)].isna().to_numpy().sum())
+    print(f"{output}: {holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {seed}.")
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield predict run table.csv --target price -o prices.csv
+  scorefield predict run table.csv --target price --interval 0.5 -o prices.parquet"""
+)
+def predict(
+    run: Path,
+    data: str,
+    *,
+    target: str,
+    output: Output,
+    interval: float = 0.9,
+    steps: int = 18,
+    unseen: Unseen = "error",
+    seed: int = 0,
+) -> None:
+    """Predict a column from the others: mean, median and interval, or the probability of each category.
+
+    Args:
+        run: folder of a model of a table.
+        data: rows with the other columns in any order; the target may be there and is not looked at.
+        target: the column to predict.
+        output: .csv or .parquet file to write, a row for each row.
+        interval: probability that the value lies between `low` and `high`.
+        steps: network evaluations per quantile.
+        unseen: a category that training did not have: an error, or taken as a hole.
+        seed: of draws; times are predicted by draws, numbers and categories without.
+    """
+    from scorefield import runs, table_answers
+    from scorefield.data import write_frame
+
+    check_table_file(output)
+    model = runs.table(run, "predict")
+    rows = table_answers.without(model, runs.frame(data), target)
+    rows = table_answers.known(model, rows, unseen)
+    for message in model.codec.warnings(rows):
+        if not message.startswith(f"column {target!r} has no values"):
+            warn(message)
+    found = table_answers.predicted(model, rows, target, interval, steps=steps, seed=seed)
+    write_frame(found, output)
+    print(f"{output}: {target} of {len(found):,} rows.")
+
+
+def _opened(run: Path, data: str, output: Path, command: str, unseen: Unseen) -> tuple[TrainedTable, pd.DataFrame]:
+    """The model and the rows, both checked, what is worth knowing said."""
+    from scorefield import runs, table_answers
+
+    check_table_file(output)
+    model = runs.table(run, command)
+    rows = table_answers.known(model, runs.frame(data), unseen)
+    for message in model.codec.warnings(rows):
+        warn(message)
+    return model, rows

@@ -1,0 +1,155 @@
+"""Measures of a model of rows with codes and holes: distances, a classifier, calibration, the reference alone."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scorefield import metrics
+from scorefield._tensor import uniform
+from scorefield.analytic import GaussianMixture
+from scorefield.data import RowCodec
+from scorefield.data.schema import Column
+from scorefield.metrics import Accuracy
+from scorefield.trained_table import TrainedTable
+
+MOST_CLASSIFIED = 1000  # rows of each sample that the classifier sees
+
+
+def features(codec: RowCodec, rows: Tensor) -> Tensor:
+    """Encoded rows as points: numbers as they are, 0 where there is none; codes as corners at distance 1.
+
+    Args:
+        codec: of the rows.
+        rows: `(n, C + D)`, NaN where nothing is there.
+
+    Returns:
+        `(n, C + sum of sizes)`.
+    """
+    parts = [rows[:, : codec.continuous].nan_to_num()]
+    for j, size in enumerate(codec.sizes):
+        code = rows[:, codec.continuous + j]
+        corner = F.one_hot(code.nan_to_num().long(), size).to(rows) * 0.5**0.5
+        parts.append(torch.where(code.isfinite()[:, None], corner, 0.0))
+    return torch.cat(parts, 1)
+
+
+def modelled(codec: RowCodec) -> list[Column]:
+    """The columns that are in the model: all but constants and copies."""
+    return [column for column in codec.schema if column.kind not in ("constant", "copy")]
+
+
+def holes(codec: RowCodec, rows: Tensor) -> Tensor:
+    """Which entries of encoded rows belong to columns that have no value there, `(n, C + D)`."""
+    out = torch.zeros_like(rows, dtype=torch.bool)
+    for column in modelled(codec):
+        entries = list(codec.entries_of(column.name))
+        out[:, entries] = rows[:, entries].isnan().all(1, keepdim=True)
+    return out
+
+
+def boosted(new: Tensor, real: Tensor, codec: RowCodec, seed: int) -> Accuracy:
+    """Held-out accuracy of a classifier that tells new rows from real ones, five folds; 0.5 means that it cannot.
+
+    Gradient boosting of trees where scikit-learn is installed, else a small neural network.
+    """
+    n = min(len(new), len(real), MOST_CLASSIFIED)
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    except ImportError:
+        return metrics.c2st(features(codec, new[:n]), features(codec, real[:n]), seed=seed)
+    rows = torch.cat([new[:n], real[:n]]).numpy()
+    label = np.repeat([0, 1], n)
+    judge = HistGradientBoostingClassifier(
+        max_iter=60, early_stopping=False, min_samples_leaf=max(2, min(20, n // 10)), random_state=seed
+    )
+    said = cross_val_predict(judge, rows, label, cv=StratifiedKFold(5, shuffle=True, random_state=seed))
+    right = int((said == label).sum())
+    p = (right + 1) / (2 * n + 2)
+    return Accuracy(right / (2 * n), math.sqrt(p * (1 - p) / (2 * n)))
+
+
+def reference_log_density(model: TrainedTable, rows: Tensor, draws: int, seed: int) -> Tensor:
+    """The log-density of encoded rows by the mixture and the frequencies alone, without the network, `(n,)`.
+
+    In the user's units, of what is there of each row; cells are averaged over as `TrainedTable.log_density` does.
+    """
+    codec, numbers = model.codec, model.codec.continuous
+    codes = rows.new_zeros(len(rows))
+    for j, table in enumerate(model.model.log_frequencies.double().split(codec.sizes) if codec.sizes else ()):
+        code = rows[:, numbers + j]
+        codes += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
+    reference = model.model.reference
+    total = codes + codec.log_det_encoded(rows)
+    if reference is None:
+        return total
+    counting = any(column.kind == "integer" for column in codec.schema)
+    noised = [codec.dequantise(rows, seed, k) for k in range(draws)] if counting else [rows]
+    found = torch.stack([_marginal(reference.law, part[:, :numbers]) for part in noised])
+    return total + torch.logsumexp(found, 0) - math.log(len(found))
+
+
+def _marginal(law: GaussianMixture, x: Tensor) -> Tensor:
+    """The mixture's log-density of what is finite of each row, `(n,)`."""
+    out = x.new_zeros(len(x))
+    patterns, which = x.isfinite().unique(dim=0, return_inverse=True)
+    for k, pattern in enumerate(patterns):
+        if bool(pattern.any()):
+            part = GaussianMixture(law.weights, law.means[:, pattern], law.covariances[:, pattern][:, :, pattern])
+            out[which == k] = part.log_density(x[which == k][:, pattern])
+    return out
+
+
+class Answers(NamedTuple):
+    """Draws of cells beside their true values.
+
+    Args:
+        truth: `(n,)` floats.
+        drawn: `(draws, n)`.
+    """
+
+    truth: np.ndarray
+    drawn: np.ndarray
+
+    def ranks(self, seed: int, purpose: str) -> np.ndarray:
+        """The place of the truth among its draws, in (0, 1), ties broken at random: uniform if the draws are right."""
+        count = len(self.drawn)
+        u = uniform(len(self.truth), (), seed, purpose, dtype=torch.float64).numpy()
+        below, same = (self.drawn < self.truth).sum(0), (self.drawn == self.truth).sum(0)
+        return np.asarray((below + u * (same + 1)) / (count + 1))
+
+    def crps(self) -> np.ndarray:
+        """The continuous ranked probability score of each cell, unbiased in the number of draws."""
+        count = len(self.drawn)
+        ordered = np.sort(self.drawn, 0)
+        weights = 2 * np.arange(1, count + 1) - count - 1
+        spread = 2 * (weights[:, None] * ordered).sum(0) / (count * (count - 1))
+        return np.asarray(np.abs(self.drawn - self.truth).mean(0) - 0.5 * spread)
+
+    def take(self, rows: np.ndarray) -> Answers:
+        """Some of the cells."""
+        return Answers(self.truth[rows], self.drawn[:, rows])
+
+
+def values_of(codec: RowCodec, column: Column, rows: Tensor) -> np.ndarray:
+    """A column of encoded rows as floats: numbers, seconds, or places among the categories; NaN where missing."""
+    import pandas as pd
+
+    if column.coded and (column.holds != "numbers" or column.kind == "categorical"):
+        return np.asarray(rows[:, codec.entries_of(column.name)[0]].numpy())
+    series = codec.decode(rows)[column.name]
+    if column.holds == "times":
+        ticks = pd.to_datetime(series, utc=True)
+        return np.asarray((ticks - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), dtype=np.float64)
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def is_number(column: Column) -> bool:
+    """Whether intervals make sense for a column."""
+    return column.holds in ("numbers", "times") and column.kind != "categorical"
