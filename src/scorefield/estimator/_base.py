@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from scorefield.data import Schema, as_frame, detect
 from scorefield.data.dataset import Array
 from scorefield.estimator.few import few_rows
 from scorefield.fitting_table import _SIZES, MIN_ROWS, Prepared, settings_for
+from scorefield.train import Progress
 from scorefield.trained_table import TrainedTable
 
 if TYPE_CHECKING:
@@ -123,35 +124,40 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             return int(chosen)
         return int(check_random_state(chosen).randint(2**31 - 1))
 
-    def _train(self, frame: pd.DataFrame, schema: Schema) -> None:
-        """Fit the model of the rows: `table_`."""
+    def _train(self, frame: pd.DataFrame, schema: Schema, *, levels: bool = False) -> None:
+        """Fit the model of the rows: `table_`, with the densities of training rows if its percentiles are wanted."""
         if self.size not in ("auto", *_SIZES):
             raise ValueError(f"size must be 'auto' or one of {', '.join(map(repr, _SIZES))}, got {self.size!r}.")
-        settings = settings_for(len(frame), steps=self.steps, seconds=self.seconds, seed=self._seed())
-        if len(frame) < MIN_ROWS:
-            warnings.warn(
-                f"{len(frame)} rows are too few to train a network on ({MIN_ROWS} are needed): the model is one "
-                "Gaussian of the numbers beside the frequencies of the codes.",
-                stacklevel=3,
-            )
-            self.table_ = few_rows(frame, schema, settings)
-            return
-        prepared = Prepared.of(frame, settings, schema, self.size)
-        training = prepared.training()
-        if self.verbose:
-            from tqdm import tqdm
+        prepared, last = self._prepared(frame, schema), None
+        if len(frame) >= MIN_ROWS:
+            for last in self._shown(prepared.training()):
+                pass
+        info = {
+            "training": {"steps": last.step, "seconds": round(last.seconds, 1)} if last else {},
+            "data": {"rows": len(prepared.clean), "source": type(self).__name__},
+            "version": __version__,
+        }
+        model = prepared.model.eval()
+        self.table_ = prepared.trained(info) if levels else TrainedTable(model, prepared.codec, {}, info)
 
-            training = tqdm(training, total=self.steps, unit=" steps", desc=type(self).__name__)
-        last = None
-        for last in training:
-            pass
-        self.table_ = prepared.trained(
-            {
-                "training": {"steps": last.step, "seconds": round(last.seconds, 1)} if last else {},
-                "data": {"rows": len(prepared.clean), "source": "estimator"},
-                "version": __version__,
-            }
+    def _prepared(self, frame: pd.DataFrame, schema: Schema) -> Prepared:
+        if len(frame) >= MIN_ROWS:
+            settings = settings_for(len(frame), steps=self.steps, seconds=self.seconds, seed=self._seed())
+            return Prepared.of(frame, settings, schema, self.size)
+        warnings.warn(
+            f"{len(frame)} rows are too few to train a network on ({MIN_ROWS} are needed): the model is one Gaussian "
+            "of the numbers beside the frequencies of the codes.",
+            stacklevel=4,
         )
+        return few_rows(frame, schema, self._seed())
+
+    def _shown(self, training: Iterator[Progress]) -> Iterator[Progress]:
+        """The training, with a bar that shows its progress if wanted."""
+        if not self.verbose:
+            return training
+        from tqdm import tqdm
+
+        return iter(tqdm(training, total=self.steps, unit=" steps", desc=type(self).__name__))
 
     # ---------------------------------------------------------------------------------------- copies, the folder
 

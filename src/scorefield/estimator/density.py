@@ -35,7 +35,7 @@ class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # sciki
     def fit(self, X: Any, y: object = None) -> Self:
         """Fit the model to X `(n, d)`, an array of numbers or a data frame; y is not looked at."""
         frame = self._read(X, reset=True)
-        self._train(frame, self._schema_of(frame))
+        self._train(frame, self._schema_of(frame), levels=True)
         return self
 
     def sample(

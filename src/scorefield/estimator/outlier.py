@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import torch
 
 from scorefield.data import Schema
 from scorefield.data.dataset import Array
@@ -72,11 +74,13 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
             raise ValueError(f"contamination must be 'auto' or a number in (0, 0.5], got {share!r}.")
         frame = self._read(X, reset=True)
         self._train(frame, self._schema_of(frame))
+        seen = frame if len(frame) <= _MOST_ROWS else frame.sample(_MOST_ROWS, random_state=0)
+        levels = self._log_density(seen)
+        self.table_ = replace(self.table_, levels=torch.from_numpy(np.sort(levels)))
         if share == "auto":
-            seen, share = self.table_.sample(_DRAWN, steps=self.sampling_steps, seed=self._seed(0)), _AUTO
-        else:
-            seen = frame if len(frame) <= _MOST_ROWS else frame.sample(_MOST_ROWS, random_state=0)
-        self.offset_ = float(np.quantile(self._log_density(seen), share))
+            levels = self._log_density(self.table_.sample(_DRAWN, steps=self.sampling_steps))
+            share = _AUTO
+        self.offset_ = float(np.quantile(levels, share))
         return self
 
     def score_samples(self, X: Any) -> Array:
