@@ -23,7 +23,8 @@ from scorefield.plans.truth import Counted, Errors
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
 _FALLBACKS = (Fit(), Fit(ridge=1e-5), Fit(ridge=1e-3), Fit(ridge=1e-2), Fit(3), Fit(3, ridge=1e-3))
-"""Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget allows."""
+"""Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget
+allows: with the search only the first, before `polish`."""
 _PASSES, _PASSES_SEARCH = 5, 10
 """Runs over all trajectories of one half: fits and judgements of rows."""
 _POOL, _SEARCH = 0.2, 0.5
@@ -203,13 +204,14 @@ def calibration(
             judged.append((fitted, judge(fitted, held)))
         if search and bases[0] is not untuned:
             judged.append((bases[0], judge(bases[0], held)))
-        for how in _FALLBACKS if _choose(judged)[0] is untuned else ():
+        for how in _FALLBACKS[: 1 if search else None] if _choose(judged)[0] is untuned else ():
             if asked.asked + 2 * count * evaluations <= budget:
                 fitted = fit_rows([fit], untuned, how).plan
                 judged.append((fitted, judge(fitted, held)))
         if search:
             best, left = _choose(judged)[0], budget - asked.asked
-            for better in polish(asked, fit, best, past, spare=count * evaluations, budget=left):
+            cut = 3.0 if best is untuned else 30.0  # nothing fair: towards the median, which leaves the tail as it is
+            for better in polish(asked, fit, best, past, cut, spare=count * evaluations, budget=left):
                 judged.append((better, judge(better, held)))
     best, errors = _choose(judged)
     if best is not untuned:
