@@ -14,7 +14,7 @@ from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, sc
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
 _COMPONENTS_WITH_HOLES = 8  # the most where rows have holes, which cost a matrix per row and component
-SHRINKAGES = (5.0, 30.0)
+SHRINKAGES = (5.0, 30.0, 150.0)
 """Rows' worth of weight with which each covariance is held towards the pooled one."""
 _OWN = 0.7  # of the pooled covariance in what covariances are held towards; the rest is its diagonal
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
