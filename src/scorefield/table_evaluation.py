@@ -108,6 +108,7 @@ class TableComparison:
         imputation: of cells removed from the real rows; None where there are too few rows.
         real: rows compared with.
         new: rows of the model, as many.
+        shown: rows to draw pictures of: real ones, of training too where they are at hand, and as many new ones.
         unseen: whether it is known that the model was trained on none of the real rows.
         steps: network evaluations per row.
         plan: name of the sampler.
@@ -122,6 +123,7 @@ class TableComparison:
     imputation: Imputation | None
     real: pd.DataFrame = field(repr=False)
     new: pd.DataFrame = field(repr=False)
+    shown: tuple[pd.DataFrame, pd.DataFrame] = field(repr=False)
     unseen: bool
     steps: int
     plan: str
@@ -137,9 +139,8 @@ class TableComparison:
         lines += [f"{'':30} {'new : real':>18} {'real : real':>18}"]
         lines += [f"{f.name:30} {f.text():>18} {f.floor_text():>18}" for f in self.figures]
         lines += ["", f"{'':30} {'model':>18} {'without network':>18}"]
-        lines += [
-            f"{'log-density per real row':30} {_mean(self.densities.real):>18} {_mean(self.densities.reference):>18}"
-        ]
+        d = self.densities
+        lines += [f"{'log-density per real row':30} {mean_text(d.real):>18} {mean_text(d.reference):>18}"]
         if self.coverage:
             lines += ["", f"{'predicted from the rest':30} {'within 50 %':>18} {'within 90 %':>18}"]
             lines += [f"{c.column[:30]:30} {c.half:>18.1%} {c.most:>18.1%}" for c in self.coverage]
@@ -216,16 +217,27 @@ def evaluate(
         source,
         figures,
         _coverage(model, rows, steps, seed),
-        _densities(model, real, new, rows, seed),
+        _densities(model, rows, _with_holes(model, drawn, rows), seed),
         _imputation(model, rows, steps, seed),
         real,
         new,
+        _shown(model, real, found, steps, seed),
         found.unseen,
         steps,
         model.plan(steps).name,
         seed,
         " ".join(note for note in (found.note, *notes) if note),
     )
+
+
+def _shown(
+    model: TrainedTable, real: pd.DataFrame, found: Rows, steps: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    parts = [real] if found.training is None or not found.unseen else [real, found.training[list(real.columns)]]
+    rows = pd.concat(parts, ignore_index=True).iloc[:MOST]
+    return rows, model.sample(len(rows), steps=steps, seed=seed)
 
 
 def memorisation(model: TrainedTable, frame: pd.DataFrame, seed: int = 0) -> Figure | None:
@@ -294,12 +306,10 @@ def _memorisation(model: TrainedTable, real: Tensor, new: Tensor, training: pd.D
     return Figure("memorisation ratio", value, floor, meaning)
 
 
-def _densities(model: TrainedTable, real: pd.DataFrame, new: pd.DataFrame, rows: Tensor, seed: int) -> Densities:
-    some = min(len(real), _MOST_DENSITIES)
-    found = [
-        model.log_density(frame.iloc[:some], tolerance=_TOLERANCE, seed=seed).value.numpy() for frame in (real, new)
-    ]
-    alone = reference_log_density(model, rows[:some], 8, seed).numpy()
+def _densities(model: TrainedTable, real: Tensor, new: Tensor, seed: int) -> Densities:
+    frames = [model.codec.decode(rows[:_MOST_DENSITIES]) for rows in (real, new)]
+    found = [model.log_density(frame, tolerance=_TOLERANCE, seed=seed).value.numpy() for frame in frames]
+    alone = reference_log_density(model, real[:_MOST_DENSITIES], 8, seed).numpy()
     return Densities(found[0], alone, found[1], None if model.levels is None else model.levels.numpy())
 
 
@@ -362,6 +372,7 @@ def _error(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
-def _mean(values: np.ndarray) -> str:
+def mean_text(values: np.ndarray) -> str:
+    """The mean, with its standard error."""
     error = _error(values)
     return f"{values.mean():.3f}" + ("" if error is None else f" +- {error:.3f}")
