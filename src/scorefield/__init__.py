@@ -33,6 +33,10 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.core import Estimate as Estimate
     from scorefield.core import Level as Level
     from scorefield.core import Levels as Levels
+    from scorefield.estimator.density import ScoreDensity as ScoreDensity
+    from scorefield.estimator.imputer import ScoreImputer as ScoreImputer
+    from scorefield.estimator.outlier import ScoreOutlier as ScoreOutlier
+    from scorefield.estimator.regressor import ScoreRegressor as ScoreRegressor
     from scorefield.fitting import fit as fit
     from scorefield.likelihood.bound import variational_bound as variational_bound
     from scorefield.likelihood.density import log_density as log_density
@@ -69,6 +73,10 @@ _NAMES = {  # public name: the module that defines it
     "Estimate": "core",
     "Level": "core",
     "Levels": "core",
+    "ScoreDensity": "estimator.density",  # these four need scikit-learn and pandas
+    "ScoreImputer": "estimator.imputer",
+    "ScoreOutlier": "estimator.outlier",
+    "ScoreRegressor": "estimator.regressor",
     "Settings": "checkpoint",
     "TrainedModel": "trained",
     "at": "model",

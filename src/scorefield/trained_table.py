@@ -267,7 +267,10 @@ class TrainedTable:
         return rows
 
     def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
-        return [self.codec.dequantise(rows, seed, k) for k in range(count)] if noisy else [rows]
+        if not noisy:
+            return [rows]
+        number = _number_of(rows)
+        return [self.codec.dequantise(rows, seed, k, first=number) for k in range(count)]
 
     def _patched(self, frame: pd.DataFrame, filled: pd.DataFrame) -> pd.DataFrame:
         """The table with values put into its holes, and nothing else changed."""
@@ -277,6 +280,13 @@ class TrainedTable:
             if bool(holes.any()):
                 out[name] = frame[name].where(~holes, filled[name])
         return out
+
+
+def _number_of(rows: Tensor) -> Tensor:
+    """An int64 for each row that follows from its values, `(n,)`: noise by it does not depend on where a row stands."""
+    bits = rows.double().nan_to_num(nan=1e300).contiguous().view(torch.int64)
+    odd = 2 * torch.arange(rows.shape[1]) + 0x9E3779B97F4A7C1
+    return (bits * odd).sum(1)
 
 
 def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-
-try:
-    from sklearn.base import BaseEstimator  # noqa: TID253  # the base class of what this package is for
-    from sklearn.utils import Tags, check_random_state  # noqa: TID253
-    from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: TID253
-except ImportError:
-    raise ImportError(
-        "the estimators need scikit-learn 1.6 or newer; install it with pip install 'scorefield[sklearn,tables]'."
-    ) from None
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scorefield import __version__, _files
 from scorefield.data import Schema, as_frame, detect
@@ -128,12 +122,13 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Fit the model of the rows: `table_`, with the densities of training rows if its percentiles are wanted."""
         if self.size not in ("auto", *_SIZES):
             raise ValueError(f"size must be 'auto' or one of {', '.join(map(repr, _SIZES))}, got {self.size!r}.")
-        prepared, last = self._prepared(frame, schema), None
+        prepared = self._prepared(frame, schema)
+        done: dict[str, float] = {}
         if len(frame) >= MIN_ROWS:
-            for last in self._shown(prepared.training()):
-                pass
+            for progress in self._shown(prepared.training()):
+                done = {"steps": progress.step, "seconds": round(progress.seconds, 1)}
         info = {
-            "training": {"steps": last.step, "seconds": round(last.seconds, 1)} if last else {},
+            "training": done,
             "data": {"rows": len(prepared.clean), "source": type(self).__name__},
             "version": __version__,
         }

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.base import DensityMixin
+from sklearn.utils.validation import check_is_fitted
 
 from scorefield.data.dataset import Array
 from scorefield.estimator._base import TableEstimator
-
-from sklearn.base import DensityMixin  # noqa: TID253  # isort: skip
-from sklearn.utils.validation import check_is_fitted  # noqa: TID253  # isort: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,8 @@ class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # sciki
         Relative to Lebesgue measure for continuous columns and times, and to counting measure for categories, whole
         numbers, numbers of few distinct values and atoms; constants and copies are left out.
         """
-        return np.asarray(self.table_.log_density(self._read(X), tolerance=self.tolerance).value.numpy())
+        frame = self._read(X)
+        return np.asarray(self.table_.log_density(frame, tolerance=self.tolerance).value.numpy())
 
     def score(self, X: Any, y: object = None) -> float:
         """The mean of `score_samples(X)`, in nats per row, as GaussianMixture has it (KernelDensity has the sum)."""

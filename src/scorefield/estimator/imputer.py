@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import Tags
 
 from scorefield.data import Schema
 from scorefield.data.dataset import Array
 from scorefield.data.schema import Name
 from scorefield.estimator._base import TableEstimator
-
-from sklearn.base import OneToOneFeatureMixin, TransformerMixin  # noqa: TID253  # isort: skip
-from sklearn.utils import Tags  # noqa: TID253  # isort: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,9 +89,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
         made = self._filled(frame, self.draws if self.strategy == "mean" else 1, None)
         return self._returned(X, made[0] if len(made) == 1 else self._averaged(made, holes))
 
-    def sample(
-        self, X: Any, random_state: int | np.random.RandomState | None = None
-    ) -> list[pd.DataFrame] | Array:
+    def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> list[pd.DataFrame] | Array:
         """`draws` completed tables: an array `(draws, n, d)`, or a list of data frames for a data frame.
 
         Args:

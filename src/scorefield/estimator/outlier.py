@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
+from sklearn.base import OutlierMixin
 
 from scorefield.data import Schema
 from scorefield.data.dataset import Array
 from scorefield.estimator._base import TableEstimator
-
-from sklearn.base import OutlierMixin  # noqa: TID253  # isort: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +83,10 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def score_samples(self, X: Any) -> Array:
-        """`log p(row)` of each row `(n,)`, in nats: the lower, the less usual."""
+        """`log p(row)` of each row `(n,)`, in nats: the lower, the less usual.
+
+        Minus infinity with a value that the model has no place for: an unseen category, a number beyond a bound.
+        """
         return self._log_density(self._read(X))
 
     def decision_function(self, X: Any) -> Array:
@@ -96,4 +98,5 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _log_density(self, frame: pd.DataFrame) -> Array:
-        return np.asarray(self.table_.log_density(frame, tolerance=self.tolerance).value.numpy())
+        found = self.table_.log_density(frame, tolerance=self.tolerance, unseen="impossible")
+        return np.asarray(found.value.numpy())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import _check_y, column_or_1d
 from torch import Tensor
 
 from scorefield.data import Schema, detect
@@ -13,9 +15,6 @@ from scorefield.data.dataset import Array
 from scorefield.data.schema import Name
 from scorefield.estimator._base import TableEstimator
 from scorefield.predicting import Prediction
-
-from sklearn.base import RegressorMixin  # noqa: TID253  # isort: skip
-from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d  # noqa: TID253  # isort: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +45,7 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
             ValueError: for a y of several columns, with holes, or of another length.
         """
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         frame = self._read(X, reset=True)
         values = self._target_values(y, len(frame))
         self.target_ = _free_name(getattr(y, "name", None), list(frame.columns))
@@ -127,9 +124,7 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
         mine = {name: fields for name, fields in given.items() if name == self.target_}
         others = {name: fields for name, fields in given.items() if name != self.target_}
         target = detect(joint[[self.target_]], mine)
-        return Schema(
-            (*detect(frame, others).columns, *target.columns), str(joint.columns.dtype), joint.columns.name
-        )
+        return Schema((*detect(frame, others).columns, *target.columns), str(joint.columns.dtype), joint.columns.name)
 
 
 def _free_name(wanted: Name, taken: list[Name]) -> str:
