@@ -148,10 +148,11 @@ def _compare_records(
 def _compare_rows(
     model: Any, data: str, n: int | None, steps: int, seed: int
 ) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    from scorefield import runs, table_evaluation
+    from scorefield import runs, table_answers, table_evaluation
     from scorefield.report import write_table_report
 
-    result = table_evaluation.evaluate(model, runs.frame(data), source=data, n=n, steps=steps, seed=seed)
+    rows = table_answers.known(model, runs.frame(data), "error")
+    result = table_evaluation.evaluate(model, rows, source=data, n=n, steps=steps, seed=seed)
     return result.table(), result.to_json(), lambda path: write_table_report(path, model, result)
 
 

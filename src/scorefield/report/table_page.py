@@ -81,9 +81,10 @@ def _coverage(c: TableComparison) -> str:
         f"Each column predicted from the others, {max(len(k.ranks) for k in c.coverage)} rows at most; "
         "bars: what chance allows (95 %) if the intervals are right."
     )
+    picture = _figure(coverage_png(c.coverage), caption)
     return (
         "<h2>Do the intervals hold?</h2><p>A 90 % interval should contain the value nine times out of ten. A curve "
-        f"below the dashed line is too sure, one above it not sure enough.</p>{_figure(coverage_png(c.coverage), caption)}"
+        f"below the dashed line is too sure, one above it not sure enough.</p>{picture}"
     )
 
 
