@@ -34,9 +34,23 @@ def scorefield(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on iris, a few steps long."""
+    """A run on an array, iris, a few steps long; beside it the array, and another."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    words = ["fit", "iris", "-o", str(folder), "--steps", "60", "--batch", "64", "--quiet", "--held", "0.3"]
+    for name in ("iris", "wine"):
+        np.save(folder.parent / f"{name}.npy", data.load(name).records)
+    words = [
+        "fit",
+        str(folder.parent / "iris.npy"),
+        "-o",
+        str(folder),
+        "--steps",
+        "60",
+        "--batch",
+        "64",
+        "--quiet",
+        "--held",
+        "0.3",
+    ]
     subprocess.run([sys.executable, "-m", "scorefield", *words], check=True)
     return folder
 
@@ -67,12 +81,12 @@ def test_samples_come_back_from_every_format(scorefield, run: Path, tmp_path: Pa
     expected = TrainedModel.load(run).sample(30, steps=6, seed=0)
     assert np.array_equal(again.records, expected)
     if suffix in ("csv", "parquet"):
-        assert again.columns == data.load("iris").columns
+        assert again.columns == data.load(run.parent / "iris.npy").columns
 
 
 def test_evaluate_writes_figures_beside_their_floors_and_a_report(scorefield, run: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
-    words = ("evaluate", run, "iris", "--json", figures, "--report", report, "--steps", 6)
+    words = ("evaluate", run, run.parent / "iris.npy", "--json", figures, "--report", report, "--steps", 6)
     code, out, _ = scorefield(*words)
     assert code == 0 and "real : real" in out
     found = json.loads(figures.read_text())
@@ -123,10 +137,9 @@ def test_images_become_a_grid(scorefield, tmp_path: Path) -> None:
     assert code == 0 and (tmp_path / "r.html").read_text().count("<img") == 10
 
 
-HOLES = "a,b\n" + "1,2\n" * 25 + "3,nan\n"
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {  # {} stands for the test's folder
     "no such data": (("fit", "tabel.csv", "-o", "{}/x"), "tabel.csv"),
-    "a hole": (("fit", "{}/holes.csv", "-o", "{}/x", "--steps", "1"), "'b'"),
+    "a hole": (("fit", "{}/holes.npy", "-o", "{}/x", "--steps", "1"), "row"),
     "no run": (("sample", "{}/empty", "-o", "x.csv"), "no such file"),
     "a bad duration": (("fit", "iris", "-o", "{}/x", "--time", "soon"), "90s, 2m or 1h30m"),
     "a bad option": (("fit", "iris", "-o", "{}/x", "--stepz", "3"), "steps"),
@@ -137,7 +150,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {  # {} stands for the test's fo
 
 @pytest.mark.parametrize("case", WRONG)
 def test_errors_are_one_line_and_exit_code_two(scorefield, tmp_path: Path, case: str) -> None:
-    (tmp_path / "holes.csv").write_text(HOLES)
+    np.save(tmp_path / "holes.npy", np.array([[1.0, 2.0]] * 25 + [[3.0, np.nan]]))
     words, message = WRONG[case]
     code, out, err = scorefield(*(word.format(tmp_path) for word in words))
     assert code == 2 and out == ""
@@ -146,15 +159,17 @@ def test_errors_are_one_line_and_exit_code_two(scorefield, tmp_path: Path, case:
 
 def test_a_folder_that_holds_a_training_is_not_overwritten(scorefield, run: Path) -> None:
     before = (run / "model.safetensors").read_bytes()
-    code, _, err = scorefield("fit", "iris", "-o", run, "--steps", 5, "--quiet")
+    code, _, err = scorefield("fit", run.parent / "iris.npy", "-o", run, "--steps", 5, "--quiet")
     assert code == 2 and "--resume" in err
-    code, _, err = scorefield("fit", "wine", "-o", run, "--steps", 80, "--resume", "--held", 0.3, "--quiet")
+    code, _, err = scorefield(
+        "fit", run.parent / "wine.npy", "-o", run, "--steps", 80, "--resume", "--held", 0.3, "--quiet"
+    )
     assert code == 2 and "other records" in err
     assert (run / "model.safetensors").read_bytes() == before
 
 
 def test_other_data_than_the_models_are_refused(scorefield, run: Path) -> None:
-    code, _, err = scorefield("evaluate", run, "wine")
+    code, _, err = scorefield("evaluate", run, run.parent / "wine.npy")
     assert code == 2 and "columns" in err
 
 

@@ -39,7 +39,8 @@ def density(
         run: folder of a model of a table.
         data: rows with the columns of training in any order; holes are allowed.
         output: .csv or .parquet file to write: log_density, standard_error, percentile, a row for each row.
-        tolerance: greatest error of the integration, in nats.
+        tolerance: greatest error of the integration, in nats. Rows with a number more than 50 standard deviations away
+            get the density of the mixture that the model starts from.
         unseen: a category that training did not have: an error, or taken as a hole.
         seed: of the noise within cells of whole numbers.
     """
