@@ -282,8 +282,10 @@ def _quantiles(model: TrainedTable, rows: pd.DataFrame, target: Name, interval: 
     import pandas as pd
 
     law, encoded = Prediction(model, target, steps), model.codec.encode(rows)
-    ends = law.quantiles(encoded, np.array([0.5, (1 - interval) / 2, (1 + interval) / 2]))
-    out = {"mean": law.mean(encoded), "median": ends[:, 0], "low": ends[:, 1], "high": ends[:, 2]}
+    with np.errstate(over="ignore"):  # where the rest of a row is far from all that was learned
+        ends = law.quantiles(encoded, np.array([0.5, (1 - interval) / 2, (1 + interval) / 2]))
+        mean = law.mean(encoded)
+    out = {"mean": mean, "median": ends[:, 0], "low": ends[:, 1], "high": ends[:, 2]}
     return pd.DataFrame(out, index=rows.index)
 
 
