@@ -222,6 +222,14 @@ def test_holes_get_the_conditional_mean_and_spread() -> None:
     assert (one[:200, 1] - expected).std() == pytest.approx(0.6, rel=4 * np.sqrt(1 / 400 + 1 / 800))
 
 
+def test_filled_arrays_keep_their_type() -> None:
+    X = numbers(60).astype(np.float32)
+    X[::7, 1] = np.nan
+    imputer = fitted(ScoreImputer, X, draws=3)
+    for made in (imputer.transform(X), imputer.sample(X)):
+        assert made.dtype == np.float32 and np.isfinite(made).all()
+
+
 def test_frames_are_filled_column_by_column() -> None:
     frame = mixed()
     frame.index = np.arange(len(frame))[::-1]

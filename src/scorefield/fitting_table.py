@@ -138,7 +138,7 @@ def settings_for(rows: int, **asked: Any) -> Settings:
 
 def table_levels(model: MaskedDenoiser) -> TrainingLevels:
     """The density of noise levels to train on: most where rows of unit variance take shape."""
-    return Mixed(LogNormal(-0.7, 1.3, model.sigma_min, model.sigma_max), LogUniform(model.sigma_min, model.sigma_max), 0.1)
+    return Mixed(LogNormal(-1.2, 1.3, model.sigma_min, model.sigma_max), LogUniform(model.sigma_min, model.sigma_max), 0.1)
 
 
 def default_share(rows: int) -> float:

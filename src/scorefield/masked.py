@@ -28,7 +28,7 @@ class Rest(NamedTuple):
     Args:
         estimate: the reference's.
         basis: `(d, d)` of the directions that are scaled; None: the coordinates.
-        scale: the standard deviation that the reference's pooled Gaussian leaves, `(n, d)`.
+        scale: the standard deviation that a Gaussian with the reference's covariance leaves, `(n, d)`.
     """
 
     estimate: Estimate
@@ -85,8 +85,8 @@ class MaskedDenoiser(nn.Module):
         codes = sum(network.sizes)
         self.register_buffer("log_frequencies", torch.zeros(codes) if log_frequencies is None else log_frequencies)
         if reference is not None:
-            self._pooled = torch.einsum("k,kij->ij", reference.weights, reference.covariances)
-            self._variances, self._basis = torch.linalg.eigh(self._pooled)
+            self._total = reference.covariance
+            self._variances, self._basis = torch.linalg.eigh(self._total)
 
     @property
     def mean(self) -> Tensor:
@@ -197,11 +197,11 @@ class MaskedDenoiser(nn.Module):
         return (self._variances * sigma**2 / (alpha**2 * self._variances + sigma**2)).sqrt()
 
     def _scale_of_parts(self, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
-        """The pooled Gaussian's posterior standard deviation of each coordinate."""
+        """The posterior standard deviation of each coordinate of a Gaussian with the mixture's covariance."""
         root = roots(alpha, sigma, pattern)
-        factor = scaled_factor(self._pooled[None], root)[:, 0]
-        half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._pooled, upper=False)
-        left = self._pooled.diagonal() - half.square().sum(1)
+        factor = scaled_factor(self._total[None], root)[:, 0]
+        half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
+        left = self._total.diagonal() - half.square().sum(1)
         return left.clamp(min=1e-12).sqrt()
 
     def _pattern(self, given: Tensor) -> Pattern:
@@ -213,8 +213,8 @@ class MaskedDenoiser(nn.Module):
         if self.reference is not None:
             device = self.log_frequencies.device
             self.reference = PartialMixture(self._law, device)
-            self._pooled, self._variances, self._basis = (
-                v.to(device) for v in (self._pooled, self._variances, self._basis)
+            self._total, self._variances, self._basis = (
+                v.to(device) for v in (self._total, self._variances, self._basis)
             )
         return self
 

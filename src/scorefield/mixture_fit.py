@@ -11,14 +11,14 @@ from scorefield._tensor import uniform
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, scaled_factor
 
-COMPONENTS = (1, 2, 3, 5, 8, 12, 20)
+COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 80, 160)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
 _COMPONENTS_WITH_HOLES = 8  # the most where rows have holes, which cost a matrix per row and component
 SHRINKAGES = (5.0, 30.0, 150.0)
 """Rows' worth of weight with which each covariance is held towards the pooled one."""
 _OWN = 0.7  # of the pooled covariance in what covariances are held towards; the rest is its diagonal
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
-_MOST_ROWS = 6000  # that a fit looks at: the reference is a start, the network learns from all rows
+_MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
 _MOST_WITH_HOLES = 1500
 
 
@@ -65,7 +65,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     """The mixture with the greatest log-density on held-out rows, over `COMPONENTS` and `SHRINKAGES`.
 
     Args:
-        x: `(n, d)`, NaN where missing; at most 6,000 of them are looked at.
+        x: `(n, d)`, NaN where missing; at most 20,000 of them are looked at.
         held: `(m, d)`.
         seed: of the starts and of the choice of rows.
     """
@@ -76,9 +76,10 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     test = test if len(test) else rows
     best, law = -math.inf, fit_mixture(rows, 1, SHRINKAGES[0], seed)
     for components in COMPONENTS:
-        if components > 1 and (len(rows) < 10 * components or (holes and components > _COMPONENTS_WITH_HOLES)):
+        needed = (10 if components <= 8 else 50) * components  # rows
+        if components > 1 and (len(rows) < needed or (holes and components > _COMPONENTS_WITH_HOLES)):
             break
-        found = [fit_mixture(rows, components, s, seed) for s in SHRINKAGES]
+        found = [fit_mixture(rows, components, s, seed) for s in SHRINKAGES[: 3 if components <= 20 else 1]]
         values = [float(log_densities(f, test).mean()) for f in found]
         if max(values) > best:
             best, law = max(values), found[values.index(max(values))]

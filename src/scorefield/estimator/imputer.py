@@ -138,7 +138,9 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
             away = sum(((part - start).dt.total_seconds().to_numpy() for part in found), np.zeros(len(first)))
             return (start + pd.to_timedelta(away / len(found), unit="s")).astype(first.dtype)
         mean = np.mean([part.to_numpy(dtype=np.float64) for part in found], axis=0)
-        return np.rint(mean).astype(np.int64) if types.is_integer_dtype(first.dtype) else mean
+        if types.is_integer_dtype(first.dtype):
+            return np.rint(mean).astype(np.int64)
+        return mean.astype(first.dtype) if isinstance(first.dtype, np.dtype) and first.dtype.kind == "f" else mean
 
 
 def _mode(found: list[pd.Series]) -> Any:
