@@ -177,7 +177,7 @@ def _atom_shares(shown: Shown) -> str:
     if not atoms:
         return ""
     shares = [float(np.isin(v[np.isfinite(v)], atoms).mean()) for v in (shown.real, shown.new)]
-    return f" ({atoms[0]:g}{'...' if len(atoms) > 1 else ''}: {shares[0]:.0%} real, {shares[1]:.0%} new)"
+    return f"\n{atoms[0]:g}{' and others' if len(atoms) > 1 else ''}: {shares[0]:.0%} real, {shares[1]:.0%} new"
 
 
 def _bars(axis: Axes, shown: Shown) -> None:
