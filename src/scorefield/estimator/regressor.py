@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import _check_y, column_or_1d
+from sklearn.utils.validation import check_array, column_or_1d
 from torch import Tensor
 
 from scorefield.data import Schema, detect
@@ -108,10 +108,12 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
         return rows, Prediction(self.table_, self.target_, self.sampling_steps)
 
     def _target_values(self, y: Any, rows: int) -> Array:
-        values = _check_y(column_or_1d(y, warn=True), y_numeric=True, estimator=self)
+        values = check_array(
+            column_or_1d(y, warn=True), dtype=np.float64, ensure_2d=False, estimator=self, input_name="y"
+        )
         if len(values) != rows:
             raise ValueError(f"X has {rows} rows and y has {len(values)}; they must be equally many.")
-        return np.asarray(values, dtype=np.float64)
+        return np.asarray(values)
 
     def _joint(self, frame: pd.DataFrame, values: Array) -> pd.DataFrame:
         return frame.assign(**{self.target_: values})
