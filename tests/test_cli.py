@@ -66,7 +66,10 @@ def test_help_answers_without_torch() -> None:
     assert done.stdout.strip().endswith("[]") and "Examples:" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["fit", "sample", "evaluate", "info", "calibrate", "check", "demo"])
+COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo".split()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(scorefield, command: str) -> None:
     code, out, _ = scorefield(command, "--help")
     assert code == 0 and "Examples:" in out and f"scorefield {command}" in out

@@ -55,7 +55,8 @@ class Coverage(NamedTuple):
     @staticmethod
     def of(column: str, ranks: np.ndarray) -> Coverage:
         """From the values' places among their draws."""
-        return Coverage(column, *(float((np.abs(ranks - 0.5) <= q / 2).mean()) for q in (0.5, 0.9)), ranks)
+        half, most = (float((np.abs(ranks - 0.5) <= q / 2).mean()) for q in (0.5, 0.9))
+        return Coverage(column, half, most, ranks)
 
 
 @dataclass(frozen=True)
@@ -361,7 +362,8 @@ def _imputation(model: TrainedTable, rows: Tensor, steps: int, seed: int) -> Imp
             right.append((mine.drawn == mine.truth).mean(0))
             right_alone.append((any_value.drawn == any_value.truth).mean(0))
     within = [np.abs(r - 0.5) <= 0.45 for r in ranks]
-    return Imputation(*(_pooled(part) for part in (scores, alone, within, right, right_alone)), cells)
+    crps, crps_alone, most, agreement, agreement_alone = map(_pooled, (scores, alone, within, right, right_alone))
+    return Imputation(crps, crps_alone, most, agreement, agreement_alone, cells)
 
 
 def _pooled(parts: list[np.ndarray]) -> float | None:

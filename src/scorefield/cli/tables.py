@@ -154,6 +154,8 @@ def predict(
         unseen: a category that training did not have: an error, or taken as a hole.
         seed: of draws; times are predicted by draws, numbers and categories without.
     """
+    import numpy as np
+
     from scorefield import runs, table_answers
     from scorefield.data import write_frame
 
@@ -165,6 +167,9 @@ def predict(
         if not message.startswith(f"column {target!r} has no values"):
             warn(message)
     found = table_answers.predicted(model, rows, target, interval, steps=steps, seed=seed)
+    lost = int((~np.isfinite(found.select_dtypes("number").to_numpy())).any(1).sum())
+    if lost:
+        warn(f"{lost} prediction(s) are beyond all numbers: the rest of the row is far from all that was learned.")
     write_frame(found, output)
     print(f"{output}: {target} of {len(found):,} rows.")
 

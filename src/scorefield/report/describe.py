@@ -45,7 +45,7 @@ def table_facts(model: TrainedTable) -> list[tuple[str, str]]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
     source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
     found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
-    if m.network.dim:
+    if m.reference is not None:
         found.append(
             ("reference", f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions")
         )

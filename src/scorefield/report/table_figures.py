@@ -112,8 +112,9 @@ def coverage_png(found: Sequence[Coverage]) -> bytes:
 def density_png(found: Densities) -> bytes:
     """Histograms of log-densities: training rows, real rows, new rows."""
     figure, (axis,) = _panels(1, (7.2, 3.2))
-    parts = [("training rows", found.training, GREY), ("real rows", found.real, REAL), ("new rows", found.new, NEW)]
-    parts = [(name, values, colour) for name, values, colour in parts if values is not None and len(values)]
+    parts = [("real rows", found.real, REAL), ("new rows", found.new, NEW)]
+    if found.training is not None and len(found.training):
+        parts.insert(0, ("training rows", found.training, GREY))
     everything = np.concatenate([values for _, values, _ in parts])
     low, high = np.quantile(everything, [0.005, 1.0])
     pad = 0.03 * (high - low) or 1.0
@@ -121,7 +122,7 @@ def density_png(found: Densities) -> bytes:
     for name, values, colour in parts:
         filled: dict[str, Any] = {"alpha": 0.3} if colour == GREY else {"histtype": "step", "lw": 1.8}
         label = f"{name}, mean {values.mean():.2f}"
-        axis.hist(np.clip(values, bins[0], None), bins, density=True, color=colour, label=label, **filled)
+        axis.hist(np.clip(values, bins[0], None), list(bins), density=True, color=colour, label=label, **filled)
     axis.axvline(
         found.reference.mean(), color="k", ls=":", lw=1, label=f"real, no network {found.reference.mean():.2f}"
     )
@@ -156,8 +157,8 @@ def _histogram(axis: Axes, shown: Shown, title: bool = True) -> None:
             bins = np.append(edges - 0.5 * np.diff(edges, prepend=edges[0] - 1), edges[-1] + 0.5)
         else:
             bins = _bins(shown, real)
-        axis.hist(real, bins, density=True, color=REAL, alpha=0.35, label="real")
-        axis.hist(new, bins, density=True, histtype="step", color=NEW, lw=1.5, label="new")
+        axis.hist(real, list(bins), density=True, color=REAL, alpha=0.35, label="real")
+        axis.hist(new, list(bins), density=True, histtype="step", color=NEW, lw=1.5, label="new")
     _scale(axis, shown, "x")
     if title:
         axis.set_title(f"{_short(shown.column)}{_atom_shares(shown)}", fontsize=9)
@@ -264,8 +265,8 @@ def _most_related(shown: Sequence[Shown]) -> list[Shown]:
     table = pd.DataFrame({k: each.real for k, each in enumerate(chosen)})
     strength = np.nan_to_num(np.abs(table.rank().corr().to_numpy()))
     np.fill_diagonal(strength, 0.0)
-    kept = set(np.unravel_index(int(strength.argmax()), strength.shape))
+    kept = {int(k) for k in np.unravel_index(int(strength.argmax()), strength.shape)}
     while len(kept) < MOST_PAIRED:
         rest = [k for k in range(len(chosen)) if k not in kept]
-        kept.add(max(rest, key=lambda k: strength[k, list(kept)].max()))
+        kept.add(max(rest, key=lambda k: float(strength[k, list(kept)].max())))
     return [each for k, each in enumerate(chosen) if k in kept]

@@ -55,6 +55,7 @@ def _marginals(model: TrainedTable, c: TableComparison) -> str:
     shown = [Shown.of(column, real[column.name], new[column.name]) for column in modelled(model.codec)]
     more = f", the first {MOST_MARGINALS} of {len(shown)}" if len(shown) > MOST_MARGINALS else ""
     caption = f"Each column{more}: {len(real):,} real rows filled, {len(new):,} new ones outlined."
+    caption += " Shares under a name are those of the column's atoms." if any(s.column.atoms for s in shown) else ""
     parts = [_figure(marginals_png(shown), caption)]
     if len(shown) > 1:
         caption = "The most related columns: real rows below the diagonal (blue), new ones above it (orange)."
