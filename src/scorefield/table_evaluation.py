@@ -30,8 +30,8 @@ from scorefield.trained_table import TrainedTable
 if TYPE_CHECKING:
     import pandas as pd
 
-DRAWS = 39  # of each cell: the ends of 50 % and 90 % intervals are then order statistics
-_CELLS = 40_000  # draws of cells for the coverage, in all, at about so many evaluations of the network each
+DRAWS = 19  # of each cell: the ends of 50 % and 90 % intervals are then order statistics
+_CELLS = 30_000  # draws of cells for the coverage, in all, at about so many evaluations of the network each
 _MOST_DENSITIES = 300  # rows whose log-density is taken
 _REMOVED = 0.2  # share of the cells that the check of imputation removes
 _TOLERANCE = 1e-2  # of log-densities, in nats
