@@ -254,7 +254,9 @@ class TrainedTable:
         if isinstance(table, np.ndarray):
             table = as_frame(table, [name for name in names if name != target])
         empty = self.codec.decode(torch.full((len(table), *self.codec.shape), math.nan, dtype=torch.float64))
-        return table.drop(columns=[target], errors="ignore").assign(**{str(target): empty[target].to_numpy()})
+        out = table.drop(columns=[target], errors="ignore")
+        out[target] = empty[target].to_numpy()  # names may be numbers
+        return out
 
     def _entries(self, target: Name, rows: Tensor) -> Tensor:
         """Which entries are a column's, `(n, entries)`."""
