@@ -13,26 +13,30 @@ from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, sc
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 80, 160)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
-_COMPONENTS_WITH_HOLES = 8  # the most where rows have holes, which cost a matrix per row and component
-SHRINKAGES = (5.0, 30.0, 150.0)
-"""Rows' worth of weight with which each covariance is held towards the pooled one."""
-_OWN = 0.7  # of the pooled covariance in what covariances are held towards; the rest is its diagonal
+_FEW = 8  # up to here every prior is tried; the most where rows have holes, which cost a matrix per row and component
+PRIORS = ((5.0, 0.3), (30.0, 0.3), (150.0, 0.3), (5.0, 0.003), (30.0, 0.003), (150.0, 0.003))
+"""Rows' worth of weight with which each covariance is held towards the pooled one, and the share of its diagonal in
+that: much keeps correlations small that few rows suggest, little keeps columns that are nearly functions of others."""
+_LOOSE = (5.0, 0.003)
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
-_MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
+_MOST_ROWS = 10_000  # that a fit looks at: the reference is a start, the network learns from all rows
 _MOST_WITH_HOLES = 1500
 
 
-def fit_mixture(x: Tensor, components: int, shrinkage: float = 5.0, seed: int = 0, rounds: int = 60) -> GaussianMixture:
+def fit_mixture(
+    x: Tensor, components: int, shrinkage: float = 5.0, diagonal: float = 0.3, seed: int = 0, rounds: int = 60
+) -> GaussianMixture:
     """The mixture of greatest penalised likelihood, by expectation maximisation from k-means++ seeds.
 
     Each covariance is the maximum of the posterior under an inverse Wishart prior around the pooled covariance of all
-    components (70 % of it, 30 % of its diagonal), worth `shrinkage` rows: Fraley and Raftery (2007). A hole counts by
-    its conditional mean and covariance (Ghahramani and Jordan 1994).
+    components, off its diagonal reduced by the share `diagonal`, worth `shrinkage` rows: Fraley and Raftery (2007). A
+    hole counts by its conditional mean and covariance (Ghahramani and Jordan 1994).
 
     Args:
         x: `(n, d)`, standardised, NaN where missing.
         components: K >= 1, at most n.
         shrinkage: in rows, > 0.
+        diagonal: share, in [0, 1].
         seed: of the start.
         rounds: most rounds; fewer where the likelihood stands still.
 
@@ -51,21 +55,21 @@ def fit_mixture(x: Tensor, components: int, shrinkage: float = 5.0, seed: int = 
         spread = (~pattern.given).double()[:, None, :, None] * torch.eye(z.shape[1], dtype=z.dtype)
     last = -math.inf
     for _ in range(rounds):
-        law = _maximised(share, filled, spread, shrinkage)
+        law = _maximised(share, filled, spread, shrinkage, diagonal)
         log_joint, filled, spread = _expected(law, z, pattern)
         total = float(torch.logsumexp(log_joint, 1).mean())
         share = torch.softmax(log_joint, 1)
         if total - last < 1e-3:
             break
         last = total
-    return _maximised(share, filled, spread, shrinkage)
+    return _maximised(share, filled, spread, shrinkage, diagonal)
 
 
 def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
-    """The mixture with the greatest log-density on held-out rows, over `COMPONENTS` and `SHRINKAGES`.
+    """The mixture with the greatest log-density on held-out rows, over `COMPONENTS` and `PRIORS`.
 
     Args:
-        x: `(n, d)`, NaN where missing; at most 20,000 of them are looked at.
+        x: `(n, d)`, NaN where missing; at most 10,000 of them are looked at.
         held: `(m, d)`.
         seed: of the starts and of the choice of rows.
     """
@@ -74,17 +78,21 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     most = _MOST_WITH_HOLES if holes else _MOST_ROWS
     rows, test = x[order][torch.isfinite(x[order]).any(1)][:most], held[torch.isfinite(held).any(1)][:most]
     test = test if len(test) else rows
-    best, law = -math.inf, fit_mixture(rows, 1, SHRINKAGES[0], seed)
+    best, prior = -math.inf, PRIORS
+    law = fit_mixture(rows, 1, *_LOOSE, seed)
     for components in COMPONENTS:
-        needed = (10 if components <= 8 else 50) * components  # rows
-        if components > 1 and (len(rows) < needed or (holes and components > _COMPONENTS_WITH_HOLES)):
+        needed = (10 if components <= _FEW else 50) * components  # rows
+        if components > 1 and (len(rows) < needed or (holes and components > _FEW)):
             break
-        found = [fit_mixture(rows, components, s, seed) for s in SHRINKAGES[: 3 if components <= 20 else 1]]
+        found = [fit_mixture(rows, components, *p, seed) for p in prior]
         values = [float(log_densities(f, test).mean()) for f in found]
+        place = values.index(max(values))
         if max(values) > best:
-            best, law = max(values), found[values.index(max(values))]
+            best, law = max(values), found[place]
         elif components > 3:
             break
+        if components >= _FEW:  # many components need many rows, which speak for themselves
+            prior = (prior[place], _LOOSE) if components == _FEW and prior[place] != _LOOSE else (prior[place],)
     return law
 
 
@@ -97,7 +105,9 @@ def log_densities(law: GaussianMixture, x: Tensor) -> Tensor:
     return torch.logsumexp(log_joint, 1)
 
 
-def _maximised(share: Tensor, filled: Tensor, spread: Tensor | None, shrinkage: float) -> GaussianMixture:
+def _maximised(
+    share: Tensor, filled: Tensor, spread: Tensor | None, shrinkage: float, diagonal: float
+) -> GaussianMixture:
     """The mixture for shares `(n, K)`, completed rows `(n, K, d)` and their covariances `(n, K, d, d)`."""
     count = share.sum(0) + 1e-9
     means = torch.einsum("nk,nkd->kd", share, filled) / count[:, None]
@@ -106,7 +116,7 @@ def _maximised(share: Tensor, filled: Tensor, spread: Tensor | None, shrinkage: 
     if spread is not None:
         scatter = scatter + torch.einsum("nk,nkde->kde", share, spread)
     pooled = scatter.sum(0) / len(share)
-    target = _OWN * pooled + (1 - _OWN) * torch.diag(pooled.diagonal())
+    target = (1 - diagonal) * pooled + diagonal * torch.diag(pooled.diagonal())
     covariances = (scatter + shrinkage * target) / (count + shrinkage)[:, None, None]
     covariances = (covariances + covariances.mT) / 2 + _FLOOR * torch.eye(means.shape[1], dtype=means.dtype)
     return GaussianMixture(count / count.sum(), means, covariances)
@@ -140,7 +150,7 @@ def _completed(partial: PartialMixture, zero: Tensor, pattern: Pattern) -> tuple
     spread = law.covariances - half.mT @ half
     # the density of what is given: what `partly` leaves out is the same for all components
     known = pattern.given.sum(1)
-    constant = torch.where(pattern.given, root, torch.ones_like(root)).log().sum(1) - 0.5 * known * math.log(2 * math.pi)
+    constant = torch.where(pattern.given, root, 1.0).log().sum(1) - 0.5 * known * math.log(2 * math.pi)
     filled = torch.where(pattern.given[:, None], pattern.value[:, None], seen.x0)
     return seen.log_joint + constant[:, None], filled, spread
 

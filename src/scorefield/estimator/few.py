@@ -8,7 +8,7 @@ from scorefield.checkpoint import Settings
 from scorefield.data import Schema, fit_row_codec
 from scorefield.fitting_table import Prepared, _log_frequencies
 from scorefield.masked import MaskedDenoiser
-from scorefield.mixture_fit import SHRINKAGES, fit_mixture
+from scorefield.mixture_fit import PRIORS, fit_mixture
 from scorefield.nets import MaskedMLP
 from scorefield.objectives.masked import Masked
 
@@ -30,7 +30,7 @@ def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> Prepared:
     codec = fit_row_codec(frame, schema)
     rows = codec.encode(frame)
     numbers = codec.continuous
-    law = fit_mixture(rows[:, :numbers], 1, SHRINKAGES[0]) if numbers else None
+    law = fit_mixture(rows[:, :numbers], 1, *PRIORS[0]) if numbers else None
     network = MaskedMLP(numbers, codec.sizes, width=16, depth=1, seed=seed)
     model = MaskedDenoiser(network, law, _log_frequencies(codec, rows))
     objective = Masked(numbers, len(codec.sizes), codec.gates, seed)
