@@ -92,7 +92,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         elif components > 3:
             break
         if components >= _FEW:  # many components need many rows, which speak for themselves
-            prior = (prior[place], _LOOSE) if components == _FEW and prior[place] != _LOOSE else (prior[place],)
+            prior = tuple({prior[place], _LOOSE}) if components == _FEW else prior
     return law
 
 

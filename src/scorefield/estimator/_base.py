@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from scorefield import __version__, _files
 from scorefield.data import Schema, as_frame, detect
 from scorefield.data.dataset import Array
+from scorefield.data.schema import Name
 from scorefield.estimator.few import few_rows
 from scorefield.fitting_table import _SIZES, MIN_ROWS, Prepared, settings_for
 from scorefield.train import Progress
@@ -190,6 +191,35 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             Path(folder) / _HEADER,
             {"format": "scorefield estimator", "class": type(self).__name__, "params": params, "fitted": fitted},
         )
+
+    @classmethod
+    def from_table(cls, table: TrainedTable, **params: Any) -> Self:
+        """A fitted estimator over a model that is there already: one model for every question.
+
+        Args:
+            table: from `TrainedTable.load`, or the `table_` of another estimator.
+            params: of the estimator; a `ScoreRegressor` predicts the table's last column, which its X lacks.
+
+        Example:
+            >>> from scorefield import ScoreDensity, ScoreImputer
+            >>> X = np.random.default_rng(0).normal(size=(40, 2))
+            >>> density = ScoreDensity(steps=2, random_state=0).fit(X)
+            >>> imputer = ScoreImputer.from_table(density.table_, draws=3)
+            >>> imputer.transform(np.array([[np.nan, 0.5]])).shape
+            (1, 2)
+        """
+        made = cls(**params)
+        made.table_ = table
+        made._adopt(list(table.codec.schema.names))
+        return made
+
+    def _adopt(self, names: list[Name]) -> None:
+        """Set what `fit` learns of the columns of X, from a table's names."""
+        self.n_features_in_ = len(names)
+        plain = names == list(as_frame(np.zeros((1, len(names)))).columns)
+        self.array_dtype_ = "float64" if plain else None
+        if not plain and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

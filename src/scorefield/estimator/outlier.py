@@ -12,6 +12,7 @@ from sklearn.base import OutlierMixin
 
 from scorefield.data import Schema
 from scorefield.data.dataset import Array
+from scorefield.data.schema import Name
 from scorefield.estimator._base import TableEstimator
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
             share = _AUTO
         self.offset_ = float(np.quantile(levels, share))
         return self
+
+    def _adopt(self, names: list[Name]) -> None:
+        super()._adopt(names)
+        levels = self.table_.levels
+        if levels is None or not isinstance(self.contamination, float):
+            raise ValueError(
+                "ScoreOutlier.from_table takes its threshold from the densities of training rows: give a table that "
+                "has them (scorefield fit, ScoreDensity) and a contamination in (0, 0.5]."
+            )
+        self.offset_ = float(levels.quantile(self.contamination))
 
     def score_samples(self, X: Any) -> Array:
         """`log p(row)` of each row `(n,)`, in nats: the lower, the less usual.

@@ -102,6 +102,10 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
 
     # -------------------------------------------------------------------------------------------------- helpers
 
+    def _adopt(self, names: list[Name]) -> None:
+        self.target_ = names[-1]
+        super()._adopt(names[:-1])
+
     def _asked(self, X: Any) -> tuple[Tensor, Prediction]:
         frame = self._read(X)
         rows = self.table_.codec.encode(self._joint(frame, np.full(len(frame), np.nan)))
