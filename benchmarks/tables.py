@@ -179,6 +179,7 @@ def main() -> None:
     times = Times(options.seconds, options.density_seconds, options.forest_seconds)
     started = time.monotonic()
     print(conversion.check(), flush=True)
+    ours.store = options.cache / "models" if options.keep else None
     lacking = ours.available()
     if lacking:
         print(f"scorefield is left out: {lacking}", flush=True)

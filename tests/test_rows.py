@@ -27,7 +27,9 @@ def mixture(d: int, components: int, seed: int = 0, spread: float = 1.0) -> Gaus
     a = torch.randn(components, d, d, generator=draw, dtype=torch.float64) / math.sqrt(d)
     covariances = 0.3 * a @ a.mT + 0.05 * torch.eye(d)
     weights = 0.2 + torch.rand(components, generator=draw, dtype=torch.float64)
-    return GaussianMixture(weights, spread * torch.randn(components, d, generator=draw, dtype=torch.float64), covariances)
+    return GaussianMixture(
+        weights, spread * torch.randn(components, d, generator=draw, dtype=torch.float64), covariances
+    )
 
 
 LAWS = [mixture(1, 1), mixture(2, 3, 1), mixture(4, 2, 2), mixture(6, 5, 3)]
@@ -109,6 +111,22 @@ def test_log_densities_of_parts_are_exact(law: GaussianMixture, kind: str) -> No
         assert float(found.value[i]) == pytest.approx(float(exact.log_density(rows[i, index][None])), abs=5e-4)
 
 
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_a_bound_model_answers_as_the_model_does(law: GaussianMixture) -> None:
+    x = law.sample(12, seed=1).double()
+    given = torch.stack([pattern(PATTERNS[i % len(PATTERNS)], x)[i] for i in range(len(x))])
+    model, index = untrained(law), torch.tensor([3, 1, 7, 7])
+    with torch.no_grad():  # a network that is not 0
+        model.network.outputs.bias.fill_(0.3)
+    bound = model.bound(given)
+    for sigma in (0.01, 0.7, 30.0):
+        level = Level(1.0, sigma)
+        for found, true in ((bound(x, level), model(x, level, given)), (bound(x[index], level, index), None)):
+            true = model(x[index], level, given[index]) if true is None else true
+            torch.testing.assert_close(found.x0, true.x0, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(found.eps, true.eps, rtol=1e-5, atol=1e-5)
+
+
 def test_codes_and_numbers_add_up() -> None:
     law = LAWS[1]
     rows = torch.cat([law.sample(5, seed=1).double(), torch.tensor([[0.0], [1.0], [2.0], [NAN], [1.0]])], 1)
@@ -129,7 +147,9 @@ def test_completions_have_the_exact_conditional_law(law: GaussianMixture) -> Non
     assert ((out.mean(0) - exact.mean).abs() < 4.5 * spread / math.sqrt(n) + 2e-3 * spread).all()
     scale = spread[:, None] * spread
     kurtosis = ((out - out.mean(0)) / spread).pow(4).mean(0).max()
-    assert ((torch.cov(out.T).reshape(scale.shape) - exact.covariance).abs() < 5 * kurtosis.sqrt() / math.sqrt(n) * scale).all()
+    assert (
+        (torch.cov(out.T).reshape(scale.shape) - exact.covariance).abs() < 5 * kurtosis.sqrt() / math.sqrt(n) * scale
+    ).all()
     truth = exact.sample(n, seed=9).double()
     for share in (0.5, 0.9):  # intervals of the draws cover that share of exact draws
         low, high = (out.quantile(q, 0) for q in (0.5 - share / 2, 0.5 + share / 2))

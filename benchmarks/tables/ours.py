@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ def laws(model: Any, split: Split) -> tuple[Law, ...]:
 
 _fitted: dict[tuple[str, str, float], Any] = {}
 """One model of a table's training part, and one of its half a, answers everything that is asked of that part."""
+store: Path | None = None
+"""A folder of models from which, with --keep, those that were fitted before are taken."""
 
 
 def fitted(split: Split, part: str, seconds: float, seed: int) -> Any:
@@ -72,9 +75,14 @@ def fitted(split: Split, part: str, seconds: float, seed: int) -> Any:
     from scorefield.estimator import ScoreDensity
 
     key = (split.key, part, seconds)
+    kept = None if store is None else store / f"{split.key}-{part}-{seconds:g}s"
+    if key not in _fitted and kept is not None and (kept / "estimator.json").exists():
+        _fitted[key] = ScoreDensity.load(kept)
     if key not in _fitted:
         rows = split.rows("train", "val") if part == "train" else split.halves()[0]
         _fitted[key] = ScoreDensity(seconds=seconds, random_state=seed).fit(rows)
+        if kept is not None:
+            _fitted[key].save(kept)
     return _fitted[key]
 
 

@@ -17,6 +17,18 @@ from scorefield.objectives.masked import gated
 from scorefield.plans import Plan, run
 
 
+class BoundRows(Protocol):
+    """A model of rows whose condition is known: `bound(x, level, index of the rows or None)`."""
+
+    given: Tensor
+    sigma_min: float
+    sigma_max: float
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        """`E[x0 | x, given]` of the numbers."""
+        ...
+
+
 class RowModel(Protocol):
     """A model of rows of numbers and codes, any of which may be given: a `MaskedDenoiser`, or an exact one."""
 
@@ -25,6 +37,10 @@ class RowModel(Protocol):
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """`E[x0 | x, given]` of the numbers, as `PartialMixture`."""
+        ...
+
+    def bound(self, given: Tensor) -> BoundRows:
+        """The model of rows with this condition, `(n, numbers + codes)`."""
         ...
 
     def log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
@@ -110,28 +126,29 @@ def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tenso
     """Numbers drawn by the plan; what is not asked for is a standard normal that nobody looks at."""
     alpha, sigma = (float(v) for v in plan.levels[0])
     noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
-    start = alpha * centre(model, given, numbers) + (alpha**2 + sigma**2) ** 0.5 * noise
-    return run(plan, model, start, condition=given)
+    bound = model.bound(given)
+    start = alpha * centre(bound, numbers) + (alpha**2 + sigma**2) ** 0.5 * noise
+    return run(plan, bound, start)
 
 
-def centre(model: RowModel, given: Tensor, numbers: int) -> Tensor:
+def centre(bound: BoundRows, numbers: int) -> Tensor:
     """`E[x0 | given]` of the numbers, `(n, numbers)`: what the model answers where noise has drowned them."""
-    nothing = given.new_zeros(len(given), numbers)
-    return model(nothing, Level(1.0, model.sigma_max), given).x0
+    nothing = bound.given.new_zeros(len(bound.given), numbers)
+    return bound(nothing, Level(1.0, bound.sigma_max)).x0
 
 
 class _Centred:
-    """A model whose numbers are counted from each row's own `centre`, which stands in the condition's last columns."""
+    """A bound model of some of its numbers alone, counted from each row's own `centre`; the condition is the row."""
 
-    def __init__(self, model: RowModel, numbers: int) -> None:
-        self.model, self.numbers = model, numbers
-        self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
+    def __init__(self, bound: BoundRows, mean: Tensor, columns: Tensor) -> None:
+        self.bound, self.mean, self.columns = bound, mean, columns
+        self.sigma_min, self.sigma_max = bound.sigma_min, bound.sigma_max
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
-        assert condition is not None
-        given, mean = condition[:, : -self.numbers], condition[:, -self.numbers :]
-        estimate = self.model(x + expand(level.alpha, x) * mean, level, given)
-        return Estimate(estimate.x0 - mean, estimate.eps)
+        mean = self.mean if condition is None else self.mean[condition]
+        moved = (expand(level.alpha, x) * mean).index_add(1, self.columns, x)
+        estimate = self.bound(moved, level, condition)
+        return Estimate((estimate.x0 - mean)[:, self.columns], estimate.eps[:, self.columns])
 
 
 def _clean(given: Tensor, numbers: int) -> Tensor:
@@ -188,18 +205,20 @@ def row_log_density(
         index = mine.nonzero()[:, 0]
         if not len(index):
             continue
-        x, rows_given = torch.where(ask, values[:, :numbers], 0.0)[index], given[index]
+        x, condition = torch.where(ask, values[:, :numbers], 0.0)[index], given[index]
         asking: Model = model
-        if not exact:  # what the ODE starts from is then each row's own centre
-            mean = centre(model, rows_given, numbers)
-            x, rows_given = torch.where(ask[index], x - mean, 0.0), torch.cat([rows_given, mean], 1)
-            asking = _Centred(model, numbers)
+        columns = ask[index].any(0).nonzero()[:, 0]
+        if not exact:  # the ODE of what is asked for alone, which starts from each row's own centre
+            bound = model.bound(condition)
+            mean = centre(bound, numbers)
+            x = torch.where(ask[index], x - mean, 0.0)[:, columns]
+            asking, condition = _Centred(bound, mean, columns), torch.arange(len(index))
         found = log_density(
             asking, x, divergence=divergence, probes=probes, tolerance=tolerance, evaluations=evaluations, seed=seed,
-            first=first, condition=rows_given, mean=None if exact else 0.0,
-            covariance=None if exact else torch.ones(numbers, dtype=torch.float64), batch=batch,
+            first=first, condition=condition, mean=None if exact else 0.0,
+            covariance=None if exact else torch.ones(len(columns), dtype=torch.float64), batch=batch,
         )  # fmt: skip
-        extra = log_standard((~ask[index]).sum(1), model.sigma_min)
+        extra = log_standard((~ask[index][:, columns]).sum(1), model.sigma_min)
         parts.append(_placed(found, codes.new_zeros(len(rows)), index, -extra))
     return _summed(parts)
 

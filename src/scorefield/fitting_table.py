@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +139,9 @@ def settings_for(rows: int, **asked: Any) -> Settings:
 
 def table_levels(model: MaskedDenoiser) -> TrainingLevels:
     """The density of noise levels to train on: most where rows of unit variance take shape."""
-    return Mixed(LogNormal(-1.2, 1.3, model.sigma_min, model.sigma_max), LogUniform(model.sigma_min, model.sigma_max), 0.1)
+    return Mixed(
+        LogNormal(-1.2, 1.3, model.sigma_min, model.sigma_max), LogUniform(model.sigma_min, model.sigma_max), 0.1
+    )
 
 
 def default_share(rows: int) -> float:
@@ -156,11 +159,11 @@ def fit_frame(
 ) -> TrainedTable:
     """Fit a model to a data frame and return it, without a folder and without a word. Arguments as `Prepared.of`."""
     prepared = Prepared.of(frame, settings or settings_for(len(frame)), schema, size, held=held)
-    last = None
-    for last in prepared.training():
-        pass
-    info = {} if last is None else {"training": {"steps": last.step, "seconds": round(last.seconds, 1)}}
-    return prepared.trained(info | {"data": {"rows": len(prepared.clean), "source": "data frame"}, "version": __version__})
+    last = deque(prepared.training(), maxlen=1).pop()
+    info = {"training": {"steps": last.step, "seconds": round(last.seconds, 1)}}
+    return prepared.trained(
+        info | {"data": {"rows": len(prepared.clean), "source": "data frame"}, "version": __version__}
+    )
 
 
 def fit_table(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from scorefield._tensor import check_batch, expand
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
+    Conditioned,
     PartialMixture,
     Pattern,
     mixed,
@@ -42,6 +43,35 @@ class Rest(NamedTuple):
     def unscaled(self, x0: Tensor) -> Tensor:
         """The inverse of `scaled`: an error of x0 in units of what is left to learn."""
         return x0 / self.scale if self.basis is None else (x0 @ self.basis) / self.scale
+
+
+class Bound:
+    """A `MaskedDenoiser` with what is given in each row bound to it: matrices are decomposed once for all levels.
+
+    `bound(x, level, index)` answers as the model does for the rows of that index, `(n,)`; None: for all.
+
+    Args:
+        model: of rows.
+        given: `(n, d + codes)`, as the model's condition.
+    """
+
+    def __init__(self, model: MaskedDenoiser, given: Tensor) -> None:
+        self.model, self.given = model, given
+        self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
+        law, pattern = model.law, model.pattern(given)
+        total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
+        self._law, self._total = (Conditioned.of(one, pattern) for one in (law, total))
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        index = torch.arange(len(self.given), device=x.device) if condition is None else condition
+        law, total, given = self._law.rows(index), self._total.rows(index), self.given[index]
+        alpha, sigma = (expand(v, x).double() for v in level)
+        z = x.double()
+        spread = total.variances[total.place][:, 0]
+        left = spread * sigma**2 / (alpha**2 * spread + sigma**2)
+        scale = torch.einsum("nde,ne->nd", total.basis[total.place][:, 0].square(), left).clamp(min=1e-12).sqrt()
+        rest = Rest(mixed(law.seen(z, alpha, sigma), z, alpha, sigma), None, scale)
+        return self.model.corrected(x, level, given, rest, law.pattern)
 
 
 class MaskedDenoiser(nn.Module):
@@ -78,7 +108,7 @@ class MaskedDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         d = network.dim
-        if reference is not None and reference.means.shape[1] != d or reference is None and d:
+        if (reference is not None and reference.means.shape[1] != d) or (reference is None and d):
             raise ValueError(f"the reference must be a mixture in the network's {d} dimensions, got {reference}.")
         self.network, self.sigma_min, self.sigma_max = network, float(sigma_min), float(sigma_max)
         self.reference = None if reference is None else PartialMixture(reference)
@@ -91,12 +121,12 @@ class MaskedDenoiser(nn.Module):
     @property
     def mean(self) -> Tensor:
         """Of the reference, `(d,)` float64: what log-densities start from."""
-        return self._law.mean
+        return self.law.mean
 
     @property
     def covariance(self) -> Tensor:
         """Of the reference, `(d, d)` float64."""
-        return self._law.covariance
+        return self.law.covariance
 
     @property
     def sigma_data(self) -> float:
@@ -126,13 +156,21 @@ class MaskedDenoiser(nn.Module):
         check_batch("x", x)
         alpha, sigma = (expand(v, x).double() for v in level)
         given = self.unknown(x) if condition is None else condition
-        z, pattern = x.double(), self._pattern(given)
-        rest = self.rest(z, alpha, sigma, pattern)
+        pattern = self.pattern(given)
+        return self.corrected(x, level, given, self.rest(x.double(), alpha, sigma, pattern), pattern)
+
+    def bound(self, given: Tensor) -> Bound:
+        """The model of rows whose condition is known, for many levels."""
+        return Bound(self, given)
+
+    def corrected(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Estimate:
+        """The reference's answer with the network's added."""
+        alpha, sigma = (expand(v, x).double() for v in level)
         raw, _ = self.raw(x, level, given)
         change = rest.scaled(raw.double())
         estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
-            estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
+            estimate = standard_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
     def raw(self, x: Tensor, level: Level, given: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +185,7 @@ class MaskedDenoiser(nn.Module):
     def _losses(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, counted: Tensor) -> Tensor:
         d = self.network.dim
         alpha, sigma = (expand(v, rows).double() for v in level)
-        pattern = self._pattern(given)
+        pattern = self.pattern(given)
         x0, eps = torch.nan_to_num(rows[:, :d]).double(), noise[:, :d].double()
         x = torch.where(pattern.asked, alpha * x0 + sigma * eps, 0.0)
         raw, logits = self.raw(x.to(rows.dtype), level, given)
@@ -161,7 +199,7 @@ class MaskedDenoiser(nn.Module):
                 with torch.no_grad():
                     rest = self.rest(x[part], *(v if v.ndim == 0 else v[part] for v in (alpha, sigma)), own)
                     left = rest.unscaled(x0[part] - rest.estimate.x0)
-                error = (raw[part].double() - left if rest.basis is None else raw[part].double() @ rest.basis - left)
+                error = raw[part].double() - left if rest.basis is None else raw[part].double() @ rest.basis - left
                 each = torch.where(own.asked, error, 0.0).square().sum(1) / 2
                 loss = loss.index_add(0, part.nonzero()[:, 0], each)
         return loss
@@ -204,7 +242,8 @@ class MaskedDenoiser(nn.Module):
         left = self._total.diagonal() - half.square().sum(1)
         return left.clamp(min=1e-12).sqrt()
 
-    def _pattern(self, given: Tensor) -> Pattern:
+    def pattern(self, given: Tensor) -> Pattern:
+        """What each number of each row is."""
         return Pattern.of(given[:, : self.network.dim].double())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskedDenoiser:
@@ -212,7 +251,7 @@ class MaskedDenoiser(nn.Module):
         super()._apply(fn, recurse)
         if self.reference is not None:
             device = self.log_frequencies.device
-            self.reference = PartialMixture(self._law, device)
+            self.reference = PartialMixture(self.law, device)
             self._total, self._variances, self._basis = (
                 v.to(device) for v in (self._total, self._variances, self._basis)
             )
@@ -225,5 +264,6 @@ class MaskedDenoiser(nn.Module):
         return self.reference
 
     @property
-    def _law(self) -> GaussianMixture:
+    def law(self) -> GaussianMixture:
+        """The reference."""
         return self._partial.law

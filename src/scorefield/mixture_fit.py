@@ -133,9 +133,7 @@ def _expected(law: GaussianMixture, x: Tensor, pattern: Pattern) -> tuple[Tensor
         return log_joint, x[:, None].expand(-1, len(law.weights), -1), None
     zero = x.new_zeros(())
     partial = PartialMixture(law)
-    parts = [
-        _completed(partial, zero, Pattern(*(v[rows] for v in pattern))) for rows in torch.arange(n).split(512)
-    ]
+    parts = [_completed(partial, zero, Pattern(*(v[rows] for v in pattern))) for rows in torch.arange(n).split(512)]
     log_joint, filled, spread = (torch.cat(v) for v in zip(*parts, strict=True))
     return log_joint, filled, spread
 

@@ -132,8 +132,9 @@ class Prediction:
         numbers, model = self.table.layout.numbers, self.table.model
         parts = []
         for part in given.split(_ROWS):
-            first = centre(model, part, numbers)
-            parts.append(model(first, Level(1.0, model.sigma_max), part).x0[:, self._coordinate])
+            bound = model.bound(part)
+            first = centre(bound, numbers)
+            parts.append(bound(first, Level(1.0, model.sigma_max)).x0[:, self._coordinate])
         return torch.cat(parts) if parts else given.new_zeros(0)
 
     def _transported(self, given: Tensor, z: Tensor) -> Array:
@@ -149,7 +150,7 @@ class Prediction:
             start = given.new_zeros(len(part), numbers)
             deviate = (alpha**2 + sigma**2) ** 0.5 * z.reshape(-1)[part]
             start[:, self._coordinate] = alpha * mean[rows[part]] + deviate
-            parts.append(run(plan, table.model, start, condition=given[rows[part]])[:, self._coordinate])
+            parts.append(run(plan, table.model.bound(given[rows[part]]), start)[:, self._coordinate])
         value = self._native(torch.cat(parts)).reshape(len(given), m)
         # the steps of a plan may swap neighbours where the map is nearly flat: rearranged (Chernozhukov et al. 2010)
         place = z.argsort(1).argsort(1).numpy()

@@ -113,8 +113,10 @@ def train(
     run, wrapped = _start(model, settings)
     if resume:
         restore(run, checkpoint, settings)
-    test = None if held is None else HeldOut(
-        held, held_condition, levels, weighting, exact, settings.seed, objective=objective
+    test = (
+        None
+        if held is None
+        else HeldOut(held, held_condition, levels, weighting, exact, settings.seed, objective=objective)
     )
     try:
         while _finished(run, settings) is None:

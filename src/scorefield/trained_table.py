@@ -60,7 +60,9 @@ class TrainedTable:
 
     # --------------------------------------------------------------------------------------------------- answers
 
-    def sample(self, n: int, *, steps: int = 18, plan: Plan | None = None, seed: int = 0, first: int = 0) -> pd.DataFrame:
+    def sample(
+        self, n: int, *, steps: int = 18, plan: Plan | None = None, seed: int = 0, first: int = 0
+    ) -> pd.DataFrame:
         """Draw n new rows, without holes.
 
         Args:
@@ -71,7 +73,9 @@ class TrainedTable:
             first: index of the first row.
         """
         rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
-        return self.codec.decode(complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first))
+        return self.codec.decode(
+            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first)
+        )
 
     def impute(
         self, table: pd.DataFrame | np.ndarray, *, draws: int = 1, steps: int = 18, seed: int = 0, first: int = 0
@@ -96,10 +100,9 @@ class TrainedTable:
     def draws(self, rows: Tensor, draws: int, *, steps: int = 18, seed: int = 0, first: int = 0) -> Tensor:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
         index = torch.arange(first, first + len(rows))
-        asked = self._existing(rows)
         return torch.stack(
             [
-                complete(self.model, self.layout, asked, self.plan(steps), seed=seed, first=index + (k << 32))
+                complete(self.model, self.layout, rows, self.plan(steps), seed=seed, first=index + (k << 32))
                 for k in range(draws)
             ]
         )
@@ -264,10 +267,6 @@ class TrainedTable:
         asked[:, list(self.codec.entries_of(target))] = True
         return asked
 
-    def _existing(self, rows: Tensor) -> Tensor:
-        """Rows with holes asked for; a number whose code says that it does not exist stays out by the gates."""
-        return rows
-
     def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
         if not noisy:
             return [rows]
@@ -319,7 +318,8 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
     network = nets.build(header["network"]["name"], header["network"]["config"])
-    assert isinstance(network, nets.MaskedMLP)
+    if not isinstance(network, nets.MaskedMLP):
+        raise ValueError(f"a table's network is a MaskedMLP, got {type(network).__name__}")
     own = ("log_frequencies", _LEVELS, *_REFERENCE)
     network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
     reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None

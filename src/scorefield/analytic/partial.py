@@ -54,6 +54,73 @@ class Seen(NamedTuple):
     x0: Tensor
 
 
+class Conditioned(NamedTuple):
+    """The mixture of each row's asked coordinates given its own, decomposed once for all levels.
+
+    Args:
+        pattern: of the rows.
+        place: `(n,)`, which of the P different patterns a row has.
+        basis: eigenvectors of the conditional covariances, `(P, K, d, d)`; 0 off the asked coordinates.
+        variances: their eigenvalues, `(P, K, d)`.
+        means: conditional, `(n, K, d)`.
+        log_weights: `log w_k p_k(given)` up to a constant of the row, `(n, K)`.
+    """
+
+    pattern: Pattern
+    place: Tensor
+    basis: Tensor
+    variances: Tensor
+    means: Tensor
+    log_weights: Tensor
+
+    @staticmethod
+    def of(law: GaussianMixture, pattern: Pattern) -> Conditioned:
+        """Condition a mixture on what is given in each row; float64."""
+        kinds = torch.cat([pattern.asked, pattern.given], 1)
+        patterns, place = torch.unique(kinds, dim=0, return_inverse=True)
+        (n, d), k = pattern.asked.shape, len(law.weights)
+        basis, variances = law.means.new_zeros(len(patterns), k, d, d), law.means.new_zeros(len(patterns), k, d)
+        means, log_weights = law.means.expand(n, k, d).clone(), law.weights.log().expand(n, k).clone()
+        for p, kind in enumerate(patterns):
+            asked, given = (part.nonzero()[:, 0] for part in kind.chunk(2))
+            rows = (place == p).nonzero()[:, 0]
+            covariance = law.covariances[:, asked][:, :, asked]
+            if len(given):
+                known = law.covariances[:, given][:, :, given] + _GIVEN_NOISE**2 * torch.eye(len(given)).to(law.means)
+                factor = torch.linalg.cholesky(known)
+                half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, asked], upper=False)
+                away = pattern.value[rows][:, given][:, None] - law.means[:, given]
+                z = torch.linalg.solve_triangular(factor, away.permute(1, 2, 0), upper=False)
+                covariance = covariance - half.mT @ half
+                means[rows[:, None], :, asked] += torch.einsum("kgn,kga->nak", z, half)
+                log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+                log_weights[rows] -= (0.5 * z.square().sum(1) + log_det[:, None]).T
+            if len(asked):
+                spread, vectors = torch.linalg.eigh(covariance)
+                variances[p][:, asked] = spread.clamp(min=0.0)
+                whole = basis.new_zeros(k, len(asked), d)
+                whole[:, :, asked] = vectors
+                basis[p][:, asked] = whole
+        return Conditioned(pattern, place, basis, variances, means, log_weights)
+
+    def rows(self, index: Tensor) -> Conditioned:
+        """Some of the rows."""
+        pattern = Pattern(*(v[index] for v in self.pattern))
+        return self._replace(
+            pattern=pattern, place=self.place[index], means=self.means[index], log_weights=self.log_weights[index]
+        )
+
+    def seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
+        """The components' answers at x `(n, d)`; float64."""
+        basis, spread = self.basis[self.place], self.variances[self.place]
+        z = torch.einsum("nkd,nkde->nke", x[:, None] - alpha[..., None] * self.means, basis)
+        variance = (alpha**2)[..., None] * spread + (sigma**2)[..., None]
+        log_joint = self.log_weights - 0.5 * (z.square() / variance + variance.log()).sum(-1)
+        eps = torch.einsum("nke,nkde->nkd", sigma[..., None] * z / variance, basis)
+        moved = torch.einsum("nke,nkde->nkd", alpha[..., None] * spread * z / variance, basis)
+        return Seen(log_joint, eps, self.means + moved)
+
+
 class PartialMixture:
     """The exact model of a Gaussian mixture when some coordinates are given and others are hidden.
 

@@ -57,9 +57,9 @@ def gated(given: Tensor, numbers: int, gates: tuple[int, ...]) -> Tensor:
 class Masked:
     """The loss of a `MaskedDenoiser` on rows with holes, as `scorefield.train` calls it.
 
-    Each row is asked one kind of question, by `Shares`, with its own pattern, a pure function of (seed, number). Numbers
-    that are asked for carry noise and lose `|error of E[x0]|^2 / 2` in units of what the reference leaves; codes that
-    are asked for lose `-log P(code | given)`. Holes are hidden, and lose nothing.
+    Each row is asked one kind of question, by `Shares`, with its own pattern, a pure function of (seed, number).
+    Numbers that are asked for carry noise and lose `|error of E[x0]|^2 / 2` in units of what a Gaussian leaves; codes
+    that are asked for lose `-log P(code | given)`. Holes are hidden, and lose nothing.
 
     Args:
         numbers: how many of a row's entries are numbers; the rest are codes.
@@ -113,4 +113,3 @@ class Masked:
         value = torch.where(shown, x, torch.where(asked, torch.nan, torch.inf).to(x))
         value = torch.where(is_code & ~shown, torch.nan, value)
         return gated(value, self.numbers, self.gates), (there & ~shown & codes)[:, self.numbers :]
-
