@@ -117,6 +117,10 @@ def stochastic() -> Iterator[Sampler]:
     for grid_name in ("log-uniform to 0.01", "log-uniform to 0.03", "karras(7) to 0.01", "power(0.7, 0.6)"):
         for name, build in builders.items():
             yield Sampler(f"{name}, {grid_name}", partial(_run, partial(_over, build, grids()[grid_name], 1)))
+    for above in (0.3, 1.0):  # noise at high levels alone, where it costs least
+        noisy = partial(plans.unipc, order=3, variable=FLOW, eta=0.5, noise_above=above)
+        made = partial(_over, noisy, partial(_even, 1.2, 0.4), 1)
+        yield Sampler(f"unipc3 flow(eta=0.5, noise_above={above:g}), power(1.2, 0.4)", partial(_run, made))
     for least in (0.01, 0.03):
         langevin = partial(plans.predictor_corrector, consistent=True)
         made = partial(_over, langevin, partial(_log_uniform, least), 2)
