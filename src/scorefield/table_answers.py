@@ -13,15 +13,12 @@ from scorefield.data import DataError
 from scorefield.data.frames import _MISSING_NUMBERS
 from scorefield.data.schema import Column, Name
 from scorefield.predicting import Prediction
-from scorefield.table_scores import reference_log_density
 from scorefield.trained_table import TrainedTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _EXPECTED = 64  # rows of the model's own, over which a column's expected surprise is the mean
-FAR = 50.0
-"""Standard deviations beyond which a number is far from all that was learned."""
 _EVALUATIONS = 32  # of the ODE for a column's surprise
 
 
@@ -36,24 +33,11 @@ def densities(model: TrainedTable, rows: pd.DataFrame, *, tolerance: float = 1e-
     """
     import pandas as pd
 
-    far = is_far(model, rows)
-    value, error = _by_reference(model, rows, far, None, seed), np.zeros(len(rows))
-    if not far.all():
-        found = model.log_density(rows[~far], tolerance=tolerance, seed=seed)
-        value[~far], error[~far] = found.value.numpy(), found.standard_error.numpy()
+    found = model.log_density(rows, tolerance=tolerance, seed=seed)
+    value, error = found.value.numpy(), found.standard_error.numpy()
     percentile = model.percentile(torch.from_numpy(value)).numpy()
     columns = {"log_density": value, "standard_error": error, "percentile": percentile}
     return pd.DataFrame(columns, index=rows.index)
-
-
-def is_far(model: TrainedTable, rows: pd.DataFrame) -> np.ndarray:
-    """Which rows have a number more than 50 standard deviations from its mean, `(n,)`.
-
-    No network knows anything there and the ODE takes thousands of steps: the log-density of such rows is that of the
-    mixture which the model starts from, and of the codes' frequencies.
-    """
-    numbers = model.codec.encode(rows)[:, : model.codec.continuous].nan_to_num()
-    return np.asarray((numbers.abs() > FAR).any(1))
 
 
 def outliers(
@@ -124,26 +108,7 @@ def _modelled(model: TrainedTable) -> list[Name]:
 
 
 def _given_rest(model: TrainedTable, rows: pd.DataFrame, name: Name, seed: int) -> np.ndarray:
-    far = is_far(model, rows)
-    out = _by_reference(model, rows, far, name, seed)
-    if not far.all():
-        out[~far] = model.log_density(rows[~far], name, draws=1, evaluations=_EVALUATIONS, seed=seed).value.numpy()
-    return out
-
-
-def _by_reference(
-    model: TrainedTable, rows: pd.DataFrame, which: np.ndarray, target: Name | None, seed: int
-) -> np.ndarray:
-    """Log-densities by the mixture and the frequencies of some of the rows, 0 elsewhere."""
-    out = np.zeros(len(rows))
-    encoded = model.codec.encode(rows[which])
-    if len(encoded):
-        found = reference_log_density(model, encoded, 1, seed)
-        if target is not None:
-            encoded[:, list(model.codec.entries_of(target))] = math.nan
-            found = found - reference_log_density(model, encoded, 1, seed)
-        out[which] = found.numpy()
-    return out
+    return model.log_density(rows, name, draws=1, evaluations=_EVALUATIONS, seed=seed).value.numpy()
 
 
 def imputed(model: TrainedTable, rows: pd.DataFrame, draws: int = 1, *, steps: int = 18, seed: int = 0) -> pd.DataFrame:

@@ -22,7 +22,6 @@ from scorefield.table_scores import (
     holes,
     is_number,
     modelled,
-    reference_log_density,
     values_of,
 )
 from scorefield.trained_table import TrainedTable
@@ -310,7 +309,7 @@ def _memorisation(model: TrainedTable, real: Tensor, new: Tensor, training: pd.D
 def _densities(model: TrainedTable, real: Tensor, new: Tensor, seed: int) -> Densities:
     frames = [model.codec.decode(rows[:_MOST_DENSITIES]) for rows in (real, new)]
     found = [model.log_density(frame, tolerance=_TOLERANCE, seed=seed).value.numpy() for frame in frames]
-    alone = reference_log_density(model, real[:_MOST_DENSITIES], 8, seed).numpy()
+    alone = model.reference_log_density(real[:_MOST_DENSITIES], 8, seed).numpy()
     return Densities(found[0], alone, found[1], None if model.levels is None else model.levels.numpy())
 
 

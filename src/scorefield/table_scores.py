@@ -12,11 +12,9 @@ from torch.nn import functional as F
 
 from scorefield import metrics
 from scorefield._tensor import uniform
-from scorefield.analytic import GaussianMixture
 from scorefield.data import RowCodec
 from scorefield.data.schema import Column
 from scorefield.metrics import Accuracy
-from scorefield.trained_table import TrainedTable
 
 MOST_CLASSIFIED = 1000  # rows of each sample that the classifier sees
 
@@ -73,37 +71,6 @@ def boosted(new: Tensor, real: Tensor, codec: RowCodec, seed: int) -> Accuracy:
     right = int((said == label).sum())
     p = (right + 1) / (2 * n + 2)
     return Accuracy(right / (2 * n), math.sqrt(p * (1 - p) / (2 * n)))
-
-
-def reference_log_density(model: TrainedTable, rows: Tensor, draws: int, seed: int) -> Tensor:
-    """The log-density of encoded rows by the mixture and the frequencies alone, without the network, `(n,)`.
-
-    In the user's units, of what is there of each row; cells are averaged over as `TrainedTable.log_density` does.
-    """
-    codec, numbers = model.codec, model.codec.continuous
-    codes = rows.new_zeros(len(rows))
-    for j, table in enumerate(model.model.log_frequencies.double().split(codec.sizes) if codec.sizes else ()):
-        code = rows[:, numbers + j]
-        codes += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
-    reference = model.model.reference
-    total = codes + codec.log_det_encoded(rows)
-    if reference is None:
-        return total
-    counting = any(column.kind == "integer" for column in codec.schema)
-    noised = [codec.dequantise(rows, seed, k) for k in range(draws)] if counting else [rows]
-    found = torch.stack([_marginal(reference.law, part[:, :numbers]) for part in noised])
-    return total + torch.logsumexp(found, 0) - math.log(len(found))
-
-
-def _marginal(law: GaussianMixture, x: Tensor) -> Tensor:
-    """The mixture's log-density of what is finite of each row, `(n,)`."""
-    out = x.new_zeros(len(x))
-    patterns, which = x.isfinite().unique(dim=0, return_inverse=True)
-    for k, pattern in enumerate(patterns):
-        if bool(pattern.any()):
-            part = GaussianMixture(law.weights, law.means[:, pattern], law.covariances[:, pattern][:, :, pattern])
-            out[which == k] = part.log_density(x[which == k][:, pattern])
-    return out
 
 
 class Answers(NamedTuple):

@@ -23,6 +23,7 @@ from scorefield.data.series import as_frame
 from scorefield.likelihood import LogDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.masked import MaskedDenoiser
+from scorefield.mixture_fit import log_densities
 from scorefield.plans import Plan, default
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ FORMAT = 1
 """Version of the folder's layout."""
 _REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
 _LEVELS = "training/log_densities"
+FAR = 50.0
+"""Standard deviations beyond which a number is far from all that was learned."""
 _DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
 
 
@@ -136,7 +139,8 @@ class TrainedTable:
     ) -> LogDensity:
         """`log p(row)`, of what is there of each row, in nats; with a target, `log p(target | the row's other columns)`.
 
-        Of the data noised at the model's sigma_min (0.002 standard deviations of each number).
+        Of the data noised at the model's sigma_min (0.002 standard deviations of each number). A row with a number more
+        than 50 standard deviations from its mean has the `reference_log_density`: no network knows anything there.
 
         Args:
             table: the columns of training in any order.
@@ -154,19 +158,43 @@ class TrainedTable:
         frame = self._frame(table)
         rows = self.codec.encode(frame, unseen="error" if unseen == "error" else "missing")
         asked = None if target is None else self._entries(target, rows)
-        counting = any(column.kind == "integer" for column in self.codec.schema)
+        counting = self._counting
         count = draws or (_DRAWS if counting else 1)
+        far = self.is_far(rows)
+        near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
         found = [
             row_log_density(
                 self.model, self.layout, noised, asked, tolerance=tolerance, evaluations=evaluations, seed=seed
             )
-            for noised in self._noised(rows, count, seed, counting or draws is not None)
+            for noised in self._noised(near, count, seed, counting or draws is not None)
         ]
         shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
+        if bool(far.any()):
+            shift[far] = self._far_log_density(rows[far], asked, seed)
         if unseen == "impossible":
             impossible = torch.from_numpy(self.codec.misfits(frame).any(1))
             shift = shift.masked_fill(impossible, -math.inf)
         return _averaged(found, shift)
+
+    def is_far(self, rows: Tensor) -> Tensor:
+        """Which encoded rows have a number more than 50 standard deviations from its mean, `(n,)`."""
+        return (rows[:, : self.codec.continuous].nan_to_num().abs() > FAR).any(1)
+
+    def reference_log_density(self, rows: Tensor, draws: int = 1, seed: int = 0) -> Tensor:
+        """The log-density of encoded rows by the mixture and the codes' frequencies, without the network, `(n,)`.
+
+        In the user's units, of what is there of each row; cells are averaged over as `log_density` does.
+        """
+        numbers = self.codec.continuous
+        total = self.codec.log_det_encoded(rows)
+        for j, table in enumerate(self.model.log_frequencies.double().split(self.codec.sizes)):
+            code = rows[:, numbers + j]
+            total += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
+        if self.model.reference is None:
+            return total
+        noised = self._noised(rows, draws, seed, self._counting)
+        found = torch.stack([log_densities(self.model.law, part[:, :numbers]) for part in noised])
+        return total + torch.logsumexp(found, 0) - math.log(len(found))
 
     def percentile(self, values: Tensor) -> Tensor:
         """The share of training rows with a smaller log-density, in percent `(n,)`: small for outliers."""
@@ -266,6 +294,17 @@ class TrainedTable:
         asked = torch.zeros_like(rows, dtype=torch.bool)
         asked[:, list(self.codec.entries_of(target))] = True
         return asked
+
+    def _far_log_density(self, rows: Tensor, asked: Tensor | None, seed: int) -> Tensor:
+        whole = self.reference_log_density(rows, seed=seed)
+        if asked is None:
+            return whole
+        return whole - self.reference_log_density(rows.masked_fill(asked[: len(rows)], math.nan), seed=seed)
+
+    @property
+    def _counting(self) -> bool:
+        """Whether the density of some column is the probability of its cells."""
+        return any(column.kind == "integer" for column in self.codec.schema)
 
     def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
         if not noisy:
