@@ -91,8 +91,10 @@ def test_an_untrained_model_is_its_reference_and_rows_do_not_see_each_other(law:
     x0 = law.sample(len(PATTERNS), seed=1).double()
     given = torch.stack([pattern(kind, x0)[i] for i, kind in enumerate(PATTERNS)])
     model, level = untrained(law), Level(1.0, 0.7)
+    torch.testing.assert_close(model(x0, level, given).x0, PartialMixture(law)(x0, level, given).x0)
+    with torch.no_grad():  # a network that is not 0
+        model.network.outputs.bias.copy_(torch.linspace(-0.5, 0.5, law.means.shape[1]))
     together = model(x0, level, given)
-    torch.testing.assert_close(together.x0, PartialMixture(law)(x0, level, given).x0)
     alone = torch.cat([model(x0[i : i + 1], level, given[i : i + 1]).x0 for i in range(len(x0))])
     torch.testing.assert_close(together.x0, alone, rtol=1e-6, atol=1e-7)
 
@@ -116,8 +118,8 @@ def test_a_bound_model_answers_as_the_model_does(law: GaussianMixture) -> None:
     x = law.sample(12, seed=1).double()
     given = torch.stack([pattern(PATTERNS[i % len(PATTERNS)], x)[i] for i in range(len(x))])
     model, index = untrained(law), torch.tensor([3, 1, 7, 7])
-    with torch.no_grad():  # a network that is not 0
-        model.network.outputs.bias.fill_(0.3)
+    with torch.no_grad():
+        model.network.outputs.bias.copy_(torch.linspace(-0.5, 0.5, law.means.shape[1]))
     bound = model.bound(given)
     for sigma in (0.01, 0.7, 30.0):
         level = Level(1.0, sigma)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from scorefield.analytic.partial import (
     scaled_factor,
     standard_elsewhere,
 )
-from scorefield.core import Estimate, Level
+from scorefield.core import Estimate, Level, Scalar
 from scorefield.nets import MaskedMLP
 
 
@@ -45,6 +45,27 @@ class Rest(NamedTuple):
         return x0 / self.scale if self.basis is None else (x0 @ self.basis) / self.scale
 
 
+def by_kind(whole: Tensor, x: Tensor, level: Level, answer: Callable[[Tensor, Level, Tensor], Estimate]) -> Estimate:
+    """The answers of rows that are asked for as a whole and of the others, each kind by itself: no row sees another.
+
+    Args:
+        whole: `(n,)` bool.
+        x: `(n, d)`.
+        level: 0-d or `(n,)`.
+        answer: `(x, level, rows) -> Estimate` of some rows.
+    """
+    kinds = [index for index in (whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]) if len(index)]
+    if len(kinds) < 2:
+        return answer(x, level, torch.arange(len(x), device=x.device))
+    parts = [answer(x[rows], Level(*(_rows(v, rows) for v in level)), rows) for rows in kinds]
+    back = torch.cat(kinds).argsort()
+    return Estimate(*(torch.cat(values)[back] for values in zip(*parts, strict=True)))
+
+
+def _rows(value: Scalar, rows: Tensor) -> Any:
+    return value[rows] if isinstance(value, Tensor) and value.ndim else value
+
+
 class Bound:
     """A `MaskedDenoiser` with what is given in each row bound to it: matrices are decomposed once for all levels.
 
@@ -59,11 +80,18 @@ class Bound:
         self.model, self.given = model, given
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
         law, pattern = model.law, model.pattern(given)
+        self._whole = pattern.asked.all(1)
         total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
         self._law, self._total = (Conditioned.of(one, pattern) for one in (law, total))
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         index = torch.arange(len(self.given), device=x.device) if condition is None else condition
+        return by_kind(self._whole[index], x, level, lambda x, level, rows: self._of_one_kind(x, level, index[rows]))
+
+    def _of_one_kind(self, x: Tensor, level: Level, index: Tensor) -> Estimate:
+        """The answer for rows of which all are asked for as a whole, or none."""
+        if bool(self._whole[index].all()):
+            return self.model(x, level, self.given[index])
         law, total, given = self._law.rows(index), self._total.rows(index), self.given[index]
         alpha, sigma = (expand(v, x).double() for v in level)
         z = x.double()
@@ -154,8 +182,12 @@ class MaskedDenoiser(nn.Module):
         if truth is not None and condition is not None:
             return self._losses(x, level, condition, *truth)
         check_batch("x", x)
-        alpha, sigma = (expand(v, x).double() for v in level)
         given = self.unknown(x) if condition is None else condition
+        whole = self.pattern(given).asked.all(1)
+        return by_kind(whole, x, level, lambda x, level, rows: self._of_one_kind(x, level, given[rows]))
+
+    def _of_one_kind(self, x: Tensor, level: Level, given: Tensor) -> Estimate:
+        alpha, sigma = (expand(v, x).double() for v in level)
         pattern = self.pattern(given)
         return self.corrected(x, level, given, self.rest(x.double(), alpha, sigma, pattern), pattern)
 
@@ -197,7 +229,7 @@ class MaskedDenoiser(nn.Module):
             if bool(part.any()):
                 own = Pattern(*(v[part] for v in pattern))
                 with torch.no_grad():
-                    rest = self.rest(x[part], *(v if v.ndim == 0 else v[part] for v in (alpha, sigma)), own)
+                    rest = self.rest(x[part], _rows(alpha, part), _rows(sigma, part), own)
                     left = rest.unscaled(x0[part] - rest.estimate.x0)
                 error = raw[part].double() - left if rest.basis is None else raw[part].double() @ rest.basis - left
                 each = torch.where(own.asked, error, 0.0).square().sum(1) / 2

@@ -78,7 +78,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     most = _MOST_WITH_HOLES if holes else _MOST_ROWS
     rows, test = x[order][torch.isfinite(x[order]).any(1)][:most], held[torch.isfinite(held).any(1)][:most]
     test = test if len(test) else rows
-    best, prior = -math.inf, PRIORS
+    best, prior = -math.inf, list(PRIORS)
     law = fit_mixture(rows, 1, *_LOOSE, seed)
     for components in COMPONENTS:
         needed = (10 if components <= _FEW else 50) * components  # rows
@@ -92,7 +92,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         elif components > 3:
             break
         if components >= _FEW:  # many components need many rows, which speak for themselves
-            prior = tuple({prior[place], _LOOSE}) if components == _FEW else prior
+            prior = sorted({prior[place], _LOOSE}) if components == _FEW else prior
     return law
 
 

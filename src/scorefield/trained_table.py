@@ -137,7 +137,7 @@ class TrainedTable:
         seed: int = 0,
         unseen: Unseen | Literal["impossible"] = "error",
     ) -> LogDensity:
-        """`log p(row)`, of what is there of each row, in nats; with a target, `log p(target | the row's other columns)`.
+        """`log p(row)` in nats, of what is there of each row; with a target, `log p(target | the other columns)`.
 
         Of the data noised at the model's sigma_min (0.002 standard deviations of each number). A row with a number more
         than 50 standard deviations from its mean has the `reference_log_density`: no network knows anything there.

@@ -154,10 +154,10 @@ class PartialMixture:
         alpha, sigma = (expand(v, x).double() for v in level)
         z = x.double()
         pattern = None if condition is None else Pattern.of(condition.to(z))
-        whole = pattern is None or pattern.whole
-        seen = self.all_asked(z, alpha, sigma) if whole else self.partly(z, alpha, sigma, pattern)
-        estimate = mixed(seen, z, alpha, sigma)
-        if not whole:
+        if pattern is None or pattern.whole:
+            estimate = mixed(self.all_asked(z, alpha, sigma), z, alpha, sigma)
+        else:
+            estimate = mixed(self.partly(z, alpha, sigma, pattern), z, alpha, sigma)
             estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 

@@ -70,7 +70,8 @@ class MaskedMLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = linear(min(width, 128), 2 * width)
         self.outputs = linear(width, dim + sum(sizes))
-        initialise(self, seed, zero=[self.outputs, self.last, *(block.modulation for block in self.blocks)])
+        modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
+        initialise(self, seed, zero=[self.outputs, self.last, *modulations])
 
     def forward(self, x: Tensor, level_feature: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """The raw answers at x `(n, dim)` and the logits of all codes, side by side."""

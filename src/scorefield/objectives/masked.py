@@ -88,7 +88,7 @@ class Masked:
             number: `(n,)` int64: of the sample, for its mask.
         """
         given, asked_codes = self.questions(x, number)
-        return model(x, levels(u), given, (noise, asked_codes))  # type: ignore[no-any-return]
+        return model(x, levels(u), given, (noise, asked_codes))
 
     def questions(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
         """What is given in each row, `(n, numbers + codes)`, and which codes count, `(n, codes)`."""
