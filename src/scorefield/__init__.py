@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.estimator.outlier import ScoreOutlier as ScoreOutlier
     from scorefield.estimator.regressor import ScoreRegressor as ScoreRegressor
     from scorefield.fitting import fit as fit
+    from scorefield.fitting_table import fit_frame as fit_frame
     from scorefield.likelihood.bound import variational_bound as variational_bound
     from scorefield.likelihood.density import log_density as log_density
     from scorefield.model import Denoiser as Denoiser
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.plans.run import run as run
     from scorefield.train import train as train
     from scorefield.trained import TrainedModel as TrainedModel
+    from scorefield.trained_table import TrainedTable as TrainedTable
 
 __version__ = "0.1.0"
 
@@ -79,9 +81,11 @@ _NAMES = {  # public name: the module that defines it
     "ScoreRegressor": "estimator.regressor",
     "Settings": "checkpoint",
     "TrainedModel": "trained",
+    "TrainedTable": "trained_table",
     "at": "model",
     "calibrate": "plans.calibrate",
     "fit": "fitting",
+    "fit_frame": "fitting_table",
     "log_density": "likelihood.density",
     "run": "plans.run",
     "train": "train",

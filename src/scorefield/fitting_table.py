@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 MIN_ROWS = 20
 """Fewer rows than this make no model of a table."""
 _COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells; rows in all
-_SIZES = {"small": (96, 2), "medium": (192, 3), "large": (384, 4)}
+SIZES = {"small": (96, 2), "medium": (192, 3), "large": (384, 4)}
+"""Width and depth of the networks."""
 _RANKED = 400  # training rows whose log-density is kept, for percentiles
 
 
@@ -89,10 +90,10 @@ class Prepared:
         rows, held_rows = (_spread(codec, part, settings.seed + k) for k, part in enumerate((clean, test)))
         numbers = codec.continuous
         law = choose_mixture(rows[: len(clean), :numbers], held_rows[:, :numbers], settings.seed) if numbers else None
-        width, depth = _SIZES[size if size != "auto" else _size_for(len(clean))]
+        width, depth = SIZES[size if size != "auto" else _size_for(len(clean))]
         network = MaskedMLP(numbers, codec.sizes, width, depth, seed=settings.seed)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
-        model = MaskedDenoiser(network, law, _log_frequencies(codec, clean), sigma_min=low, sigma_max=high)
+        model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
         objective = Masked(numbers, len(codec.sizes), codec.gates, settings.seed)
         return Prepared(model, codec, rows.float(), held_rows.float(), clean, objective, settings)
 
@@ -261,7 +262,7 @@ def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
     return torch.cat([codec.dequantise(rows, seed, k) for k in range(count)])
 
 
-def _log_frequencies(codec: RowCodec, rows: Tensor) -> Tensor:
+def log_frequencies_of(codec: RowCodec, rows: Tensor) -> Tensor:
     """Logarithms of each code's frequencies, one row's worth of the uniform law added, side by side."""
     parts = [torch.zeros(0)]
     for j, size in enumerate(codec.sizes):

@@ -19,7 +19,7 @@ from scorefield.data import Schema, as_frame, detect
 from scorefield.data.dataset import Array
 from scorefield.data.schema import Name
 from scorefield.estimator.few import few_rows
-from scorefield.fitting_table import _SIZES, MIN_ROWS, Prepared, settings_for
+from scorefield.fitting_table import SIZES, MIN_ROWS, Prepared, settings_for
 from scorefield.train import Progress
 from scorefield.trained_table import TrainedTable
 
@@ -121,8 +121,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def _train(self, frame: pd.DataFrame, schema: Schema, *, levels: bool = False) -> None:
         """Fit the model of the rows: `table_`, with the densities of training rows if its percentiles are wanted."""
-        if self.size not in ("auto", *_SIZES):
-            raise ValueError(f"size must be 'auto' or one of {', '.join(map(repr, _SIZES))}, got {self.size!r}.")
+        if self.size not in ("auto", *SIZES):
+            raise ValueError(f"size must be 'auto' or one of {', '.join(map(repr, SIZES))}, got {self.size!r}.")
         prepared = self._prepared(frame, schema)
         done: dict[str, float] = {}
         if len(frame) >= MIN_ROWS:

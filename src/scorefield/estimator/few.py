@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scorefield.checkpoint import Settings
 from scorefield.data import Schema, fit_row_codec
-from scorefield.fitting_table import Prepared, _log_frequencies
+from scorefield.fitting_table import Prepared, log_frequencies_of
 from scorefield.masked import MaskedDenoiser
 from scorefield.mixture_fit import PRIORS, fit_mixture
 from scorefield.nets import MaskedMLP
@@ -32,7 +32,7 @@ def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> Prepared:
     numbers = codec.continuous
     law = fit_mixture(rows[:, :numbers], 1, *PRIORS[0]) if numbers else None
     network = MaskedMLP(numbers, codec.sizes, width=16, depth=1, seed=seed)
-    model = MaskedDenoiser(network, law, _log_frequencies(codec, rows))
+    model = MaskedDenoiser(network, law, log_frequencies_of(codec, rows))
     objective = Masked(numbers, len(codec.sizes), codec.gates, seed)
     noised = rows.float()
     return Prepared(model, codec, noised, noised, rows, objective, Settings(steps=1, seed=seed))
