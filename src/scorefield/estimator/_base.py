@@ -19,7 +19,7 @@ from scorefield.data import Schema, as_frame, detect
 from scorefield.data.dataset import Array
 from scorefield.data.schema import Name
 from scorefield.estimator.few import few_rows
-from scorefield.fitting_table import SIZES, MIN_ROWS, Prepared, settings_for
+from scorefield.fitting_table import MIN_ROWS, SIZES, Prepared, settings_for
 from scorefield.train import Progress
 from scorefield.trained_table import TrainedTable
 
