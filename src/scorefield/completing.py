@@ -39,6 +39,11 @@ class RowModel(Protocol):
         """`E[x0 | x, given]` of the numbers, as `PartialMixture`."""
         ...
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are best asked about together."""
+        ...
+
     def bound(self, given: Tensor) -> BoundRows:
         """The model of rows with this condition, `(n, numbers + codes)`."""
         ...
@@ -71,7 +76,7 @@ def complete(
     *,
     seed: int = 0,
     first: int | Tensor = 0,
-    batch: int = 1024,
+    batch: int | None = None,
 ) -> Tensor:
     """Draw what a row asks for from its law given the rest of it.
 
@@ -85,7 +90,7 @@ def complete(
         plan: deterministic or not, for the numbers.
         seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
         first: index of the first row, or `(n,)` indices.
-        batch: rows at a time.
+        batch: rows at a time; default: the model's `rows_at_once`.
 
     Returns:
         The rows completed, NaN where unknown was left or a number does not exist.
@@ -94,7 +99,7 @@ def complete(
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
     parts = [
-        _completed(model, layout, rows[part], plan, seed, index[part]) for part in torch.arange(len(rows)).split(batch)
+        _completed(model, layout, rows[part], plan, seed, index[part]) for part in torch.arange(len(rows)).split(batch or model.rows_at_once)
     ]
     return torch.cat(parts) if parts else rows.clone()
 
@@ -216,7 +221,8 @@ def row_log_density(
         found = log_density(
             asking, x, divergence=divergence, probes=probes, tolerance=tolerance, evaluations=evaluations, seed=seed,
             first=first, condition=condition, mean=None if exact else 0.0,
-            covariance=None if exact else torch.ones(len(columns), dtype=torch.float64), batch=batch,
+            covariance=None if exact else torch.ones(len(columns), dtype=torch.float64),
+            batch=batch or model.rows_at_once,
         )  # fmt: skip
         extra = log_standard((~ask[index][:, columns]).sum(1), model.sigma_min)
         parts.append(_placed(found, codes.new_zeros(len(rows)), index, -extra))

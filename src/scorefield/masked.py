@@ -274,6 +274,14 @@ class MaskedDenoiser(nn.Module):
         left = self._total.diagonal() - half.square().sum(1)
         return left.clamp(min=1e-12).sqrt()
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows whose matrices for all components stay in a processor's cache: more at a time take longer each."""
+        if self.reference is None:
+            return 4096
+        k, d = self.law.means.shape
+        return max(32, (1 << 20) // (k * d * d))
+
     def pattern(self, given: Tensor) -> Pattern:
         """What each number of each row is."""
         return Pattern.of(given[:, : self.network.dim].double())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from scorefield.plans.truth import Counted, Errors
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
+_MANY, _NEAR = 128, 1.5  # held-out trajectories, and ratio of RMS errors, for which a larger one may be chance
 _FALLBACKS = (Fit(), Fit(ridge=1e-5), Fit(ridge=1e-3), Fit(ridge=1e-2), Fit(3), Fit(3, ridge=1e-3))
 """Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget
 allows: with the search only the first, before `polish`."""
@@ -36,7 +38,7 @@ class Calibration:
     """A plan fitted to a model, and what is to be expected of it.
 
     Errors are distances of end points from the converged probability flow over the RMS of these, on trajectories that
-    nothing was fitted to. A plan with a number of evaluations is never expected to do worse than `untuned`.
+    nothing was fitted to. The plan does no worse there than `untuned` in median, and in RMS no worse than chance makes it.
 
     Args:
         plan: the fitted one.
@@ -147,7 +149,8 @@ def calibration(
     `fit_rows`. With the search, sensitive starts are drawn more often (`known.group_of`), the levels are sought by
     `search_levels`, and all coefficients corrected by `polish`, which asks a model for gradients and does without where
     it has none. Of the fitted plans and the untuned one, the best on trajectories held out is returned, and none that
-    has a greater error there than the untuned one, in RMS or median.
+    has a greater error there than the untuned one, in median or RMS; where all have a greater RMS, one for which chance
+    may have made it so.
 
     Args:
         model: any: exact, trained, guided.
@@ -189,7 +192,7 @@ def calibration(
         fit, held = (
             group_of(asked, data, untuned, count, first, seed, condition, pool) for first in (0, max(pool, count))
         )
-        judged = [(untuned, judge(untuned, held))]
+        judged = [judged_on(untuned, held)]
         passes = _PASSES_SEARCH * count * evaluations
         if search and evaluations > 1:
             left = int(_SEARCH * (budget - asked.asked - passes))
@@ -201,22 +204,22 @@ def calibration(
             bases = [untuned, over(spread(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std)]
         for base, how in _finalists(bases, past, search):
             fitted = fit_rows([fit], base, how).plan
-            judged.append((fitted, judge(fitted, held)))
+            judged.append(judged_on(fitted, held))
         if search and bases[0] is not untuned:
-            judged.append((bases[0], judge(bases[0], held)))
-        for how in _FALLBACKS[: 1 if search else None] if _choose(judged)[0] is untuned else ():
+            judged.append(judged_on(bases[0], held))
+        for how in _FALLBACKS[: 1 if search else None] if _choose(judged, strict=True).plan is untuned else ():
             if asked.asked + 2 * count * evaluations <= budget:
                 fitted = fit_rows([fit], untuned, how).plan
-                judged.append((fitted, judge(fitted, held)))
+                judged.append(judged_on(fitted, held))
         if search:
-            best, left = _choose(judged)[0], budget - asked.asked
+            best, left = _choose(judged, strict=True).plan, budget - asked.asked
             cut = 3.0 if best is untuned else 30.0  # nothing fair: towards the median, which leaves the tail as it is
             for better in polish(asked, fit, best, past, cut, spare=count * evaluations, budget=left):
-                judged.append((better, judge(better, held)))
-    best, errors = _choose(judged)
+                judged.append(judged_on(better, held))
+    best, errors, _ = _choose(judged)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
-    return Calibration(best, untuned, errors, judged[0][1], asked.asked, count, count)
+    return Calibration(best, untuned, errors, judged[0].errors, asked.asked, count, count)
 
 
 def _finalists(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, Fit]]:
@@ -238,16 +241,47 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[int], object] | None]:
         yield bar.update
 
 
-def _choose(judged: list[tuple[Plan, Errors]]) -> tuple[Plan, Errors]:
-    """The best score among the plans that lose to the first in nothing."""
-    bound, share = judged[0][1], rms_share(judged[0][0].evaluations)
-    fair = [pair for pair in judged if pair[1].rms <= bound.rms and pair[1].median <= bound.median]
-    return min(fair, key=lambda pair: pair[1].mean(share))
+class Judged(NamedTuple):
+    """A plan and its errors on held-out trajectories.
+
+    Args:
+        plan: that was run.
+        errors: over all trajectories.
+        squares: each trajectory's share of the mean square error, `(n,)`.
+    """
+
+    plan: Plan
+    errors: Errors
+    squares: Tensor
 
 
-def judge(plan: Plan, held: Group) -> Errors:
-    ends = run(plan, held.model, held.truth.start, condition=held.condition)
-    return Errors.of(held.truth.errors(ends), held.weight)
+def _choose(judged: list[Judged], strict: bool = False) -> Judged:
+    """The best score among the plans that lose to the first in nothing.
+
+    Where there is none (and strictness is not asked for), among those with a lower median whose RMS is at most 1.5 times
+    as large, and whose mean square not larger by more than its standard error on 128 trajectories or more: a single trajectory that changes basin must not speak for the untuned plan.
+    """
+    first, share = judged[0], rms_share(judged[0].plan.evaluations)
+    lower = [one for one in judged[1:] if one.errors.median <= first.errors.median]
+    fair = [one for one in lower if one.errors.rms <= first.errors.rms]
+    close = []
+    if not strict and len(first.squares) >= _MANY:
+        near = [one for one in lower if one.errors.rms <= _NEAR * first.errors.rms]
+        close = [one for one in near if _excess(one, first) <= 1.0]
+    return min(fair or close or [first], key=lambda one: one.errors.mean(share))
+
+
+def _excess(one: Judged, other: Judged) -> float:
+    """By how many standard errors one mean square error is greater than another on the same trajectories."""
+    more = one.squares - other.squares
+    return float(more.sum() / more.square().sum().sqrt().clamp(min=1e-300))
+
+
+def judged_on(plan: Plan, held: Group) -> Judged:
+    """Run a plan on held-out trajectories."""
+    each = held.truth.errors(run(plan, held.model, held.truth.start, condition=held.condition))
+    weight = torch.ones_like(each) if held.weight is None else held.weight.to(each)
+    return Judged(plan, Errors.of(each, weight), weight * each**2 / weight.sum())
 
 
 def _count(evaluations: int, data: Data, budget: int, search: bool) -> int:

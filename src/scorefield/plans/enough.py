@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.plans.calibrate import judge
+from scorefield.plans.calibrate import judged_on
 from scorefield.plans.default import default
 from scorefield.plans.known import about, group_of
 from scorefield.plans.plan import Plan
@@ -140,5 +140,5 @@ def enough(
         )
     with torch.no_grad():
         group = group_of(asked, data, tried[0], trajectories, 0, seed, condition)
-        errors = tuple(judge(p, group) for p in tried)
+        errors = tuple(judged_on(p, group).errors for p in tried)
     return Enough(budgets, errors, trajectories, visible, asked.asked)
