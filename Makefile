@@ -7,9 +7,10 @@ WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.stamp
 BENCH := .venv/bench
+DOCS := .venv/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-tables clean
+.PHONY: help demo test lint format bench bench-tables docs clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
@@ -18,6 +19,7 @@ help:
 	@echo "make format  let ruff format and fix what it can"
 	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
 	@echo "make bench-tables DATA=folder  measure densities, generated rows, imputation and prediction on tables"
+	@echo "make docs    the site with the lessons, the guides and the reference: docs/_build/html/index.html"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
@@ -61,6 +63,19 @@ bench: $(BENCH)/.stamp
 bench-tables: $(BENCH)/.stamp
 	@OMP_NUM_THREADS=$(WORKERS) $(BENCH)/bin/python benchmarks/tables.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# Sphinx has an environment of its own over .venv, whose torch it uses: the reference is read from the library itself.
+$(DOCS)/.stamp: $(STAMP)
+	@echo "docs: installing sphinx, furo and myst-parser into $(DOCS)"
+	@$(BIN)/python -m venv --clear $(DOCS)
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > docs.pth.tmp
+	@mv docs.pth.tmp "$$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	@$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: $(DOCS)/.stamp
+	@OMP_NUM_THREADS=1 $(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv docs/_build docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +

@@ -129,8 +129,8 @@ def settings_for(rows: int, **asked: Any) -> Settings:
     """
     chosen: dict[str, Any] = {
         "learning_rate": 1e-3,
-        "evaluate_every": 25 if rows < 500 else 100 if rows < 5000 else 250,
-        "patience": 30,
+        "evaluate_every": 25 if rows < 250 else 100 if rows < 5000 else 250,
+        "patience": 40 if rows < 250 else 20,  # 1,000 to 5,000 steps
         "ema_halflife": 100_000.0,
     }
     if asked.get("steps") is None and asked.get("seconds") is None:
@@ -251,7 +251,7 @@ def _info(prepared: Prepared, options: dict[str, Any], checkpoint: Path) -> dict
 
 
 def _size_for(rows: int) -> str:
-    return "small" if rows < 500 else "medium"
+    return "small" if rows < 250 else "medium"
 
 
 def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
