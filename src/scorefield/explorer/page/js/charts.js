@@ -1,0 +1,42 @@
+// Curves, drawn by uPlot (MIT, vendored) in the theme's colours.
+
+import { make } from "./controls.js";
+import { theme } from "./theming.js";
+
+/** {root, set(columns)}: columns[0] is x; series are {label, colour: css variable, dash, points}. */
+export function chart({ title, x, series, logX = false, logY = false, height = 180 }) {
+  const frame = make("div", { className: "chart" });
+  const root = make("section", { className: "card" }, make("h2", {}, title), frame);
+  let columns = [[], ...series.map(() => [])], plot = null;
+  const axis = (label) => ({
+    label, labelSize: 16, size: label ? 46 : 46, stroke: theme().text("muted"), font: "11px system-ui", labelFont: "11px system-ui",
+    grid: { stroke: theme().text("line"), width: 1 }, ticks: { stroke: theme().text("line"), width: 1, size: 4 },
+  });
+  const build = () => {
+    plot?.destroy();
+    const across = axis(x);
+    across.size = 34;
+    plot = new uPlot({
+      width: Math.max(200, frame.clientWidth), height,
+      scales: { x: { time: false, distr: logX ? 3 : 1 }, y: { distr: logY ? 3 : 1 } },
+      axes: [across, axis("")],
+      legend: { live: false },
+      cursor: { drag: { x: false, y: false } },
+      series: [{ label: x }, ...series.map((one) => ({
+        label: one.label, stroke: theme().text(one.colour), width: one.width ?? 2, dash: one.dash,
+        points: { show: Boolean(one.points), size: 6 },
+      }))],
+    }, columns, frame);
+  };
+  const sizing = new ResizeObserver(() => {
+    if (!plot) build();
+    else plot.setSize({ width: Math.max(200, frame.clientWidth), height });
+  });
+  sizing.observe(frame);
+  document.addEventListener("theme", build);
+  return {
+    root,
+    set(next) { columns = next; if (plot) plot.setData(columns); },
+    close() { sizing.disconnect(); document.removeEventListener("theme", build); plot?.destroy(); },
+  };
+}

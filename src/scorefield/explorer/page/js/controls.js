@@ -1,0 +1,115 @@
+// Controls and readouts: native elements with labels, so that the keyboard and screen readers work.
+
+/** An element with properties and children; strings become text. */
+export function make(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("aria-") || key === "role" || key === "for") made.setAttribute(key, value);
+    else made[key] = value;
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+let serial = 0;
+
+/** A number in four digits, with a true minus sign. */
+export function number(value, digits = 4) {
+  if (value === null || value === undefined) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : value < 0 ? "−∞" : "undefined";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
+  return text.replaceAll("-", "−");
+}
+
+export const vector = (values, digits = 3) => `(${Array.from(values, (v) => number(v, digits)).join(", ")})`;
+
+/** A slider of value(position); log scale where `log`. Returns {root, input, value(), set(v), disabled}. */
+export function slider({ label, low, high, value, log = false, step = null, whole = false, name, onInput }) {
+  const id = `control-${serial++}`;
+  const to = (v) => (log ? Math.log(v / low) / Math.log(high / low) : v);
+  const from = (p) => {
+    const v = log ? low * (high / low) ** p : p;
+    return whole ? Math.round(v) : Number(v.toPrecision(4));
+  };
+  const input = make("input", {
+    type: "range", id, min: log ? 0 : low, max: log ? 1 : high, step: log ? 0.002 : step ?? (whole ? 1 : (high - low) / 400),
+  });
+  input.dataset.name = name;
+  const shown = make("output", { for: id });
+  const say = () => {
+    const text = number(from(Number(input.value)), 3);
+    shown.textContent = text;
+    input.setAttribute("aria-valuetext", text);
+  };
+  const control = {
+    root: make("div", { className: "control" }, make("label", { for: id }, label), shown, input),
+    input,
+    value: () => from(Number(input.value)),
+    set: (v) => { input.value = to(Math.min(high, Math.max(low, v))); say(); },
+    lock: (locked) => { input.disabled = locked; },
+  };
+  control.set(value);
+  input.addEventListener("input", () => { say(); onInput(control.value()); });
+  return control;
+}
+
+/** A choice among [value, text] pairs. */
+export function select({ label, options, value, name, onInput }) {
+  const id = `control-${serial++}`;
+  const input = make("select", { id }, ...options.map(([key, text]) => make("option", { value: key }, text)));
+  input.dataset.name = name;
+  input.value = value;
+  input.addEventListener("change", () => onInput(input.value));
+  return {
+    root: make("div", { className: "control" }, make("label", { for: id }, label), input),
+    input, value: () => input.value, set: (v) => { input.value = v; }, lock: (locked) => { input.disabled = locked; },
+  };
+}
+
+export function toggle({ label, value, name, onInput }) {
+  const id = `control-${serial++}`;
+  const input = make("input", { type: "checkbox", id, checked: value });
+  input.dataset.name = name;
+  input.addEventListener("change", () => onInput(input.checked));
+  return {
+    root: make("div", { className: "control check" }, input, make("label", { for: id }, label)),
+    input, value: () => input.checked, set: (v) => { input.checked = v; }, lock: (locked) => { input.disabled = locked; },
+  };
+}
+
+export function button({ label, name, primary = false, onPress }) {
+  const input = make("button", { type: "button", className: primary ? "primary" : "" }, label);
+  input.dataset.name = name;
+  input.addEventListener("click", onPress);
+  return { root: input, input, lock: (locked) => { input.disabled = locked; }, set: (text) => { input.textContent = text; } };
+}
+
+/** A titled group of controls. */
+export function group(title, ...roots) {
+  return make("section", { className: "card" }, make("h2", {}, title), ...roots);
+}
+
+export const row = (...roots) => make("div", { className: "row" }, ...roots);
+
+/** A table of named numbers: say({key: text}); keys are [key, label, hint] in order. */
+export function readout(title, keys) {
+  const cells = new Map();
+  const body = make("dl", { className: "readout" });
+  for (const [key, label, hint] of keys) {
+    const cell = make("dd", {}, "–");
+    cell.dataset.value = key;
+    cells.set(key, cell);
+    body.append(make("div", { title: hint ?? "" }, make("dt", {}, label), cell));
+  }
+  return {
+    root: make("section", { className: "card" }, make("h2", {}, title), body),
+    say(values) {
+      for (const [key, text] of Object.entries(values)) {
+        const cell = cells.get(key), value = typeof text === "number" ? number(text) : text;
+        if (cell.textContent !== value) cell.textContent = value;
+      }
+    },
+  };
+}

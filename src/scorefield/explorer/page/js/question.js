@@ -1,0 +1,70 @@
+// Every scene opens with one question. The main control stays locked until an answer is chosen; the picture then
+// answers, and two sentences with their formula and source say it.
+
+import { make } from "./controls.js";
+
+const remembered = new Map();
+
+function recall(scene) {
+  try { return sessionStorage.getItem(`scorefield.${scene}`) ?? remembered.get(scene) ?? null; } catch { return remembered.get(scene) ?? null; }
+}
+
+function remember(scene, choice) {
+  remembered.set(scene, choice);
+  try { sessionStorage.setItem(`scorefield.${scene}`, choice); } catch { /* it then lasts as long as the page */ }
+}
+
+/** {root, moved()}: call moved() when the main control has been used; unlock(locked) is told the state. */
+export function question(scene, { prompt, options, correct, doing, answer, formula, source }, lock) {
+  const body = make("div", { className: "question-body" });
+  const root = make("section", { className: "card question", "aria-label": "Question" }, make("h2", {}, "First, commit"), body);
+  let seen = false;
+  const choice = recall(scene);
+
+  const tell = (picked) => {
+    const right = picked === correct;
+    const said = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
+      make("strong", {}, options[correct]), ".");
+    said.dataset.right = right;
+    body.replaceChildren(make("p", { className: "prompt" }, prompt), said, make("p", {}, answer),
+      make("p", { className: "formula" }, formula), make("p", { className: "source" }, source));
+  };
+  const unlocked = (picked) => {
+    lock(false);
+    const show = make("button", { type: "button" }, "Show the answer");
+    show.dataset.name = "answer";
+    show.addEventListener("click", () => { seen = true; tell(picked); });
+    body.replaceChildren(make("p", { className: "prompt" }, prompt),
+      make("p", { className: "doing" }, `You said “${options[picked]}”. ${doing}`), show);
+  };
+  const asking = () => {
+    lock(true);
+    const commit = make("button", { type: "submit", className: "primary", disabled: true }, "Commit");
+    commit.dataset.name = "commit";
+    const form = make("form", {}, make("fieldset", {}, make("legend", { className: "prompt" }, prompt),
+      ...options.map((text, at) => {
+        const input = make("input", { type: "radio", name: "answer", value: String(at) });
+        input.addEventListener("change", () => { commit.disabled = false; });
+        return make("label", { className: "option" }, input, text);
+      })), commit);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const picked = Number(new FormData(form).get("answer"));
+      remember(scene, String(picked));
+      unlocked(picked);
+      root.dispatchEvent(new Event("committed"));
+    });
+    body.replaceChildren(form);
+  };
+  if (choice === null) asking();
+  else unlocked(Number(choice));
+  return {
+    root,
+    moved() {
+      const picked = recall(scene);
+      if (seen || picked === null) return;
+      seen = true;
+      setTimeout(() => tell(Number(picked)), 1200);
+    },
+  };
+}

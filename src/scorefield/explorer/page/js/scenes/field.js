@@ -1,0 +1,234 @@
+// The field: a density and its score at a noise level, and what one noisy point knows.
+
+import { button, group, make, number, readout, row, select, slider, toggle, vector } from "../controls.js";
+import { Plane } from "../plane.js";
+import { question } from "../question.js";
+import { RANGE, WINDOW, readMixture, showField, withPresets, writeMixture } from "./common.js";
+
+export const title = "Field";
+export const lead = "A density, its score ∇ log p, and what noise does to both. Drag the modes, move σ, click a clean point.";
+
+const QUESTION = {
+  prompt: "As σ grows, what happens to the arrows between two modes?",
+  options: ["They grow longer, and still part towards the nearest mode", "They turn towards the common centre and shorten",
+    "They keep direction and length: noise has no direction"],
+  correct: 1,
+  doing: "Now move σ and look between the modes.",
+  answer: "Noise of variance σ² widens every mode until they merge into one hill, so the arrows between them turn to the common "
+    + "centre and shorten like 1/σ². At every level the score points from x to the mean of the clean points that x may come from.",
+  formula: "∇ log p_σ(x) = (E[x₀ | x] − x) / σ²",
+  source: "Tweedie's formula; as a training target: Vincent (2011), building on Hyvärinen (2005). Many levels: Song and Ermon (2019).",
+};
+
+const READ = [
+  ["x", "x (pointer)"], ["log_density", "log p_σ(x)"], ["score", "score ∇ log p_σ(x)"],
+  ["x0", "x̂₀ = E[x₀ | x]"], ["eps", "ε̂ = E[ε | x]"],
+  ["first", "α x̂₀ + σ ε̂ − x", "zero up to rounding"], ["second", "score + ε̂ / σ", "zero up to rounding"],
+];
+
+const CLOUD = [["conditional", "its arrow −ε/σ (one noisy point)"], ["average", "score there: their average"]];
+
+/** Points of a CSV text: two numbers a line, at most 5,000; a header line is passed over. */
+export function readPoints(text) {
+  const points = [];
+  for (const line of text.split(/\r?\n/)) {
+    const numbers = line.split(/[,;\t ]+/).filter((part) => part !== "").slice(0, 2).map(Number);
+    if (numbers.length === 2 && numbers.every(Number.isFinite)) points.push(numbers);
+    if (points.length > 5000) throw new Error("a file of more than 5,000 points is more than this page takes");
+  }
+  if (!points.length) throw new Error("no line of the file begins with two numbers");
+  return points;
+}
+
+class Field {
+  constructor(context, place, intro) {
+    this.context = context;
+    this.mixture = readMixture(context.text("m", "x"));
+    this.points = (context.text("points", "") || "").split(";").filter(Boolean).map((pair) => pair.split(",").map(Number));
+    this.source = context.text("source", "mixture");
+    this.clean = context.text("clean", "").split(",").filter(Boolean).map(Number);
+    this.pointer = context.text("at", "1.2,0.8").split(",").map(Number);
+    this.chosen = 0;
+    this.plane = new Plane({
+      ...WINDOW, label: "Log-density and score arrows", onPoint: (at) => this.pointAt(at), onPress: (at) => this.press(at),
+      caption: "Colour: log p_σ, one contour a nat. Arrow length: s / (s + 2) of a cell.",
+    });
+    this.numbers = readout("At the pointer", READ);
+    this.cloud = readout("The clean point’s noised cloud", CLOUD);
+    this.build();
+    place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
+    this.plane.start();
+    withPresets(context, (presets) => this.fill(presets));
+  }
+
+  build() {
+    const { context } = this;
+    this.sigma = slider({
+      label: "Noise level σ", low: 0.05, high: 8, log: true, value: context.number("sigma", 0.3), name: "sigma",
+      onInput: (value) => { context.keep({ sigma: value }); this.refresh(); this.question.moved(); },
+    });
+    this.sigma.root.classList.add("main");
+    this.question = question("field", QUESTION, (locked) => this.sigma.lock(locked));
+    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: (name) => this.take(name) });
+    this.weight = slider({ label: "Weight of the mode", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
+    this.spread = slider({ label: "Spread of the mode", low: 0.1, high: 2.5, log: true, value: 0.6, name: "spread", onInput: (v) => this.edit("spread", v) });
+    this.arrows = toggle({ label: "Score arrows", value: context.text("arrows", "1") === "1", name: "arrows", onInput: (on) => { context.keep({ arrows: on ? null : "0" }); this.show(); } });
+    const file = make("input", { type: "file", accept: ".csv,.txt", className: "file" });
+    file.setAttribute("aria-label", "A CSV file of points, two numbers a line");
+    file.addEventListener("change", () => this.upload(file.files[0]));
+    this.modes = group("Modes", this.weight.root, this.spread.root, row(
+      button({ label: "Add a mode", name: "add", onPress: () => this.add() }).root,
+      button({ label: "Remove it", name: "remove", onPress: () => this.drop() }).root));
+    this.own = group("Your points", make("p", { className: "hint" }, "Click in the picture to add points, or take a CSV file (two numbers a line, at most 5,000). "
+      + "Their density at level σ is the mean of Gaussians around them."), file, row(
+      button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
+    this.side = make("aside", { className: "side" }, this.question.root,
+      group("Level and density", this.sigma.root, this.preset.root, this.arrows.root), this.numbers.root, this.cloud.root, this.modes, this.own);
+  }
+
+  fill(presets) {
+    this.presets = presets;
+    this.preset.input.replaceChildren(...presets.map((one) => make("option", { value: one.name }, one.name)),
+      make("option", { value: "points" }, "your own points"));
+    const name = this.context.text("preset", presets[0].name);
+    const known = presets.find((one) => one.name === name) ?? presets[0];
+    this.mixture ??= structuredClone(known.mixture);
+    this.preset.set(this.source === "points" ? "points" : known.name);
+    this.refresh();
+  }
+
+  take(name) {
+    this.source = name === "points" ? "points" : "mixture";
+    if (this.source === "mixture") this.mixture = structuredClone(this.presets.find((one) => one.name === name).mixture);
+    this.chosen = 0;
+    this.context.keep({ preset: name === "points" ? null : name, source: this.source === "points" ? "points" : null, m: null });
+    this.refresh();
+  }
+
+  subject() { return this.source === "points" ? { points: this.points } : { mixture: this.mixture }; }
+
+  edit(what, value) {
+    const { mixture, chosen } = this;
+    if (what === "weight") {
+      const others = mixture.weights.map((w, k) => (k === chosen ? value / mixture.weights.length : w));
+      const sum = others.reduce((a, b) => a + b);
+      mixture.weights = others.map((w) => w / sum);
+    } else mixture.covariances[chosen] = [[value ** 2, 0], [0, value ** 2]];
+    this.edited();
+  }
+
+  add() {
+    const { mixture } = this;
+    if (mixture.weights.length >= 16) { this.context.fail("a mixture has at most 16 modes here"); return; }
+    const share = 1 / (mixture.weights.length + 1);
+    mixture.weights = [...mixture.weights.map((w) => w * (1 - share)), share];
+    mixture.means.push([...this.pointer]);
+    mixture.covariances.push([[0.36, 0], [0, 0.36]]);
+    this.chosen = mixture.weights.length - 1;
+    this.edited();
+  }
+
+  drop() {
+    const { mixture, chosen } = this;
+    if (mixture.weights.length < 2) return;
+    for (const key of ["weights", "means", "covariances"]) mixture[key].splice(chosen, 1);
+    const sum = mixture.weights.reduce((a, b) => a + b);
+    mixture.weights = mixture.weights.map((w) => w / sum);
+    this.chosen = 0;
+    this.edited();
+  }
+
+  edited() { this.context.keep({ m: writeMixture(this.mixture) }); this.refresh(); }
+
+  choose(index) {
+    this.chosen = index;
+    const [[a], [, c]] = this.mixture.covariances[index];
+    this.weight.set(this.mixture.weights[index] * this.mixture.weights.length);
+    this.spread.set(Math.sqrt((a + c) / 2));
+    this.handles();
+  }
+
+  handles() {
+    const list = this.source === "points" ? [] : this.mixture.means.map((at, k) => ({ at, label: `mode ${k + 1}`, chosen: k === this.chosen }));
+    this.plane.handles(list, (k, at) => { this.mixture.means[k] = at; this.edited(); }, (k) => { if (k !== this.chosen) this.choose(k); });
+  }
+
+  async upload(file) {
+    if (!file) return;
+    try {
+      if (file.size > 2_000_000) throw new Error("a file of more than 2 MB is more than this page takes");
+      this.points = readPoints(await file.text());
+      this.source = "points";
+      this.preset.set("points");
+      this.refresh();
+    } catch (error) { this.context.fail(error.message); }
+  }
+
+  keepPoints() {
+    const text = this.points.length <= 60 ? this.points.map((pair) => pair.join(",")).join(";") : null;
+    this.context.keep({ points: text });
+  }
+
+  press(at) {
+    if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
+    this.clean = at;
+    this.context.keep({ clean: at.join(",") });
+    this.askPoint();
+  }
+
+  pointAt(at) { this.pointer = at; this.context.keep({ at: at.join(",") }); this.askPoint(); }
+
+  refresh() {
+    if (!this.mixture) return;
+    const points = this.source === "points";
+    this.modes.hidden = points;
+    this.own.hidden = !points;
+    this.handles();
+    if (points && !this.points.length) { this.plane.view.heat(null); this.plane.view.arrows(null); this.plane.marks([]); return; }
+    this.context.ask("field.grid", "field.grid", { ...this.subject(), sigma: this.sigma.value(), x_range: RANGE, y_range: RANGE, n: 128 },
+      (result) => { this.grid = result; this.show(); });
+    this.askPoint();
+  }
+
+  show() { if (this.grid) showField(this.plane.view, this.grid, { arrows: this.arrows.value() }); }
+
+  askPoint() {
+    if (this.source === "points" && !this.points.length) return;
+    const clean = this.clean.length === 2 ? { clean: this.clean } : {};
+    this.context.ask("field.point", "field.point", { ...this.subject(), x: this.pointer, sigma: this.sigma.value(), ...clean, seed: 0, count: 400 },
+      (result) => this.tell(result));
+  }
+
+  tell(result) {
+    const list = (value) => Array.from(value.data ?? value);
+    const score = list(result.score), x0 = list(result.x0_hat), x = this.pointer;
+    this.numbers.say({
+      x: vector(x), log_density: number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(list(result.eps_hat), 4),
+      first: number(result.identity_x, 2), second: number(result.identity_score, 2),
+    });
+    const marks = [{ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" }];
+    const { cloud } = result;
+    this.cloud.root.hidden = !cloud;
+    if (cloud) this.tellCloud(result, marks);
+    else this.plane.view.remove("cloud");
+    this.plane.marks(marks);
+    this.plane.caption.textContent = cloud
+      ? "Dots: the clean point’s noised cloud. Thin arrows: single conditional scores −ε/σ, each back towards the clean point."
+      : "Colour: log p_σ, one contour a nat. Arrow at the pointer: from x to x̂₀. Click for a clean point and its cloud.";
+  }
+
+  tellCloud(result, marks) {
+    const cloud = result.cloud.data, scores = result.conditional_scores.data, sigma = this.sigma.value();
+    this.plane.view.layer("cloud", { kind: "point", data: Float32Array.from(cloud), colour: "particle-b", size: 4, alpha: 0.7 });
+    for (let i = 0; i < Math.min(24, cloud.length); i += 2) {
+      const from = [cloud[i], cloud[i + 1]];
+      marks.push({ kind: "arrow", from, to: [from[0] + sigma ** 2 * scores[i], from[1] + sigma ** 2 * scores[i + 1]], name: "thin" });
+    }
+    marks.push({ kind: "dot", at: this.clean, name: "clean" });
+    this.cloud.say({ conditional: vector([scores[0], scores[1]]), average: vector(Array.from(result.marginal_scores.data.slice(0, 2))) });
+  }
+
+  close() { this.plane.close(); }
+}
+
+export function open(context, place, intro) { return new Field(context, place, intro); }
