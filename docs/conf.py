@@ -1,0 +1,99 @@
+"""The site: `make docs` writes it to docs/_build/html, with no network and no warnings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.writers.html5 import HTML5Translator
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "lessons"))
+
+import build  # noqa: E402
+from scorefield import __version__  # noqa: E402
+
+project = "scorefield"
+author = "scorefield contributors"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True}
+napoleon_numpy_docstring = False
+default_role = "code"  # docstrings are Markdown: one backtick is code
+python_display_short_literal_types = True
+toc_object_entries_show_parents = "hide"
+html_theme = "furo"
+html_title = f"scorefield {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+
+
+class Value(SphinxRole):
+    """`{value}` with `name = number`: shows the number, which a test compares with what the lesson's code gives."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        shown = self.text.split("=", 1)[1].strip()
+        return [nodes.inline("", shown.replace("-", "\N{MINUS SIGN}"), classes=["computed"])], []
+
+
+class Computed(SphinxDirective):
+    """A table that the lesson's code gives; the argument is its name."""
+
+    has_content = True
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        box = nodes.container(classes=["computed-table"])
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def _inline_math(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def _block_math(self: HTML5Translator, node: nodes.math_block) -> None:
+    self.body.append(f'<div class="math-block">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def _markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings mark code with one backtick, and use | and * as signs: keep both as they are."""
+    if what == "property" and lines:  # napoleon would take what stands before a colon for the type
+        lines[0] = lines[0].replace(": ", ", that is ")
+    example = False
+    for k, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        parts = line.split("`")
+        if not example and "``" not in line and len(parts) % 2:
+            parts[::2] = [part.replace("*", "\\*").replace("|", "\\|") for part in parts[::2]]
+            lines[k] = "``".join(parts)
+
+
+def _inside(app: Sphinx, name: str, source: list[str]) -> None:
+    """Links of the guides to the repository's measurements lead to the page that shows them."""
+    source[0] = source[0].replace("](../benchmarks/results.md)", "](benchmarks.md)")
+
+
+def setup(app: Sphinx) -> None:
+    app.add_role("value", Value())
+    app.add_directive("computed", Computed)
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    app.connect("autodoc-process-docstring", _markdown, priority=400)
+    app.connect("source-read", _inside)
+    build.figures()
