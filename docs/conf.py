@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "lessons"))
 
 import build  # noqa: E402
+
 from scorefield import __version__  # noqa: E402
 
 project = "scorefield"
