@@ -39,19 +39,20 @@ export function slider({ label, low, high, value, log = false, step = null, whol
   input.dataset.name = name;
   const shown = make("output", { for: id });
   const say = () => {
-    const text = number(from(Number(input.value)), 3);
+    const text = number(held, 3);
     shown.textContent = text;
     input.setAttribute("aria-valuetext", text);
   };
+  let held = value; // as it was given: the slider's own grid is coarser
   const control = {
     root: make("div", { className: "control" }, make("label", { for: id }, label), shown, input),
     input,
-    value: () => from(Number(input.value)),
-    set: (v) => { input.value = to(Math.min(high, Math.max(low, v))); say(); },
+    value: () => held,
+    set: (v) => { held = Math.min(high, Math.max(low, v)); input.value = to(held); say(); },
     lock: (locked) => { input.disabled = locked; },
   };
   control.set(value);
-  input.addEventListener("input", () => { say(); onInput(control.value()); });
+  input.addEventListener("input", () => { held = from(Number(input.value)); say(); onInput(held); });
   return control;
 }
 

@@ -124,8 +124,8 @@ export class Plane {
     const [x0, y0] = this.toBox(from), [x1, y1] = this.toBox(to);
     const length = Math.hypot(x1 - x0, y1 - y0);
     const line = svg("line", { x1: x0, y1: y0, x2: x1, y2: y1, class: `mark ${name}` });
-    if (length < 6) return [line];
-    const head = Math.min(24, length / 2), ux = ((x1 - x0) / length) * head, uy = ((y1 - y0) / length) * head;
+    if (length < 14) return [line];
+    const head = Math.min(name === "thin" || name === "faint" ? 12 : 24, length / 2.5), ux = ((x1 - x0) / length) * head, uy = ((y1 - y0) / length) * head;
     const tip = `${x1 - ux - 0.45 * uy},${y1 - uy + 0.45 * ux} ${x1},${y1} ${x1 - ux + 0.45 * uy},${y1 - uy - 0.45 * ux}`;
     return [line, svg("polyline", { points: tip, class: `mark ${name}` })];
   }

@@ -26,7 +26,7 @@ const READ = [
   ["first", "α x̂₀ + σ ε̂ − x", "zero up to rounding"], ["second", "score + ε̂ / σ", "zero up to rounding"],
 ];
 
-const CLOUD = [["conditional", "its arrow −ε/σ (one noisy point)"], ["average", "score there: their average"]];
+const AVERAGE = [["one", "one of them"], ["mean", "mean of 400"], ["error", "its standard error"], ["marginal", "the score: their mean"]];
 
 /** Points of a CSV text: two numbers a line, at most 5,000; a header line is passed over. */
 export function readPoints(text) {
@@ -54,7 +54,7 @@ class Field {
       caption: "Colour: log p_σ, one contour a nat. Arrow length: s / (s + 2) of a cell.",
     });
     this.numbers = readout("At the pointer", READ);
-    this.cloud = readout("The clean point’s noised cloud", CLOUD);
+    this.average = readout("Conditional scores −ε/σ at the pointer", AVERAGE);
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
     this.plane.start();
@@ -83,7 +83,7 @@ class Field {
       + "Their density at level σ is the mean of Gaussians around them."), file, row(
       button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Level and density", this.sigma.root, this.preset.root, this.arrows.root), this.numbers.root, this.cloud.root, this.modes, this.own);
+      group("Level and density", this.sigma.root, this.preset.root, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
   }
 
   fill(presets) {
@@ -200,32 +200,33 @@ class Field {
   }
 
   tell(result) {
-    const list = (value) => Array.from(value.data ?? value);
-    const score = list(result.score), x0 = list(result.x0_hat), x = this.pointer;
+    const { score, x0, eps, residuals, cloud, candidates } = result, x = this.pointer;
     this.numbers.say({
-      x: vector(x), log_density: number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(list(result.eps_hat), 4),
-      first: number(result.identity_x, 2), second: number(result.identity_score, 2),
+      x: vector(x), log_density: number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
+      first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
     });
-    const marks = [{ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" }];
-    const { cloud } = result;
-    this.cloud.root.hidden = !cloud;
-    if (cloud) this.tellCloud(result, marks);
+    const marks = [];
+    this.average.root.hidden = !candidates;
+    if (candidates) this.tellCandidates(result, marks);
+    marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
+    if (cloud) this.tellCloud(cloud, marks);
     else this.plane.view.remove("cloud");
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
-      ? "Dots: the clean point’s noised cloud. Thin arrows: single conditional scores −ε/σ, each back towards the clean point."
-      : "Colour: log p_σ, one contour a nat. Arrow at the pointer: from x to x̂₀. Click for a clean point and its cloud.";
+      ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
+      : "Bold arrow: from x to x̂₀, along the score. Thin: to clean points that x may come from. Click: a clean point’s cloud.";
   }
 
-  tellCloud(result, marks) {
-    const cloud = result.cloud.data, scores = result.conditional_scores.data, sigma = this.sigma.value();
-    this.plane.view.layer("cloud", { kind: "point", data: Float32Array.from(cloud), colour: "particle-b", size: 4, alpha: 0.7 });
-    for (let i = 0; i < Math.min(24, cloud.length); i += 2) {
-      const from = [cloud[i], cloud[i + 1]];
-      marks.push({ kind: "arrow", from, to: [from[0] + sigma ** 2 * scores[i], from[1] + sigma ** 2 * scores[i + 1]], name: "thin" });
-    }
+  tellCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
+    for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: this.pointer, to: [points.data[i], points.data[i + 1]], name: "faint" });
+    this.average.say({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
+  }
+
+  tellCloud({ points }, marks) {
+    const { data } = points;
+    this.plane.view.layer("cloud", { kind: "point", data, colour: "exact", size: 3.5, alpha: 0.75 });
+    for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: [data[i], data[i + 1]], to: this.clean, name: "thin" });
     marks.push({ kind: "dot", at: this.clean, name: "clean" });
-    this.cloud.say({ conditional: vector([scores[0], scores[1]]), average: vector(Array.from(result.marginal_scores.data.slice(0, 2))) });
   }
 
   close() { this.plane.close(); }
