@@ -16,7 +16,17 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
     ("heldout", "checkpoint", "train"),
     ("trained", "fitting", "trained_table", "fitting_table", "predicting"),
-    ("evaluation", "runs", "table_scores", "table_answers", "table_evaluation", "estimator", "check", "report"),
+    (
+        "evaluation",
+        "runs",
+        "table_scores",
+        "table_answers",
+        "table_evaluation",
+        "estimator",
+        "check",
+        "report",
+        "explorer",
+    ),
     ("demo", "cli"),
     ("__main__",),
 )

@@ -1,0 +1,33 @@
+"""Everything that a page may ask: a name, what must be said with it, and the pure function that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+from scorefield.explorer.asks import field
+
+Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
+"""Numbers, texts, lists and arrays by name; a stream gives one such answer after the other, until it is closed."""
+
+
+class Ask(NamedTuple):
+    """A question that a page may put.
+
+    Args:
+        params: a frozen dataclass, made by `read` from what the page sent.
+        call: `(params, session) -> Answer`. Neither is changed; equal ones have equal answers, times apart.
+    """
+
+    params: type
+    call: Callable[[Any, Any], Answer]
+
+
+ASKS: Mapping[str, Ask] = MappingProxyType(
+    {
+        "field.presets": Ask(field.Presets, field.presets),
+        "field.grid": Ask(field.Grid, field.grid),
+        "field.point": Ask(field.Point, field.point),
+    }
+)
