@@ -10,10 +10,11 @@ BENCH := .venv/bench
 DOCS := .venv/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-tables docs clean
+.PHONY: help demo explore test lint format bench bench-tables docs clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
+	@echo "make explore open the explorer in the browser: RUN=folder of a trained model to look at it"
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
@@ -30,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.py
 
 demo: $(STAMP)
 	@$(BIN)/scorefield demo -o demo
+
+explore: $(STAMP)
+	@$(BIN)/scorefield explore $(if $(RUN),"$(RUN)") $(ARGS)
 
 # One thread per worker: more of them only get into each other's way.
 test: $(STAMP)

@@ -66,7 +66,7 @@ def test_help_answers_without_torch() -> None:
     assert done.stdout.strip().endswith("[]") and "Examples:" in done.stdout
 
 
-COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo".split()
+COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo explore".split()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,7 +7,8 @@ import sys
 
 from cyclopts import CycloptsError
 
-from scorefield.cli import fitting as _fitting  # noqa: F401  # importing them gives the application its commands
+from scorefield.cli import exploring as _exploring  # noqa: F401  # importing them gives the application its commands
+from scorefield.cli import fitting as _fitting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import tables as _tables  # noqa: F401
 from scorefield.cli.words import app, fail

@@ -21,7 +21,8 @@ app = App(
   scorefield evaluate run table.csv                    compare them with held-out rows
   scorefield density run table.csv -o density.csv      how likely is each row?
   scorefield impute run table.csv -o full.csv          fill the holes
-  scorefield predict run table.csv --target price -o prices.csv""",
+  scorefield predict run table.csv --target price -o prices.csv
+  scorefield explore                          score fields and diffusion in the browser""",
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(negative=()),

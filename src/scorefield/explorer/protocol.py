@@ -14,29 +14,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 import numpy as np
 
-from scorefield.explorer.session import Session
-
-Result: TypeAlias = Mapping[str, Any]
-Ask: TypeAlias = tuple[type, Callable[[Any, Session], Result | Iterator[Result]]]
-"""The frozen dataclass of an ask's parameters, and the function that answers, at once or in parts."""
-Asks: TypeAlias = Mapping[str, Ask]
+from scorefield.explorer.asks.reading import LARGEST
 
 MESSAGE_LIMIT = 1 << 20
 """Longest message of the page, in characters."""
 REPLY_LIMIT = 1 << 26
 """Most bytes of arrays in one reply."""
-LARGEST = 1 << 53
-"""Whole numbers beyond this are not exact in JavaScript."""
 
 _WIRE = {"b": "uint8", "u": "int32", "i": "int32", "f": "float32"}
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A message that cannot be answered: one sentence for the page, and the id it came with, if it had one."""
 
     def __init__(self, sentence: str, id: int | None = None) -> None:
@@ -64,38 +57,38 @@ def parse(text: str) -> Request | Cancel:
     """A message of the page.
 
     Raises:
-        Refused: for what is too long, is not JSON, or is neither a request nor a cancel.
+        RefusedError: for what is too long, is not JSON, or is neither a request nor a cancel.
 
     Example:
         >>> parse('{"id": 1, "channel": "field", "ask": "field.grid", "params": {"n": 64}}')
         Request(id=1, channel='field', ask='field.grid', params={'n': 64})
     """
     if len(text) > MESSAGE_LIMIT:
-        raise Refused(f"a message has at most {MESSAGE_LIMIT:,} characters, got {len(text):,}.")
+        raise RefusedError(f"a message has at most {MESSAGE_LIMIT:,} characters, got {len(text):,}.")
     try:
-        message = json.loads(text, parse_constant=_no_number)
+        message = json.loads(text, parse_constant=_no_number, parse_int=_whole)
     except (ValueError, RecursionError):
-        raise Refused("a message is JSON with finite numbers, got something else.") from None
+        raise RefusedError("a message is JSON with finite numbers, got something else.") from None
     if not isinstance(message, dict):
-        raise Refused(f"a message is a JSON object, got {_shown(message)}.")
+        raise RefusedError(f"a message is a JSON object, got {_shown(message)}.")
     id = message.get("id")
     if not _is_id(id):
-        raise Refused(f"a message has an id, a whole number from 0 to 2**53, got {_shown(id)}.")
+        raise RefusedError(f"a message has an id, a whole number from 0 to 2**53, got {_shown(id)}.")
     if "cancel" in message:
         if set(message) != {"id", "cancel"} or not _is_id(message["cancel"]):
-            raise Refused('a cancel is {"id": ..., "cancel": the id of a request}.', id)
+            raise RefusedError('a cancel is {"id": ..., "cancel": the id of a request}.', id)
         return Cancel(id, message["cancel"])
     if not {"id", "channel", "ask"} <= set(message) <= {"id", "channel", "ask", "params"}:
-        raise Refused(f"a request has id, channel, ask and params, got {_shown(sorted(message))}.", id)
+        raise RefusedError(f"a request has id, channel, ask and params, got {_shown(sorted(message))}.", id)
     channel, ask, params = message["channel"], message["ask"], message.get("params", {})
     if not (isinstance(channel, str) and isinstance(ask, str) and isinstance(params, dict)):
-        raise Refused("channel and ask are texts and params an object.", id)
+        raise RefusedError("channel and ask are texts and params an object.", id)
     if len(channel) > 64:
-        raise Refused(f"a channel's name has at most 64 characters, got {len(channel):,}.", id)
+        raise RefusedError(f"a channel's name has at most 64 characters, got {len(channel):,}.", id)
     return Request(id, channel, ask, params)
 
 
-def packed(id: int | None, result: Result | None, more: bool = False) -> tuple[str, bytes | None]:
+def packed(id: int | None, result: Mapping[str, Any] | None, more: bool = False) -> tuple[str, bytes | None]:
     """A reply as text, and its arrays as one binary frame if it has any; the end of a stream has no result.
 
     Raises:
@@ -151,7 +144,12 @@ def _placed(array: np.ndarray, frame: bytearray) -> dict[str, Any]:
     return {"dtype": dtype.name, "shape": list(array.shape), "offset": offset, "length": len(frame) - offset}
 
 
-def _is_id(value: Any) -> bool:
+def _whole(digits: str) -> int | float:
+    """A whole number; one too long to be exact for the page is a float, which may be infinite."""
+    return int(digits) if len(digits) < 18 else float(digits)
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 

@@ -1,0 +1,50 @@
+"""The command that opens the explorer: explore."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from pathlib import Path
+
+from scorefield.cli.words import app, warn
+
+
+@app.command(
+    help_epilogue="""Examples:
+  scorefield explore
+  scorefield explore run
+  scorefield explore run --port 8000 --no-browser"""
+)
+def explore(
+    run: Path | None = None,
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    no_browser: bool = False,
+) -> None:
+    """Open the explorer: score fields, Langevin, diffusion and learning in the browser, computed as you look.
+
+    It serves until Ctrl-C. The address holds a token: who has it may ask.
+
+    Args:
+        run: folder of a trained model to look at; without one, mixtures and points of your own.
+        port: to listen on; default: one that is free.
+        host: address to listen on; by default only this machine can reach it.
+        no_browser: print the address, open nothing.
+    """
+    from scorefield.explorer import server
+    from scorefield.explorer.asks import ASKS, Ask
+    from scorefield.explorer.session import About, about, opened
+
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port must be from 0 to 65535, got {port}.")
+    session = opened(run)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        warn(f"listening on {host}: whoever reaches this machine and knows the token can make it compute.")
+
+    def ready(address: str) -> None:
+        print(f"explorer: {address}\nexplorer: Ctrl-C ends it.", flush=True)
+        if not no_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    server.serve({**ASKS, "session.about": Ask(About, about)}, session, host=host, port=port, ready=ready)
