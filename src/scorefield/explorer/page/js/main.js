@@ -2,9 +2,12 @@
 
 import { make } from "./controls.js";
 import { Connection, Superseded } from "./socket.js";
+import * as density from "./scenes/density.js";
+import * as diffusion from "./scenes/diffusion.js";
 import * as field from "./scenes/field.js";
+import * as langevin from "./scenes/langevin.js";
 
-const SCENES = { field };
+const SCENES = { field, langevin, diffusion, density };
 const place = document.getElementById("scene"), status = document.getElementById("status");
 const token = new URLSearchParams(location.search).get("token") ?? "";
 const scheme = location.protocol === "https:" ? "wss" : "ws";

@@ -37,3 +37,14 @@ export function withPresets(context, done) {
   if (presets) { done(presets); return; }
   context.ask("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
 }
+
+/** Fills a choice of densities, of which one is the first to be shown. */
+export function offer(control, known, context, first) {
+  control.input.replaceChildren(...known.map(({ name }) => {
+    const option = document.createElement("option");
+    option.value = option.textContent = name;
+    return option;
+  }));
+  const wanted = context.text("preset", first);
+  control.set(known.some(({ name }) => name === wanted) ? wanted : known[0].name);
+}

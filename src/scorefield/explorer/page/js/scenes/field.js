@@ -94,13 +94,14 @@ class Field {
     const known = presets.find((one) => one.name === name) ?? presets[0];
     this.mixture ??= structuredClone(known.mixture);
     this.preset.set(this.source === "points" ? "points" : known.name);
+    this.choose(0);
     this.refresh();
   }
 
   take(name) {
     this.source = name === "points" ? "points" : "mixture";
     if (this.source === "mixture") this.mixture = structuredClone(this.presets.find((one) => one.name === name).mixture);
-    this.chosen = 0;
+    this.choose(0);
     this.context.keep({ preset: name === "points" ? null : name, source: this.source === "points" ? "points" : null, m: null });
     this.refresh();
   }

@@ -1,0 +1,197 @@
+// Diffusion: noise forwards, and two samplers backwards from the same noise, against the exact ODE.
+
+import { chart } from "../charts.js";
+import { button, group, make, number, readout, row, select, slider, toggle } from "../controls.js";
+import { Plane } from "../plane.js";
+import { question } from "../question.js";
+import { theme } from "../theming.js";
+import { RANGE, WINDOW, offer, showField, withPresets } from "./common.js";
+
+export const title = "Diffusion";
+export const lead = "Noise in small steps, then two samplers back from the same noise. Choose the samplers, the steps and the schedule.";
+
+const QUESTION = {
+  prompt: "Same starting noise, same exact score, 8 steps: do a first-order and a second-order sampler end at the same points?",
+  options: ["Yes, both follow the same equation", "No; their errors shrink with the steps at different rates",
+    "No, and more steps do not help"],
+  correct: 1,
+  doing: "Move the number of steps and compare the errors.",
+  answer: "With the exact score, deterministic samplers all approximate the solution of one ODE: a first-order rule errs like 1/steps, a "
+    + "second-order one like 1/steps². The schedule changes what the path looks like in time, and not where the exact ODE ends.",
+  formula: "dx = [f(t) x − ½ g(t)² ∇ log p_t(x)] dt;   reverse SDE: dx = [f x − g² ∇ log p_t] dt + g dw̄",
+  source: "Reverse SDE: Anderson (1982). Probability-flow ODE: Song and others (2021). DDIM: Song and others (2020). Heun and levels: Karras and others (2022).",
+};
+
+const READ = [["rms", "error against the exact ODE (rms)"], ["median", "error (median)"], ["w1", "sliced Wasserstein-1 to the data"],
+  ["floor", "its floor", "what exact samples of the same number reach"], ["evaluations", "evaluations of the score"]];
+const GRIDS = [["karras", "Karras and others"], ["log", "even in log σ"], ["angle", "even in angle"], ["flow", "even in flow time"], ["schedule", "even in the schedule’s time"]];
+const SCHEDULES = [["ve", "VE: variance exploding"], ["vp", "VP: variance preserving"], ["sub-vp", "sub-VP"], ["rectified flow", "rectified flow"]];
+const PATHS = 60;
+
+/** A matrix as a picture: shade by size, colour by sign. */
+function picture({ data, shape: [rows, columns] }) {
+  const canvas = make("canvas", { width: columns, height: rows }), pen = canvas.getContext("2d");
+  const most = data.reduce((top, value) => Math.max(top, Math.abs(value)), 1e-12);
+  for (let i = 0; i < data.length; i++) {
+    if (data[i] === 0) continue;
+    pen.globalAlpha = 0.15 + 0.85 * Math.sqrt(Math.abs(data[i]) / most);
+    pen.fillStyle = theme().text(data[i] > 0 ? "particle" : "particle-b");
+    pen.fillRect(i % columns, Math.floor(i / columns), 1, 1);
+  }
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `matrix of ${rows} rows and ${columns} columns; the numbers are below`);
+  return canvas;
+}
+
+class Diffusion {
+  constructor(context, place, intro) {
+    this.context = context;
+    this.time = 1;
+    this.reach = context.number("reach", 6);
+    this.both = ["a", "b"].map((name) => {
+      const plane = new Plane({ ...WINDOW, label: `Samples of sampler ${name}`, caption: "" });
+      return { name, plane, numbers: readout(`Sampler ${name.toUpperCase()}`, READ) };
+    });
+    this.curve = chart({ title: "Noise level over the steps", x: "step", logY: true, series: [
+      { label: "A", colour: "particle", points: true }, { label: "B", colour: "particle-b", points: true, dash: [5, 4] }] });
+    this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
+    this.build();
+    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
+      this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
+    for (const one of this.both) one.plane.start();
+    withPresets(context, (presets) => this.fill(presets));
+  }
+
+  build() {
+    const { context } = this, keep = (key) => (value) => { context.keep({ [key]: value }); this.refresh(); };
+    this.steps = slider({ label: "Steps (evaluations of the score)", low: 2, high: 100, log: true, whole: true, value: context.number("steps", 8), name: "steps",
+      onInput: (value) => { keep("steps")(value); this.question.moved(); } });
+    this.steps.root.classList.add("main");
+    this.question = question("diffusion", QUESTION, (locked) => this.steps.lock(locked));
+    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
+    this.schedule = select({ label: "Schedule", options: SCHEDULES, value: context.text("schedule", "ve"), name: "schedule", onInput: keep("schedule") });
+    this.grid = select({ label: "Levels", options: GRIDS, value: context.text("grid", "karras"), name: "grid", onInput: keep("grid") });
+    this.plans = this.both.map((one) => select({ label: `Sampler ${one.name.toUpperCase()}`, options: [["", "…"]], value: "", name: one.name, onInput: keep(one.name) }));
+    this.count = slider({ label: "Particles", low: 200, high: 5000, log: true, whole: true, value: context.number("n", 1500), name: "n", onInput: keep("n") });
+    this.paths = toggle({ label: "Trajectories", value: true, name: "paths", onInput: () => this.draw() });
+    this.seed = context.number("seed", 0);
+    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; keep("seed")(this.seed); } });
+    this.clock = slider({ label: "Along the way: noise → data", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.draw(); } });
+    this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
+    this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => this.forward() });
+    this.player = make("section", { className: "card" }, row(this.play.root, this.forwards.root), this.clock.root);
+    this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
+      this.grid.root, this.schedule.root, this.preset.root, this.count.root, this.paths.root, make("p", { className: "hint" },
+      "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
+      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), row(again.root)));
+  }
+
+  fill(presets) {
+    this.presets = presets;
+    offer(this.preset, presets, this.context, "moons");
+    this.context.ask("plans", "diffusion.plans", {}, ({ plans }) => {
+      this.plans.forEach((control, k) => {
+        control.input.replaceChildren(...plans.map(({ name, what }) => make("option", { value: name, title: what }, name)));
+        control.set(this.context.text(this.both[k].name, ["ddim", "dpmpp2"][k]));
+        if (!control.value()) control.set(plans[k].name);
+      });
+      this.what = new Map(plans.map((plan) => [plan.name, plan.what]));
+      this.refresh();
+    });
+  }
+
+  mixture() { return this.presets.find((one) => one.name === this.preset.value()).mixture; }
+
+  refresh() {
+    if (!this.plans[0].value()) return;
+    this.both.forEach((one, k) => {
+      this.context.ask(`sample.${one.name}`, "diffusion.sample", {
+        mixture: this.mixture(), schedule: this.schedule.value(), plan: this.plans[k].value(), grid: this.grid.value(), steps: this.steps.value(), n: this.count.value(), seed: this.seed,
+      }, (result) => this.tell(one, k, result));
+      this.context.ask(`grid.${one.name}`, "field.grid", { mixture: this.mixture(), sigma: 0, x_range: RANGE, y_range: RANGE, n: 96 },
+        (result) => showField(one.plane.view, result, { arrows: false, depth: 7 }));
+    });
+  }
+
+  tell(one, k, result) {
+    one.trajectory = result.unit;
+    one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
+    one.says = `${this.plans[k].value()} (${this.what.get(this.plans[k].value())})`;
+    const noisy = "– (adds noise on the way)";
+    one.numbers.say({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
+      w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });
+    if (k === 0) this.showTable(result);
+    const longest = Math.max(...this.both.map((other) => other.levels?.length ?? 0));
+    const column = (other) => Array.from({ length: longest }, (_, i) => (other.levels?.[i] > 0 ? other.levels[i] : null));
+    this.curve.set([Array.from({ length: longest }, (_, i) => i), ...this.both.map(column)]);
+    this.draw();
+  }
+
+  showTable({ P, E, c, text }) {
+    const drawn = [["P, of states", P], ["E, of estimates", E], ["c, of noise", { data: c.data, shape: [c.shape[0], 1] }]];
+    this.table.replaceChildren(make("div", { className: "matrices" }, ...drawn.map(([name, matrix]) => make("figure", {}, picture(matrix), make("figcaption", {}, name)))),
+      make("details", {}, make("summary", {}, "In numbers"), make("pre", {}, text)));
+  }
+
+  draw() {
+    for (const one of this.both) {
+      if (!one.trajectory) continue;
+      const { data, shape: [times, n] } = one.trajectory, at = this.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
+      const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
+      for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
+      if (this.paths.value()) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28 });
+      else one.plane.view.remove("paths");
+      one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
+      one.plane.caption.textContent = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+    }
+  }
+
+  segments({ data, shape: [times, n] }) {
+    const paths = Math.min(PATHS, n), out = new Float32Array(4 * paths * (times - 1));
+    let at = 0;
+    for (let i = 0; i < paths; i++) {
+      for (let t = 0; t + 1 < times; t++) {
+        for (const time of [t, t + 1]) { out[at++] = data[2 * (n * time + i)]; out[at++] = data[2 * (n * time + i) + 1]; }
+      }
+    }
+    return out;
+  }
+
+  start() {
+    let last = performance.now();
+    this.play.set("Pause");
+    if (this.time >= 1) this.time = 0;
+    const tick = (now) => {
+      this.time = Math.min(1, this.time + (now - last) / 4000);
+      last = now;
+      this.clock.set(this.time);
+      this.draw();
+      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
+      else this.halt();
+    };
+    this.playing = requestAnimationFrame(tick);
+  }
+
+  halt() {
+    cancelAnimationFrame(this.playing);
+    this.playing = 0;
+    this.play.set("Play");
+  }
+
+  /** The forward process of clean points, on both pictures' particles. */
+  forward() {
+    this.context.ask("forward", "diffusion.forward", { mixture: this.mixture(), schedule: this.schedule.value(), n: this.count.value(), seed: this.seed }, (result) => {
+      const one = this.both[0];
+      one.trajectory = result.positions;
+      one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
+      one.says = "the forward process, data to noise";
+      one.numbers.say({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
+      this.time = 1;
+      this.start();
+    });
+  }
+
+  close() { this.halt(); this.curve.close(); for (const one of this.both) one.plane.close(); }
+}
+
+export function open(context, place, intro) { return new Diffusion(context, place, intro); }

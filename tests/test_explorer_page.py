@@ -1,0 +1,172 @@
+"""The explorer's page in a real browser: every scene loads, answers its controls, and says the library's numbers."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from scorefield.core import Level
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]
+MAIN = {"field": "sigma", "langevin": "run", "diffusion": "steps", "density": "probes"}
+"""Scenes, and the control that each locks until its question has an answer."""
+SIZES = {"laptop": (1440, 900), "projector": (1024, 768), "phone": (390, 844)}
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests need a browser at {CHROMIUM}")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    from scorefield.explorer import server
+    from scorefield.explorer.asks import ASKS
+    from scorefield.explorer.gate import Gate
+    from scorefield.explorer.session import Session
+
+    with server.bound() as listener:
+        port = listener.getsockname()[1]
+        running = server.server(server.application(ASKS, Session(), Gate("secret", port)))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{port}/?token=secret"
+        running.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, on which any error of the console fails the test."""
+    context = browser.new_context(viewport={"width": 1024, "height": 768})
+    opened, errors = context.new_page(), list[str]()
+    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    trouble = [text for text in opened.locator(".trouble").all_inner_texts() if text]
+    context.close()
+    assert not errors and not trouble
+
+
+def scene(page: Page, address: str, name: str, state: str = "", choice: int | None = 1) -> None:
+    """Open a scene, and answer its question unless choice is None."""
+    page.goto(f"{address}#/{name}?{state}")
+    page.wait_for_selector(f"#scene[data-scene={name}] .question")
+    page.wait_for_selector("#status[data-state=open]")
+    if choice is not None:
+        page.locator(".option").nth(choice).click()
+        control(page, "commit").click()
+
+
+def control(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-name={name}]")
+
+
+def said(page: Page, key: str) -> str:
+    """What a readout says, once it says something."""
+    cell = page.locator(f"[data-value={key}]")
+    until(lambda: cell.inner_text() != "–")
+    return cell.inner_text()
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", text.replace("−", "-"))]
+
+
+def until(holds, seconds: float = 20.0) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "the page did not say it in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_scene_asks_before_its_main_control_is_unlocked(page: Page, address: str, name: str) -> None:
+    scene(page, address, name, choice=None)
+    assert control(page, MAIN[name]).is_disabled()
+    assert control(page, "commit").is_disabled()
+    page.locator(".option").first.click()
+    control(page, "commit").click()
+    assert control(page, MAIN[name]).is_enabled()
+    control(page, "answer").click()
+    assert page.locator(".formula").inner_text() and re.search(r"\(\d{4}", page.locator(".source").inner_text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", MAIN)
+def test_scene_fits_its_window(page: Page, address: str, name: str, size: str) -> None:
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
+    scene(page, address, name)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_numbers_at_a_point_are_the_library_s(page: Page, address: str) -> None:
+    from scorefield.explorer.asks.laws import PRESETS
+
+    scene(page, address, "field", "sigma=0.5&at=1,0.5&preset=two modes")
+    law, x, level = PRESETS["two modes"], torch.tensor([[1.0, 0.5]], dtype=torch.float64), Level(1.0, 0.5)
+    assert numbers(said(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
+    assert numbers(said(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(said(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
+
+
+def test_sigma_moves_the_field_the_numbers_and_the_address(page: Page, address: str) -> None:
+    scene(page, address, "field", "sigma=0.5&at=1,0.5")
+    before = said(page, "log_density")
+    control(page, "sigma").focus()
+    page.keyboard.press("PageUp")
+    until(lambda: said(page, "log_density") != before)
+    until(lambda: "sigma=0.5&" not in page.evaluate("location.hash"))
+    until(lambda: page.locator(".verdict").count() == 1)
+    shared, value = page.evaluate("location.href"), said(page, "log_density")
+    page.goto("about:blank")
+    page.goto(shared)
+    until(lambda: said(page, "log_density") == value)
+
+
+def test_modes_move_by_keyboard_alone(page: Page, address: str) -> None:
+    scene(page, address, "field", "at=1,0.5")
+    before = said(page, "log_density")
+    page.locator(".handle").first.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    until(lambda: said(page, "log_density") != before)
+    until(lambda: "m=" in page.evaluate("location.hash"))
+
+
+def test_own_points_are_a_density(page: Page, address: str) -> None:
+    scene(page, address, "field", "source=points&points=1,0.5&sigma=1&at=1,0.5")
+    assert numbers(said(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)  # -log(2 pi)
+
+
+def test_theme_follows_the_preference_and_the_button(page: Page, address: str) -> None:
+    page.emulate_media(color_scheme="dark")
+    scene(page, address, "field")
+    shade = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = page.evaluate(shade)
+    page.locator("#theme").click()
+    assert page.evaluate(shade) != dark
