@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from scorefield.explorer.asks import field
+from scorefield.explorer.asks import density, diffusion, field, langevin, learn
 
 Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
 """Numbers, texts, lists and arrays by name; a stream gives one such answer after the other, until it is closed."""
@@ -29,5 +29,14 @@ ASKS: Mapping[str, Ask] = MappingProxyType(
         "field.presets": Ask(field.Presets, field.presets),
         "field.grid": Ask(field.Grid, field.grid),
         "field.point": Ask(field.Point, field.point),
+        "langevin.run": Ask(langevin.Run, langevin.run),
+        "diffusion.plans": Ask(diffusion.Plans, diffusion.listed),
+        "diffusion.forward": Ask(diffusion.Forward, diffusion.forward),
+        "diffusion.sample": Ask(diffusion.Sample, diffusion.sample),
+        "learn.train": Ask(learn.Train, learn.train),
+        "learn.cost": Ask(learn.Cost, learn.cost),
+        "density.point": Ask(density.Point, density.point),
+        "density.latent": Ask(density.Latent, density.latent),
+        "density.guidance": Ask(density.Guidance, density.guidance),
     }
 )

@@ -1,0 +1,259 @@
+"""Diffusion of a mixture: the way up, and every way down from one noise, beside the exact ODE's ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from scorefield import levels, metrics, plans
+from scorefield._tensor import expand, normal
+from scorefield.analytic import GaussianMixture
+from scorefield.core import Level, Levels
+from scorefield.explorer.asks.laws import spread
+from scorefield.explorer.asks.params import Checked, Law, Particles, Seed, Within, law_of
+from scorefield.plans import Plan
+from scorefield.plans.default import spread as fine_levels
+from scorefield.plans.truth import Errors, Trajectories, follow
+from scorefield.schedules import VE, VP, RectifiedFlow, Schedule, SubVP
+
+if TYPE_CHECKING:
+    from scorefield.explorer.session import Session
+
+_TOP, _LEAST = 80.0, 0.002  # of the noise, in standard deviations of the data
+_FINE = 96  # levels of the exact ODE: errors below 1e-5 of the data's RMS on the presets
+
+ScheduleName: TypeAlias = Literal["ve", "vp", "sub-vp", "rectified flow"]
+GridName: TypeAlias = Literal["karras", "log", "angle", "flow", "schedule"]
+PlanName: TypeAlias = Literal[
+    "ddim", "ancestral", "euler_maruyama", "euler", "heun", "midpoint", "dpmpp2", "dpmpp2 sde", "unipc", "default",
+    "calibrated",
+]  # fmt: skip
+
+SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
+    {"ve": VE(), "vp": VP(), "sub-vp": SubVP(), "rectified flow": RectifiedFlow()}
+)
+
+
+class Choice(NamedTuple):
+    """What a plan is made from.
+
+    Args:
+        steps: evaluations of the model.
+        grid: name of the levels.
+        schedule: for the grid "schedule", and for plans that step in its time.
+        law: what is sampled: its spread sets the levels; calibration fits to it.
+    """
+
+    steps: int
+    grid: str
+    schedule: Schedule
+    law: GaussianMixture
+
+    def levels(self, n: int) -> Levels:
+        """n levels, then clean data."""
+        scale = spread(self.law)
+        high, low = _TOP * scale, _LEAST * scale
+        if self.grid == "schedule":
+            return levels.uniform_time(n, self.schedule, t_max=self.t_max)
+        if self.grid == "karras":
+            return levels.karras(n, high, low)
+        if self.grid == "log":
+            return levels.log_uniform(n, high, low)
+        return (levels.angle if self.grid == "angle" else levels.flow)(n, high, low, scale)
+
+    @property
+    def t_max(self) -> float:
+        """The schedule's time of 80 standard deviations of noise, or its last one."""
+        high, last = _TOP * spread(self.law), self.schedule(self.schedule.t_max)
+        return self.schedule.t_at(high) if float(last.ratio) > high else self.schedule.t_max
+
+
+class Builder(NamedTuple):
+    """A plan that is offered by name.
+
+    Args:
+        build: from what was chosen.
+        what: for a page, in a few words.
+        grid: whether it takes a grid of levels.
+    """
+
+    build: Callable[[Choice], Plan]
+    what: str
+    grid: bool = True
+
+
+PLANS: Mapping[str, Builder] = MappingProxyType(
+    {
+        "ddim": Builder(lambda c: plans.ddim(c.levels(c.steps)), "probability-flow ODE, exponential Euler"),
+        "ancestral": Builder(lambda c: plans.ancestral(c.levels(c.steps)), "DDPM's reverse chain"),
+        "euler_maruyama": Builder(
+            lambda c: plans.euler_maruyama(c.schedule, c.steps, c.t_max),
+            "reverse SDE, even in the schedule's time",
+            False,
+        ),
+        "euler": Builder(
+            lambda c: plans.euler(c.schedule, c.steps, c.t_max),
+            "probability-flow ODE, Euler in the schedule's time",
+            False,
+        ),
+        "heun": Builder(lambda c: plans.heun(c.levels((c.steps + 1) // 2)), "Heun (Karras and others 2022)"),
+        "midpoint": Builder(lambda c: plans.midpoint(c.levels((c.steps + 1) // 2)), "midpoint method"),
+        "dpmpp2": Builder(lambda c: plans.dpmpp(c.levels(c.steps), 2), "DPM-Solver++ (2M)"),
+        "dpmpp2 sde": Builder(lambda c: plans.dpmpp(c.levels(c.steps), 2, eta=1.0), "DPM-Solver++ (2M), SDE"),
+        "unipc": Builder(lambda c: plans.unipc(c.levels(c.steps), 2), "predictor and corrector"),
+        "default": Builder(lambda c: plans.default(c.steps, spread(c.law)), "the library's default", False),
+        "calibrated": Builder(
+            lambda c: plans.calibrate(c.law, c.steps, search=False, trajectories=64), "fitted to this law", False
+        ),
+    }
+)
+"""Plans by name, in the order in which a page lists them."""
+
+
+@dataclass(frozen=True)
+class Plans(Checked):
+    """Nothing is to be chosen."""
+
+
+def listed(p: Plans, session: Session) -> dict[str, Any]:
+    """`plans`, a list of `{name, what, grid}`; the names of `schedules` and `grids`."""
+    return {
+        "plans": [{"name": name, "what": b.what, "grid": b.grid} for name, b in PLANS.items()],
+        "schedules": list(SCHEDULES),
+        "grids": ["karras", "log", "angle", "flow", "schedule"],
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- the way up
+
+
+@dataclass(frozen=True)
+class Forward(Checked):
+    """The way up.
+
+    Args:
+        mixture: of the data.
+        schedule: `t -> (alpha, sigma)`.
+        n: particles.
+        times: pictures, evenly spaced in time from clean data.
+        seed: of data and noise: one clean point and one noise a particle, so that each path is smooth.
+    """
+
+    mixture: Law = "two modes"
+    schedule: ScheduleName = "vp"
+    n: Particles = 1000
+    times: Annotated[int, Within(2, 200)] = 40
+    seed: Seed = 0
+
+
+@torch.no_grad()
+def forward(p: Forward, session: Session) -> dict[str, Any]:
+    """`positions` `(times, n, 2)`, `alpha x0 + sigma eps`; `time`, `alpha`, `sigma` `(times,)`."""
+    if p.times * p.n > 2_000_000:
+        raise ValueError(f"n * times must be at most 2,000,000, got {p.times * p.n:,}.")
+    law, schedule = law_of(p.mixture), SCHEDULES[p.schedule]
+    t = torch.linspace(schedule.t_min, schedule.t_max, p.times, dtype=torch.float64)
+    level = schedule(t)
+    x0 = law.sample(p.n, p.seed)
+    eps = normal(p.n, (2,), p.seed, "explorer forward", dtype=torch.float64)
+    alpha, sigma = (torch.as_tensor(v).expand(p.times) for v in level)
+    paths = [Level(a, s).noised(x0, eps) for a, s in zip(alpha, sigma, strict=True)]
+    return {
+        "positions": torch.stack(paths).float().numpy(),
+        "time": t.numpy(),
+        "alpha": alpha.numpy(),
+        "sigma": sigma.numpy(),
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- the way down
+
+
+@dataclass(frozen=True)
+class Sample(Checked):
+    """The way down.
+
+    Args:
+        mixture: whose exact model is followed.
+        plan: by name, see `listed`.
+        steps: evaluations of the model, of heun and midpoint the odd number below or at it.
+        grid: levels, for plans that take them.
+        schedule: for the grid "schedule" and plans that step in time.
+        n: particles.
+        seed: of the start, the same normal numbers for every plan, and of the noise on the way.
+    """
+
+    mixture: Law = "two modes"
+    plan: PlanName = "ddim"
+    steps: Annotated[int, Within(2, 200)] = 20
+    grid: GridName = "karras"
+    schedule: ScheduleName = "vp"
+    n: Particles = 500
+    seed: Seed = 0
+
+
+@torch.no_grad()
+def sample(p: Sample, session: Session) -> dict[str, Any]:
+    """`trajectory` `(k + 1, n, 2)`, `unit` (the same in units of the noised law's spread), `alpha`, `sigma`
+    `(k + 1,)`; `ends` of the exact ODE from the same start, with `error` {rms, median} over the data's RMS (None where
+    noise is added on the way); `sliced_wasserstein` to exact samples and its `floor`; the table: `name`,
+    `evaluations`, `order`, `stochastic`, `P`, `E` `(k, k)`, `c` `(k,)`, `text`.
+    """
+    law = law_of(p.mixture)
+    plan = planned(p, law)
+    if (plan.evaluations + 1) * p.n > 2_000_000:
+        raise ValueError(f"n * steps must be at most 2,000,000, got {(plan.evaluations + 1) * p.n:,}.")
+    start = plan.start(p.n, (2,), p.seed, law.mean, spread(law), dtype=torch.float64)
+    path = plans.run(plan, law, start, seed=p.seed, trajectory=True)
+    truth = exact_ends(law, start, plan.levels[0])
+    error = None if plan.stochastic else Errors.of(truth.errors(path[-1]))
+    one, two = (law.sample(p.n, p.seed + k) for k in (1, 2))
+    return {
+        "trajectory": path.float().numpy(),
+        "unit": _in_units(path, law, plan.levels).float().numpy(),
+        "alpha": plan.levels.alpha.numpy(),
+        "sigma": plan.levels.sigma.numpy(),
+        "ends": truth.end.float().numpy(),
+        "error": None if error is None else error._asdict(),
+        "sliced_wasserstein": metrics.sliced_wasserstein(path[-1], one, projections=32),
+        "floor": metrics.sliced_wasserstein(two, one, projections=32),
+        **_table(plan),
+    }
+
+
+def planned(p: Sample, law: GaussianMixture) -> Plan:
+    """The plan that was chosen."""
+    return PLANS[p.plan].build(Choice(p.steps, p.grid, SCHEDULES[p.schedule], law))
+
+
+def exact_ends(law: GaussianMixture, x: Tensor, level: Level) -> Trajectories:
+    """The probability flow from x `(n, 2)` at a level with alpha > 0, accurately."""
+    scale, alpha = spread(law), float(level.alpha)
+    lv = fine_levels(_FINE, float(level.ratio), _LEAST * scale, 0.7, 0.6 * scale)
+    return follow(law, x / alpha, lv, scale)
+
+
+def _in_units(path: Tensor, law: GaussianMixture, lv: Levels) -> Tensor:
+    """`(x - alpha mean) / sqrt(alpha^2 spread^2 + sigma^2) * spread`: a picture that stays in its frame."""
+    scale = spread(law)
+    radius = (lv.alpha**2 * scale**2 + lv.sigma**2).sqrt()
+    return (path - expand(lv.alpha, path) * law.mean) / expand(radius, path) * scale + law.mean
+
+
+def _table(plan: Plan) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "evaluations": plan.evaluations,
+        "order": float(plan.order) if math.isfinite(plan.order) else None,
+        "stochastic": plan.stochastic,
+        "P": plan.P.numpy(),
+        "E": plan.E.numpy(),
+        "c": plan.c.numpy(),
+        "text": plan.table(),
+    }
