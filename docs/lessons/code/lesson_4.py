@@ -86,7 +86,7 @@ def figures() -> dict[str, Figure]:
     for sigma, colour in zip((0.0, 1.0, 2.0, 4.0, 8.0), COLOURS, strict=False):
         left.plot(grid[:, 0], LAW.log_density(grid, Level(1.0, sigma)), color=colour, label=f"σ = {sigma:g}")
     left.set(xlabel="x", title="log-density", ylim=(-20, 0.5))
-    left.legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=8, loc="lower center")
     bins = torch.linspace(-7, 7, 71).tolist()
     for x, label, colour in (
         (one_level(0.0, 300), "one level", COLOURS[1]),
