@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from scorefield.explorer.asks import density, diffusion, field, langevin, learn
+from scorefield.explorer.asks import density, diffusion, field, images, langevin, learn
 
 Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
 """Numbers, texts, lists and arrays by name; a stream gives one such answer after the other, until it is closed."""
@@ -38,5 +38,10 @@ ASKS: Mapping[str, Ask] = MappingProxyType(
         "density.point": Ask(density.Point, density.point),
         "density.latent": Ask(density.Latent, density.latent),
         "density.guidance": Ask(density.Guidance, density.guidance),
+        "images.about": Ask(images.About, images.about),
+        "images.sample": Ask(images.Sample, images.sample),
+        "images.denoise": Ask(images.Denoise, images.denoise),
+        "images.interpolate": Ask(images.Interpolate, images.interpolate),
+        "images.partial": Ask(images.Partial, images.partial),
     }
 )
