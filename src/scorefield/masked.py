@@ -258,8 +258,8 @@ class MaskedDenoiser(nn.Module):
         """The reference's answer at x, and the scale of what it leaves; float64."""
         reference = self._partial
         if pattern.whole:
-            seen, scale = reference.all_asked(x, alpha, sigma), self._scale_of_all(alpha, sigma)
-            return Rest(mixed(seen, x, alpha, sigma), self._basis, scale)
+            level = Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
+            return Rest(reference.law(x, level), self._basis, self._scale_of_all(alpha, sigma))
         seen = reference.partly(x, alpha, sigma, pattern)
         return Rest(mixed(seen, x, alpha, sigma), None, self._scale_of_parts(alpha, sigma, pattern))
 

@@ -146,7 +146,6 @@ class PartialMixture:
         if device is not None and torch.device(device) != law.means.device:
             self.law = GaussianMixture(*(v.to(device) for v in (law.weights, law.means, law.covariances)))
         self.mean, self.covariance = self.law.mean, self.law.covariance
-        self._variances, self._basis = torch.linalg.eigh(self.law.covariances)
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, d)`, for a level 0-d or `(n,)` with sigma > 0."""
@@ -155,21 +154,11 @@ class PartialMixture:
         z = x.double()
         pattern = None if condition is None else Pattern.of(condition.to(z))
         if pattern is None or pattern.whole:
-            estimate = mixed(self.all_asked(z, alpha, sigma), z, alpha, sigma)
+            estimate = self.law(z, level)
         else:
             estimate = mixed(self.partly(z, alpha, sigma, pattern), z, alpha, sigma)
             estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
-
-    def all_asked(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
-        """Every coordinate noised, in the eigenbasis of each component; float64."""
-        law = self.law
-        z = torch.einsum("nkd,kde->nke", x[:, None] - alpha[..., None] * law.means, self._basis)
-        variance = (alpha**2)[..., None] * self._variances + (sigma**2)[..., None]
-        log_joint = law.weights.log() - 0.5 * (z.square() / variance + variance.log()).sum(-1)
-        eps = torch.einsum("nke,kde->nkd", sigma[..., None] * z / variance, self._basis)
-        turned = alpha[..., None] * self._variances * z / variance
-        return Seen(log_joint, eps, law.means + torch.einsum("nke,kde->nkd", turned, self._basis))
 
     def partly(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Seen:
         """Each row with its own pattern: one Cholesky factor per row and component; float64."""

@@ -29,8 +29,8 @@ class Shares:
     def of(numbers: int, codes: int) -> Shares:
         """For rows with so many numbers and codes."""
         if not codes:
-            return Shares(0.6, 0.4, 0.0)
-        return Shares(0.4, 0.25, 0.35) if numbers else Shares(0.0, 0.0, 1.0)
+            return Shares(0.5, 0.5, 0.0)
+        return Shares(0.3, 0.4, 0.3) if numbers else Shares(0.0, 0.0, 1.0)
 
 
 def gated(given: Tensor, numbers: int, gates: tuple[int, ...]) -> Tensor:
