@@ -28,7 +28,7 @@ OPTIONS = [
     "--enable-unsafe-swiftshader",
     "--disable-background-networking",
 ]
-MAIN = {"field": "sigma", "langevin": "run", "diffusion": "steps", "density": "probes"}
+MAIN = {"field": "sigma", "langevin": "run", "diffusion": "steps", "learn": "train", "density": "probes"}
 """Scenes, and the control that each locks until its question has an answer."""
 SIZES = {"laptop": (1440, 900), "projector": (1024, 768), "phone": (390, 844)}
 
@@ -170,3 +170,38 @@ def test_theme_follows_the_preference_and_the_button(page: Page, address: str) -
     dark = page.evaluate(shade)
     page.locator("#theme").click()
     assert page.evaluate(shade) != dark
+
+
+def test_langevin_says_the_exact_answer_beside_the_particles_own(page: Page, address: str) -> None:
+    scene(page, address, "langevin", "preset=unequal weights&n=500&steps=20")
+    control(page, "run").click()
+    until(lambda: said(page, "step") == "20")
+    assert numbers(said(page, "exact_weights")) == pytest.approx([0.2, 0.8])
+    assert numbers(said(page, "weights"))[0] > 0.9  # all started in the first mode, and nobody crosses
+    until(lambda: control(page, "run").inner_text() == "Run")
+
+
+def test_steps_bring_a_sampler_nearer_to_the_exact_ode(page: Page, address: str) -> None:
+    from scorefield.explorer.asks import diffusion
+    from scorefield.explorer.session import Session
+
+    asked = diffusion.Sample(mixture="two modes", plan="ddim", steps=8, n=200, schedule="ve")
+    rms = diffusion.sample(asked, Session())["error"]["rms"]
+    scene(page, address, "diffusion", "preset=two modes&n=200&steps=8&a=ddim")
+    assert numbers(said(page, "rms"))[0] == pytest.approx(rms, rel=1e-3)
+    control(page, "steps").focus()
+    page.keyboard.press("End")
+    until(lambda: numbers(said(page, "rms"))[0] < rms / 4)
+
+
+def test_density_by_the_ode_is_the_exact_one(page: Page, address: str) -> None:
+    scene(page, address, "density", "preset=two modes&divergence=exact&at=1,0.5")
+    value, exact = (numbers(said(page, key))[0] for key in ("value", "exact"))
+    assert value == pytest.approx(exact, abs=1e-3)
+
+
+def test_training_reaches_its_last_step(page: Page, address: str) -> None:
+    scene(page, address, "learn", "steps=100&width=16")
+    control(page, "train").click()
+    until(lambda: said(page, "step") == "100")
+    assert numbers(said(page, "loss"))[0] > 0 and len(numbers(said(page, "floor"))) == 2

@@ -6,8 +6,9 @@ import * as density from "./scenes/density.js";
 import * as diffusion from "./scenes/diffusion.js";
 import * as field from "./scenes/field.js";
 import * as langevin from "./scenes/langevin.js";
+import * as learn from "./scenes/learn.js";
 
-const SCENES = { field, langevin, diffusion, density };
+const SCENES = { field, langevin, diffusion, learn, density };
 const place = document.getElementById("scene"), status = document.getElementById("status");
 const token = new URLSearchParams(location.search).get("token") ?? "";
 const scheme = location.protocol === "https:" ? "wss" : "ws";

@@ -16,8 +16,8 @@ const QUESTION = {
     "No, and more steps do not help"],
   correct: 1,
   doing: "Move the number of steps and compare the errors.",
-  answer: "With the exact score, deterministic samplers all approximate the solution of one ODE: a first-order rule errs like 1/steps, a "
-    + "second-order one like 1/steps². The schedule changes what the path looks like in time, and not where the exact ODE ends.",
+  answer: "With the exact score, deterministic samplers all approximate the solution of one ODE: with enough steps a first-order rule errs "
+    + "like 1/steps, a second-order one like 1/steps². The schedule changes what the path looks like in time, and not where the exact ODE ends.",
   formula: "dx = [f(t) x − ½ g(t)² ∇ log p_t(x)] dt;   reverse SDE: dx = [f x − g² ∇ log p_t] dt + g dw̄",
   source: "Reverse SDE: Anderson (1982). Probability-flow ODE: Song and others (2021). DDIM: Song and others (2020). Heun and levels: Karras and others (2022).",
 };

@@ -1,0 +1,116 @@
+// Learn: a network is trained while you look; its field beside the exact one.
+
+import { chart } from "../charts.js";
+import { button, group, make, number, readout, row, select, slider } from "../controls.js";
+import { Plane } from "../plane.js";
+import { question } from "../question.js";
+import { RANGE, WINDOW, offer, withPresets } from "./common.js";
+
+export const title = "Learn";
+export const lead = "Train a small network with each objective and watch its field converge to the exact one.";
+
+const QUESTION = {
+  prompt: "Denoising at one level σ, trained to the end: which score has the network learned?",
+  options: ["That of the data", "That of the noised data, p_σ", "None: its loss does not even reach zero"],
+  correct: 1,
+  doing: "Press Train, then compare the loss with its exact floor.",
+  answer: "The best answer to ‘which noise was added?’ is its mean given x, and that is −σ times the score of the noised density. "
+    + "The loss ends at a floor above zero, the variance of the noise given x, which no network can remove.",
+  formula: "E‖s(x) + ε/σ‖² = E‖s(x) − ∇ log p_σ(x)‖² + const",
+  source: "Vincent (2011). The implicit loss with the trace: Hyvärinen (2005); many levels: Song and Ermon (2019).",
+};
+
+const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "field error (rms under the data)"], ["cost", "milliseconds a step"]];
+const OBJECTIVES = [["denoising", "denoising, one level"], ["multi-level", "denoising, many levels"], ["implicit", "implicit, exact trace"],
+  ["sliced", "sliced"], ["finite-difference sliced", "finite differences"], ["explicit", "explicit"]];
+
+class Learn {
+  constructor(context, place, intro) {
+    this.context = context;
+    this.planes = [["learned", "The learned field."], ["exact", "The exact field; colour: size of the error, brightest at 2 and more."]]
+      .map(([key, label]) => ({ key, plane: new Plane({ ...WINDOW, label, caption: label }) }));
+    this.numbers = readout("Training", READ);
+    this.curve = chart({ title: "Loss and its exact floor", x: "step", series: [
+      { label: "loss", colour: "particle" }, { label: "floor", colour: "muted", dash: [6, 4] }] });
+    this.costs = chart({ title: "Cost of a step as the dimension grows (ms)", x: "dimension", logX: true, logY: true, series: [
+      { label: "implicit", colour: "particle", points: true }, { label: "sliced", colour: "particle-b", points: true }, { label: "denoising", colour: "particle-c", points: true }] });
+    this.costs.root.hidden = true;
+    this.build();
+    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)), this.curve.root,
+      this.costs.root), this.side);
+    for (const { plane } of this.planes) plane.start();
+    withPresets(context, (presets) => this.fill(presets));
+  }
+
+  build() {
+    const { context } = this, keep = (key) => (value) => { context.keep({ [key]: value }); this.stop(); this.refresh(); };
+    this.train = button({ label: "Train", name: "train", primary: true, onPress: () => (this.running ? this.stop() : this.begin()) });
+    this.question = question("learn", QUESTION, (locked) => this.train.lock(locked));
+    this.objective = select({ label: "Objective", options: OBJECTIVES, value: context.text("objective", "denoising"), name: "objective", onInput: keep("objective") });
+    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
+    this.sigma = slider({ label: "Level σ", low: 0.1, high: 2, log: true, value: context.number("sigma", 0.5), name: "sigma", onInput: keep("sigma") });
+    this.width = slider({ label: "Width of the network", low: 8, high: 128, log: true, whole: true, value: context.number("width", 64), name: "width", onInput: keep("width") });
+    this.steps = slider({ label: "Steps", low: 100, high: 5000, log: true, whole: true, value: context.number("steps", 1000), name: "steps", onInput: keep("steps") });
+    const cost = button({ label: "Measure the cost by dimension", name: "cost", onPress: () => this.measure() });
+    this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.sigma.root, this.preset.root,
+      this.width.root, this.steps.root, row(cost.root),
+      make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ.")), this.numbers.root);
+  }
+
+  fill(presets) {
+    this.presets = presets;
+    offer(this.preset, presets, this.context, "two modes");
+    this.refresh();
+  }
+
+  mixture() { return this.presets.find((one) => one.name === this.preset.value()).mixture; }
+
+  /** The field that is to be learned, before the training. */
+  refresh() {
+    if (!this.presets || this.running) return;
+    const noisy = ["denoising", "multi-level"].includes(this.objective.value());
+    this.context.ask("grid", "field.grid", { mixture: this.mixture(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
+      this.planes[1].plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], 2);
+      this.planes[1].plane.view.heat(null);
+    });
+  }
+
+  stop() {
+    this.running?.cancel();
+    this.running = null;
+    this.train.set("Train");
+  }
+
+  begin() {
+    const curve = [[], [], []];
+    this.train.set("Stop");
+    this.question.moved();
+    this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.mixture(), sigma: this.sigma.value(),
+      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.tell(result, curve), () => this.stop());
+  }
+
+  tell(result, curve) {
+    if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
+    this.numbers.say({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
+      error: number(result.rms), cost: number(result.milliseconds, 3) });
+    if (result.loss !== null) {
+      [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));
+      this.curve.set(curve);
+    }
+    for (const { key, plane } of this.planes) plane.view.arrows(this.at.data, (key === "exact" ? this.exact : result.learned).data, this.at.shape[0], 2);
+    this.planes[1].plane.view.heat(result.error, 0, 2, 0);
+  }
+
+  measure() {
+    const columns = [[], [], [], []];
+    this.costs.root.hidden = false;
+    this.context.stream("cost", "learn.cost", {}, (result) => {
+      ["dimension", "implicit", "sliced", "denoising"].forEach((name, k) => columns[k].push(result[name]));
+      this.costs.set(columns);
+    });
+  }
+
+  close() { this.curve.close(); this.costs.close(); for (const { plane } of this.planes) plane.close(); }
+}
+
+export function open(context, place, intro) { return new Learn(context, place, intro); }
