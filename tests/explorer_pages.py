@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from scorefield.explorer.asks import Ask
 from scorefield.explorer.gate import Gate
 from scorefield.explorer.server import application, bound, server
-from scorefield.explorer.session import About, Session, about
+from scorefield.explorer.session import Session
 
 TOKEN = "the-right-token"
 WAIT = 20.0  # far more than anything here takes
@@ -110,7 +110,6 @@ def serving(page: Path, gates: Gates) -> Iterator[int]:
         "refuses": Ask(Square, refuses),
         "unsendable": Ask(Square, unsendable),
         "huge": Ask(Square, huge),
-        "session.about": Ask(About, about),
     }
     with bound() as listener:
         port = listener.getsockname()[1]

@@ -33,8 +33,8 @@ def explore(
         no_browser: print the address, open nothing.
     """
     from scorefield.explorer import server
-    from scorefield.explorer.asks import ASKS, Ask
-    from scorefield.explorer.session import About, about, opened
+    from scorefield.explorer.asks import ASKS
+    from scorefield.explorer.session import opened
 
     if not 0 <= port <= 65535:
         raise ValueError(f"--port must be from 0 to 65535, got {port}.")
@@ -47,4 +47,4 @@ def explore(
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server.serve({**ASKS, "session.about": Ask(About, about)}, session, host=host, port=port, ready=ready)
+    server.serve(ASKS, session, host=host, port=port, ready=ready)

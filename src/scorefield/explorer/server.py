@@ -23,7 +23,7 @@ from scorefield.explorer.asks import Ask
 from scorefield.explorer.connection import Connection, Workers
 from scorefield.explorer.gate import Gate, Gated
 from scorefield.explorer.protocol import MESSAGE_LIMIT
-from scorefield.explorer.session import Session
+from scorefield.explorer.session import About, Session, about
 
 PAGE = Path(__file__).parent / "page"
 """The folder of the page's files."""
@@ -35,11 +35,12 @@ def application(asks: Mapping[str, Ask], session: Session, gate: Gate, page: Pat
     """The application: `/` the page, `/static/...` its files, `/health`, and `/ws` the socket.
 
     Args:
-        asks: what may be asked, by name.
+        asks: what may be asked, by name; `session.about` is always there.
         session: what every answer may use.
         gate: who may ask.
         page: folder of index.html and what belongs to it.
     """
+    table = {**asks, "session.about": Ask(About, about)}
     workers = Workers()
     connections: set[Connection] = set()
 
@@ -54,7 +55,7 @@ def application(asks: Mapping[str, Ask], session: Session, gate: Gate, page: Pat
         if len(connections) >= PAGES:
             await websocket.accept()
             return await websocket.close(1013, f"{PAGES} pages are open; close one.")
-        connection = Connection(websocket, asks, session, workers)
+        connection = Connection(websocket, table, session, workers)
         connections.add(connection)
         try:
             await connection.serve()
@@ -78,7 +79,8 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         OSError: for a port that is taken, or a host that is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once only where the protocol is named; otherwise a reply's frame can wait 40 ms for its text
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
