@@ -139,8 +139,9 @@ class Diffusion {
       const { data, shape: [times, n] } = one.trajectory, at = this.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
       const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
-      if (this.paths.value()) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28 });
-      else one.plane.view.remove("paths");
+      if (!this.paths.value()) one.plane.view.remove("paths");
+      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28 });
+      one.drawn = this.paths.value() ? one.trajectory : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
       one.plane.caption.textContent = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
     }
