@@ -89,7 +89,7 @@ def control(page: Page, name: str) -> Locator:
 
 def said(page: Page, key: str) -> str:
     """What a readout says, once it says something."""
-    cell = page.locator(f"[data-value={key}]")
+    cell = page.locator(f"[data-value={key}]").first  # of two samplers the one on the left
     until(lambda: cell.inner_text() != "–")
     return cell.inner_text()
 
