@@ -90,6 +90,7 @@ def _markdown(app: Sphinx, what: str, name: str, obj: object, options: object, l
 def _inside(app: Sphinx, name: str, source: list[str]) -> None:
     """Links of the guides to the repository's measurements lead to the page that shows them."""
     source[0] = source[0].replace("](../benchmarks/results.md)", "](benchmarks.md)")
+    source[0] = source[0].replace("](../benchmarks/tables.md)", "](benchmark-tables.md)")
 
 
 def setup(app: Sphinx) -> None:
