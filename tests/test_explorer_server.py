@@ -223,31 +223,31 @@ def test_cancelling_what_waits_what_runs_and_what_is_not_there(port: int, gates:
         assert page.lives()
 
 
-def test_two_computations_at_most_and_the_pages_do_not_mix(port: int, gates: Gates) -> None:
+def test_one_computation_at_a_time_and_the_pages_do_not_mix(port: int, gates: Gates) -> None:
     with Page(port) as one, Page(port) as two:
         for k, channel in enumerate("abcd"):
             one.send("held", channel, x=k)
             two.send("held", channel, x=10 + k)
-        assert waited(lambda: len(gates.begun) == 2)
+        assert waited(lambda: len(gates.begun) == 1)
         assert json.loads(get(port, "/health")[2])["ok"]  # the event loop is free
         gates.hold.set()
         for page, first in ((one, 0), (two, 10)):
             replies = [page.reply() for _ in range(4)]
             assert {r["id"]: r["result"]["x"] for r in replies} == {k + 1: first + k for k in range(4)}
-        assert gates.most == 2
+        assert gates.most == 1  # two threads would take torch's derivatives in each other's levels
 
 
 def test_work_that_waits_is_dropped_when_its_page_leaves(port: int, gates: Gates) -> None:
     gone = Page(port)
     for k, channel in enumerate("abcdef"):
         gone.send("held", channel, x=k)
-    assert waited(lambda: len(gates.begun) == 2)
+    assert waited(lambda: len(gates.begun) == 1)
     gone.socket.close()
     with Page(port) as page:
         page.send("square", x=5)
         time.sleep(0.1)
         gates.hold.set()
-        assert page.reply()["result"]["y"] == 25 and len(gates.begun) == 2
+        assert page.reply()["result"]["y"] == 25 and len(gates.begun) == 1
 
 
 def test_too_many_channels_ids_and_pages(port: int, gates: Gates) -> None:

@@ -28,9 +28,16 @@ _END = object()
 
 
 class Workers:
-    """A few threads for all pages: `async with workers:` waits for one in turn, `await workers.call(...)` uses it."""
+    """Threads for all pages: `async with workers:` waits for one in turn, `await workers.call(...)` uses it.
 
-    def __init__(self, count: int = 2) -> None:
+    One is enough and as many as is safe: torch counts the levels of forward-mode derivatives for the whole process, so
+    that two threads that take derivatives at once fail in each other's levels.
+
+    Args:
+        count: of threads.
+    """
+
+    def __init__(self, count: int = 1) -> None:
         self._free = asyncio.Semaphore(count)
         self._threads = ThreadPoolExecutor(count, "explorer")
 
