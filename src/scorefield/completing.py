@@ -99,7 +99,8 @@ def complete(
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
     parts = [
-        _completed(model, layout, rows[part], plan, seed, index[part]) for part in torch.arange(len(rows)).split(batch or model.rows_at_once)
+        _completed(model, layout, rows[part], plan, seed, index[part])
+        for part in torch.arange(len(rows)).split(batch or model.rows_at_once)
     ]
     return torch.cat(parts) if parts else rows.clone()
 

@@ -38,7 +38,7 @@ class Calibration:
     """A plan fitted to a model, and what is to be expected of it.
 
     Errors are distances of end points from the converged probability flow over the RMS of these, on trajectories that
-    nothing was fitted to. The plan does no worse there than `untuned` in median, and in RMS no worse than chance makes it.
+    nothing was fitted to. The plan does no worse there than `untuned` in median, and in RMS no worse than by chance.
 
     Args:
         plan: the fitted one.
@@ -258,8 +258,9 @@ class Judged(NamedTuple):
 def _choose(judged: list[Judged], strict: bool = False) -> Judged:
     """The best score among the plans that lose to the first in nothing.
 
-    Where there is none (and strictness is not asked for), among those with a lower median whose RMS is at most 1.5 times
-    as large, and whose mean square not larger by more than its standard error on 128 trajectories or more: a single trajectory that changes basin must not speak for the untuned plan.
+    Where there is none (and strictness is not asked for), among those with a lower median whose RMS is at most 1.5
+    times as large, and whose mean square not larger by more than its standard error on 128 trajectories or more: a
+    single trajectory that changes basin must not speak for the untuned plan.
     """
     first, share = judged[0], rms_share(judged[0].plan.evaluations)
     lower = [one for one in judged[1:] if one.errors.median <= first.errors.median]
