@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
 from scorefield._tensor import normal
-from scorefield.nets import NETWORKS, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for
+from scorefield.nets import NETWORKS, MaskedMLP, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for
 
 Shape = tuple[int, ...]
 
@@ -325,7 +326,7 @@ def test_initialisation_is_a_function_of_the_seed(kind, config, shape):
 
 
 def test_the_table_names_every_network():
-    assert {kind for kind, _, _ in CASES} == set(NETWORKS.values())
+    assert {kind for kind, _, _ in CASES} | {MaskedMLP} == set(NETWORKS.values())  # rows have laws of their own, below
     with pytest.raises(ValueError, match="did you mean 'residual-mlp'"):
         build("residual_mlp", {"dim": 2})
     with pytest.raises(ValueError, match="it takes dim, width"):
@@ -384,3 +385,43 @@ def test_bfloat16_inside_gives_finite_answers():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         raw = net(x, level)
     assert bool(raw.isfinite().all()) and close(raw.float(), net(x, level), 0.1)
+
+
+# -------------------------------------------------------------------------------------------------- rows with parts
+
+MASKED = [
+    {"dim": 3, "sizes": [], "width": 16, "depth": 2},
+    {"dim": 2, "sizes": [3, 2], "width": 16, "depth": 1},
+    {"dim": 20, "sizes": [4], "width": 24, "depth": 1},
+    {"dim": 0, "sizes": [2, 5], "width": 16, "depth": 1},
+]
+
+
+def rows_and_questions(config: dict[str, Any], n: int = 6) -> tuple[Tensor, Tensor]:
+    """Noised numbers, and what is given: numbers, codes, asked for and hidden, all in one batch."""
+    d, sizes = int(config["dim"]), config["sizes"]
+    x = normal(n, (d,), 0, "masked x", dtype=torch.float64)
+    given = normal(n, (d,), 0, "masked given", dtype=torch.float64)
+    place = torch.arange(n * d).reshape(n, d) % 3
+    given = torch.where(place == 0, torch.nan, torch.where(place == 1, torch.inf, given))
+    codes = [torch.arange(n, dtype=torch.float64)[:, None] % k for k in sizes]
+    return x, torch.cat([given, *codes], 1)
+
+
+@pytest.mark.parametrize("config", MASKED, ids=str)
+def test_networks_for_rows(config: dict[str, Any]) -> None:
+    x, given = rows_and_questions(config)
+    level = torch.tensor(0.3, dtype=torch.float64)
+    fresh = MaskedMLP(**config).double()
+    assert all(float(v.detach().abs().sum()) == 0 for v in fresh(x, level, given))  # the mixture and the frequencies
+    assert build(name_of(fresh), fresh.config).config == fresh.config
+    net = trained(MaskedMLP, config)
+    raw, logits = net(x, level, given)
+    assert raw.shape == x.shape and logits.shape == (len(x), sum(config["sizes"]))
+    alone = torch.cat([net(x[i : i + 1], level, given[i : i + 1])[0] for i in range(len(x))])
+    torch.testing.assert_close(raw, alone, rtol=1e-12, atol=1e-12)
+    asked = torch.isnan(given[:, : x.shape[1]])
+    moved = net(torch.where(asked, x, x + 1.0), level, given)[0]
+    assert torch.equal(moved, raw)  # only what is asked for is looked at
+    unknown = torch.cat([torch.where(asked, torch.inf, given[:, : x.shape[1]]), given[:, x.shape[1] :]], 1)
+    torch.testing.assert_close(net.logits(given), net.logits(unknown))

@@ -22,7 +22,7 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
             p.add_(0.1 * normal(1, p.shape, 0, "test weights", first=k)[0])
     run, wrapped = _start(model, settings)
     x, device = normal(100, (3,), 0, "test data"), torch.device("cpu")
-    _step(run, wrapped, x, None, default_levels(0.002, 20.0), EDM(), 1e-3, settings, device)
+    _step(run, wrapped, x, None, default_levels(0.002, 20.0), EDM(), None, 1e-3, settings, device)
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]
 
 
