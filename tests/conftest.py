@@ -1,10 +1,12 @@
 """What holds for every test: one thread per process, and the same examples in every run."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; processes started by tests inherit it
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -14,3 +16,22 @@ collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if no
 torch.set_num_threads(1)
 settings.register_profile("scorefield", derandomize=True, deadline=None)
 settings.load_profile("scorefield")
+
+
+@pytest.fixture
+def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """`scorefield(words) -> (exit code, standard output, standard error)`, in this process."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        from scorefield.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call

@@ -12,24 +12,7 @@ import numpy as np
 import pytest
 
 from scorefield import TrainedModel, data
-from scorefield.cli import main, seconds
-
-
-@pytest.fixture
-def scorefield(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """`scorefield(words) -> (exit code, standard output, standard error)`, in this process."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+from scorefield.cli import seconds
 
 
 @pytest.fixture(scope="module")

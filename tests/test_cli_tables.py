@@ -17,7 +17,6 @@ import torch
 
 from scorefield import runs, table_answers
 from scorefield._files import read_tensors
-from scorefield.cli import main
 from scorefield.data import detect, fit_row_codec, read_frame
 from scorefield.trained_table import TrainedTable
 
@@ -39,23 +38,6 @@ def houses(n: int = 160) -> pd.DataFrame:
     for column in ("city", "price", "garden"):
         frame[column] = frame[column].astype(object).where(rng.random(n) > 0.08, None)
     return frame
-
-
-@pytest.fixture
-def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """`scorefield(words) -> (exit code, standard output, standard error)`, in this process."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

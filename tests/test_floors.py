@@ -15,7 +15,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("model", "analytic", "masked", "mixture_fit"),
     ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
     ("heldout", "checkpoint", "train"),
-    ("trained", "fitting", "trained_table", "fitting_table", "predicting"),
+    ("model_folder", "trained", "fitting", "trained_table", "fitting_table", "predicting"),
     (
         "evaluation",
         "runs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scorefield import __version__, _files, nets, parallel
 from scorefield._tensor import uniform
@@ -149,12 +149,36 @@ def _settings(folder: Path, options: dict[str, Any], asked: Settings | None, res
         raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
     if not checkpoint.exists():  # also where a run was stopped before its first checkpoint: begin again
         return asked or Settings(seconds=DEFAULT_SECONDS), False
+    check_same(folder, options)
+    return asked or read_progress(checkpoint)[0], True
+
+
+def check_same(folder: Path, options: Mapping[str, Any]) -> None:
+    """Raise unless a folder's training was begun with these options; the place of the data may be another."""
     stored = _files.read_json(folder / "fit.json")
     for name, value in options.items():
         if stored.get(name) != value and name != "source":
             what = "other records" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
             raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
-    return asked or read_progress(checkpoint)[0], True
+
+
+def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
+    """What is known of a training that has ended, JSON-able.
+
+    Raises:
+        ValueError: for a held-out loss that is not finite.
+    """
+    settings, evaluations, steps, seconds = read_progress(checkpoint)
+    if any(not math.isfinite(v) for e in evaluations for v in e.losses):
+        raise ValueError(f"{checkpoint.parent}: a held-out loss is not finite; lower the learning rate and fit again.")
+    training = {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "settings": dict(vars(settings)),
+        "evaluations": [vars(e) for e in evaluations],
+    }
+    return {"training": training, "version": __version__, "torch": str(torch.__version__)}
 
 
 def _model(x: Tensor, labelled: Dataset | None, options: dict[str, Any]) -> tuple[Denoiser | Energy, Any]:
@@ -204,7 +228,6 @@ def _write(
 ) -> None:
     """Write the trained model, with what is known of its training."""
     parallel.wait_for_all()  # the first process has written the checkpoint
-    settings, evaluations, steps, seconds = read_progress(folder / CHECKPOINT)
     info = {
         "data": {
             "source": options["source"],
@@ -217,18 +240,8 @@ def _write(
             "columns": parts.training.columns,
             "classes": parts.training.classes,
         },
-        "training": {
-            "steps": steps,
-            "seconds": round(seconds, 1),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "settings": dict(vars(settings)),
-            "evaluations": [vars(e) for e in evaluations],
-        },
-        "version": __version__,
-        "torch": str(torch.__version__),
+        **training_info(folder / CHECKPOINT, model),
     }
-    if any(not math.isfinite(v) for e in evaluations for v in e.losses):
-        raise ValueError(f"{folder}: a held-out loss is not finite; lower the learning rate and fit again.")
     TrainedModel(model, codec, {}, frequencies, info, *moments(x)).save(folder)
 
 

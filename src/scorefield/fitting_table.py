@@ -17,7 +17,7 @@ from scorefield import __version__, _files, parallel
 from scorefield.checkpoint import Settings, read_progress
 from scorefield.completing import row_log_density
 from scorefield.data import DataError, RowCodec, Schema, fit_row_codec, split
-from scorefield.fitting import CHECKPOINT, DEFAULT_SECONDS, sigma_range
+from scorefield.fitting import CHECKPOINT, DEFAULT_SECONDS, check_same, sigma_range, training_info
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.masked import MaskedDenoiser
 from scorefield.mixture_fit import choose_mixture
@@ -114,8 +114,7 @@ class Prepared:
         """What the training has made."""
         table = TrainedTable(self.model.eval(), self.codec, {}, info or {})
         rows = self.clean[torch.randperm(len(self.clean), generator=torch.Generator().manual_seed(0))[:_RANKED]]
-        counting = any(column.kind == "integer" for column in self.codec.schema)
-        noised = self.codec.dequantise(rows, self.settings.seed) if counting else rows
+        noised = self.codec.dequantise(rows, self.settings.seed) if self.codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
         return replace(table, levels=(found + self.codec.log_det_encoded(rows)).sort().values)
 
@@ -210,13 +209,14 @@ def fit_table(
             "held_share": held_share or default_share(len(frame)),
         }
         if resume:
-            _check_same(folder, options)
+            check_same(folder, options)
         elif parallel.rank() == 0:
             _files.write_json(folder / "fit.json", options)
         prepared.model.to(device)
         yield from prepared.training(checkpoint, resume)
         parallel.wait_for_all()
-        prepared.trained(_info(prepared, options, checkpoint)).save(folder)
+        data = {**options, "kind": "table", "rows": len(prepared.clean)}
+        prepared.trained({"data": data, **training_info(checkpoint, prepared.model)}).save(folder)
 
 
 def digest(rows: Tensor) -> str:
@@ -224,30 +224,6 @@ def digest(rows: Tensor) -> str:
     content = hashlib.blake2b(f"{tuple(rows.shape)}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(rows.nan_to_num(nan=1e300).numpy()).data)
     return content.hexdigest()
-
-
-def _check_same(folder: Path, options: dict[str, Any]) -> None:
-    stored = _files.read_json(folder / "fit.json")
-    for name, value in options.items():
-        if stored.get(name) != value and name != "source":
-            what = "other rows" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
-            raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
-
-
-def _info(prepared: Prepared, options: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
-    settings, evaluations, steps, seconds = read_progress(checkpoint)
-    return {
-        "data": {**options, "kind": "table", "rows": len(prepared.clean)},
-        "training": {
-            "steps": steps,
-            "seconds": round(seconds, 1),
-            "parameters": sum(p.numel() for p in prepared.model.parameters()),
-            "settings": dict(vars(settings)),
-            "evaluations": [vars(e) for e in evaluations],
-        },
-        "version": __version__,
-        "torch": str(torch.__version__),
-    }
 
 
 def _size_for(rows: int) -> str:

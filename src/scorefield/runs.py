@@ -13,7 +13,7 @@ from scorefield.data import builtin_frame, read_frame, split
 from scorefield.evaluation import LEAST, among
 from scorefield.fitting_table import default_share, digest
 from scorefield.trained import TrainedModel
-from scorefield.trained_table import TrainedTable
+from scorefield.trained_table import FORM, TrainedTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def load(folder: str | Path) -> TrainedModel | TrainedTable:
         FileError: for a missing, truncated or foreign file.
     """
     header = _files.read_json(Path(folder) / "model.json")
-    return TrainedTable.load(folder) if header.get("format") == "scorefield table" else TrainedModel.load(folder)
+    return TrainedTable.load(folder) if header.get("format") == FORM else TrainedModel.load(folder)
 
 
 def table(folder: str | Path, command: str) -> TrainedTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import __version__, _files, nets, parallel
+from scorefield import model_folder, nets, parallel
 from scorefield._tensor import noise_like, uniform
 from scorefield.core import Estimate, Level
 from scorefield.data import Codec, codec_from_json
@@ -23,6 +24,7 @@ from scorefield.plans import Plan, default, run
 FORMAT = 1
 """Version of the folder's layout: raised when older readers could not read it rightly."""
 
+_FORM = "scorefield"
 _MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
 
 
@@ -213,16 +215,11 @@ class TrainedModel:
 
         With several processes all must call, and the first one writes.
         """
-        folder = Path(folder)
         kind, network = _network(self.model)
         tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
         moments = {_MEAN: self.mean, _COVARIANCE: self.covariance}
         tensors |= {name: value.detach().cpu() for name, value in moments.items() if value is not None}
-        digest = _digest(tensors)
         header = {
-            "format": "scorefield",
-            "version": FORMAT,
-            "written_by": __version__,
             "kind": kind,
             "network": {"name": nets.name_of(network), "config": network.config},
             "target": self.model.target.name if isinstance(self.model, Denoiser) else None,
@@ -232,12 +229,9 @@ class TrainedModel:
             "codec": self.codec.to_json(),
             "frequencies": self.frequencies,
             "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
-            "weights": digest,
             "info": dict(self.info),
         }
-        if parallel.rank() == 0:
-            _files.write_tensors(folder / "model.safetensors", tensors, {"weights": digest})
-            _files.write_json(folder / "model.json", header)
+        model_folder.save(Path(folder), _FORM, FORMAT, header, tensors)
 
     @staticmethod
     def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
@@ -246,24 +240,7 @@ class TrainedModel:
         Raises:
             FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
         """
-        folder = Path(folder)
-        header = _files.read_json(folder / "model.json")
-        if header.get("format") != "scorefield" or header.get("version") != FORMAT:
-            raise _files.FileError(
-                f"{folder / 'model.json'}: expected a scorefield model of version {FORMAT}, got "
-                f"{header.get('format')!r} {header.get('version')!r}; use the release of scorefield that wrote it."
-            )
-        tensors, state = _files.read_tensors(folder / "model.safetensors")
-        if not state or state.get("weights") != header.get("weights") or _digest(tensors) != header["weights"]:
-            raise _files.FileError(
-                f"{folder}: model.safetensors does not belong to model.json, or was changed; restore both or fit again."
-            )
-        try:
-            return _from_header(header, tensors, device)
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise _files.FileError(
-                f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again."
-            ) from None
+        return model_folder.load(Path(folder), _FORM, FORMAT, "scorefield model", partial(_from_header, device=device))
 
     # -------------------------------------------------------------------------------------------------- helpers
 
@@ -325,17 +302,6 @@ def _network(model: Denoiser | Energy) -> tuple[str, Any]:
     if isinstance(model, Energy):
         return "energy", model.potential
     return "denoiser", model.network
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:

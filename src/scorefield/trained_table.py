@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import __version__, _files, nets, parallel
+from scorefield import model_folder, nets, parallel
 from scorefield.analytic import GaussianMixture
 from scorefield.completing import Layout, complete, row_log_density
 from scorefield.data import RowCodec
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the folder's layout."""
+FORM = "scorefield table"
+"""What model.json calls such a folder."""
 _REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
 _LEVELS = "training/log_densities"
 FAR = 50.0
@@ -219,7 +221,6 @@ class TrainedTable:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `model.safetensors`, atomically each, the weights first."""
-        folder = Path(folder)
         network = self.model.network
         tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
         tensors["log_frequencies"] = self.model.log_frequencies.cpu()
@@ -229,22 +230,15 @@ class TrainedTable:
             tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
         if self.levels is not None:
             tensors[_LEVELS] = self.levels
-        digest = _digest(tensors)
         header = {
-            "format": "scorefield table",
-            "version": FORMAT,
-            "written_by": __version__,
             "network": {"name": nets.name_of(network), "config": network.config},
             "sigma_min": self.model.sigma_min,
             "sigma_max": self.model.sigma_max,
             "codec": self.codec.to_json(),
             "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
-            "weights": digest,
             "info": dict(self.info),
         }
-        if parallel.rank() == 0:
-            _files.write_tensors(folder / "model.safetensors", tensors, {"weights": digest})
-            _files.write_json(folder / "model.json", header)
+        model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
 
     @staticmethod
     def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedTable:
@@ -253,24 +247,7 @@ class TrainedTable:
         Raises:
             FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
         """
-        folder = Path(folder)
-        header = _files.read_json(folder / "model.json")
-        if header.get("format") != "scorefield table" or header.get("version") != FORMAT:
-            raise _files.FileError(
-                f"{folder / 'model.json'}: expected a scorefield table of version {FORMAT}, got "
-                f"{header.get('format')!r} {header.get('version')!r}."
-            )
-        tensors, state = _files.read_tensors(folder / "model.safetensors")
-        if not state or state.get("weights") != header.get("weights") or _digest(tensors) != header["weights"]:
-            raise _files.FileError(
-                f"{folder}: model.safetensors does not belong to model.json, or was changed; restore both or fit again."
-            )
-        try:
-            return _from_header(header, tensors, device)
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise _files.FileError(
-                f"{folder / 'model.json'}: cannot be read ({error}); restore it or fit again."
-            ) from None
+        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield table", partial(_from_header, device=device))
 
     # -------------------------------------------------------------------------------------------------- helpers
 
@@ -304,7 +281,7 @@ class TrainedTable:
     @property
     def _counting(self) -> bool:
         """Whether the density of some column is the probability of its cells."""
-        return any(column.kind == "integer" for column in self.codec.schema)
+        return self.codec.counting
 
     def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
         if not noisy:
@@ -344,15 +321,6 @@ def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
     solver = torch.stack([r.solver_error for r in found]).mean(0)
     evaluations = torch.stack([r.evaluations for r in found]).sum(0)
     return LogDensity(value, error, torch.stack([value - width, value + width], 1), solver, evaluations)
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:

@@ -13,7 +13,7 @@ import numpy as np
 from scorefield.data.builtin import builtin
 from scorefield.data.dataset import DataError, check_names
 from scorefield.data.series import need_pandas
-from scorefield.data.tables import _first_line, _is_number, _layout, _rows
+from scorefield.data.tables import _is_number, _layout, _rows, arrow_table
 from scorefield.data.writing import _atomically
 
 if TYPE_CHECKING:
@@ -208,21 +208,9 @@ def _check_text(cells: Sequence[str], missing: np.ndarray[Any, Any], where: str)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise DataError(
-            f"{path}: reading parquet needs pyarrow; install it with pip install 'scorefield[tables]'."
-        ) from None
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet: {_first_line(error)}.") from None
-    names = list(table.column_names)
-    check_names(names, str(path))
-    if not names or not table.num_rows:
-        raise DataError(f"{path} has {table.num_rows} rows and {len(names)} columns; a table needs one of each.")
+    table = arrow_table(path)
+    if not table.num_columns or not table.num_rows:
+        raise DataError(f"{path} has {table.num_rows} rows and {table.num_columns} columns; a table needs one of each.")
     for j, field in enumerate(table.schema):
         plain = _plain_type(field.type)
         if plain is not None:

@@ -124,6 +124,11 @@ class RowCodec:
         entries = (place.coordinate, None if place.code is None else self.continuous + place.code)
         return tuple(entry for entry in entries if entry is not None)
 
+    @property
+    def counting(self) -> bool:
+        """Whether the density of some number is the probability of its cell: a column of kind integer."""
+        return any(column.kind == "integer" for column in self.schema)
+
     def measure(self) -> dict[Name, str]:
         """For each column, what a density refers to: Lebesgue or counting measure."""
         return {column.name: column.measure for column in self.schema}

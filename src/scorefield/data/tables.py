@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -161,6 +161,20 @@ def read_parquet(path: Path) -> Dataset:
     Raises:
         DataError: without pyarrow, for a file that is none, for columns that are not numbers, for missing values.
     """
+    table = arrow_table(path)
+    names = tuple(table.column_names)
+    if not names:
+        raise DataError(f"{path} has no columns.")
+    columns = [_parquet_column(table.column(j), name, path) for j, name in enumerate(names)]
+    return Dataset(np.stack(columns, 1), "table", names, source=str(path))
+
+
+def arrow_table(path: Path) -> Any:
+    """What a parquet file holds, as a `pyarrow.Table`, each column with a name of its own.
+
+    Raises:
+        DataError: without pyarrow, for a file that is none, for unnamed or doubled columns.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -172,12 +186,8 @@ def read_parquet(path: Path) -> Dataset:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as parquet: {_first_line(error)}.") from None
-    names = tuple(table.column_names)
-    check_names(names, str(path))
-    if not names:
-        raise DataError(f"{path} has no columns.")
-    columns = [_parquet_column(table.column(j), name, path) for j, name in enumerate(names)]
-    return Dataset(np.stack(columns, 1), "table", names, source=str(path))
+    check_names(table.column_names, str(path))
+    return table
 
 
 def _parquet_column(column: object, name: str, path: Path) -> Array:
