@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield._tensor import check_batch, expand
+from scorefield.analytic.conditional import Kinds
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
     Conditioned,
@@ -79,10 +80,12 @@ class Bound:
     def __init__(self, model: MaskedDenoiser, given: Tensor) -> None:
         self.model, self.given = model, given
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
-        law, pattern = model.law, model.pattern(given)
+        pattern = model.pattern(given)
         self._whole = pattern.asked.all(1)
-        total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
-        self._law, self._total = (Conditioned.of(one, pattern) for one in (law, total))
+        common = len(given) and bool(model.kinds[0].shared(pattern).all())
+        self._law, self._total = (
+            kinds.grouped(pattern) if common else Conditioned.of(kinds.law, pattern) for kinds in model.kinds
+        )
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         index = torch.arange(len(self.given), device=x.device) if condition is None else condition
@@ -95,11 +98,17 @@ class Bound:
         law, total, given = self._law.rows(index), self._total.rows(index), self.given[index]
         alpha, sigma = (expand(v, x).double() for v in level)
         z = x.double()
-        spread = total.variances[total.place][:, 0]
-        left = spread * sigma**2 / (alpha**2 * spread + sigma**2)
-        scale = torch.einsum("nde,ne->nd", total.basis[total.place][:, 0].square(), left).clamp(min=1e-12).sqrt()
-        rest = Rest(mixed(law.seen(z, alpha, sigma), z, alpha, sigma), None, scale)
+        rest = Rest(law.estimate(z, alpha, sigma), None, _root(total.left(alpha, sigma)))
         return self.model.corrected(x, level, given, rest, law.pattern)
+
+
+def _root(variance: Tensor) -> Tensor:
+    return variance.clamp(min=1e-12).sqrt()
+
+
+def _kinds_of(law: GaussianMixture) -> tuple[Kinds, Kinds]:
+    total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
+    return Kinds(law), Kinds(total)
 
 
 class MaskedDenoiser(nn.Module):
@@ -145,6 +154,7 @@ class MaskedDenoiser(nn.Module):
         if reference is not None:
             self._total = reference.covariance
             self._variances, self._basis = torch.linalg.eigh(self._total)
+            self._kinds = _kinds_of(reference)
 
     @property
     def mean(self) -> Tensor:
@@ -198,56 +208,62 @@ class MaskedDenoiser(nn.Module):
     def corrected(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Estimate:
         """The reference's answer with the network's added."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        raw, _ = self.raw(x, level, given)
-        change = rest.scaled(raw.double())
+        change = rest.scaled(self.raw(x, level, given).double())
         estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
             estimate = standard_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
-    def raw(self, x: Tensor, level: Level, given: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's answers: `(n, d)`, and the logits of its codes."""
+    def raw(self, x: Tensor, level: Level, given: Tensor) -> Tensor:
+        """The network's answer for the numbers, `(n, d)`."""
+        return self._each(x, level, given)[0].mean(0)
+
+    def _each(self, x: Tensor, level: Level, given: Tensor) -> tuple[Tensor, Tensor]:
+        """The members' answers `(members, n, d)`, and the logits of their codes."""
         first = next(self.network.parameters())
         alpha, sigma = (expand(v, x).double() for v in level)
         small = (x / (alpha**2 + sigma**2).sqrt()).to(first.dtype)
         feature = level.log_ratio.to(device=x.device, dtype=first.dtype)
-        raw, logits = self.network(small, feature, given.to(first.dtype))
+        raw, logits = self.network.each(small, feature, given.to(first.dtype))
         return raw, logits + self.log_frequencies
 
     def _losses(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, counted: Tensor) -> Tensor:
+        """Of each row, the mean over the members while they train, of what they answer together otherwise."""
         d = self.network.dim
         alpha, sigma = (expand(v, rows).double() for v in level)
         pattern = self.pattern(given)
         x0, eps = torch.nan_to_num(rows[:, :d]).double(), noise[:, :d].double()
         x = torch.where(pattern.asked, alpha * x0 + sigma * eps, 0.0)
-        raw, logits = self.raw(x.to(rows.dtype), level, given)
+        raw, logits = self._each(x.to(rows.dtype), level, given)
+        if not self.training:
+            raw, logits = raw.mean(0, keepdim=True), self.network.together(logits)[None]
         loss = self._code_losses(logits, rows[:, d:], counted)
         if not d:
             return loss
         whole = pattern.asked.all(1)
         for part in (whole, ~whole):
             if bool(part.any()):
-                own = Pattern(*(v[part] for v in pattern))
+                own, answer = Pattern(*(v[part] for v in pattern)), raw[:, part].double()
                 with torch.no_grad():
                     rest = self.rest(x[part], _rows(alpha, part), _rows(sigma, part), own)
                     left = rest.unscaled(x0[part] - rest.estimate.x0)
-                error = raw[part].double() - left if rest.basis is None else raw[part].double() @ rest.basis - left
-                each = torch.where(own.asked, error, 0.0).square().sum(1) / 2
+                error = answer - left if rest.basis is None else answer @ rest.basis - left
+                each = torch.where(own.asked, error, 0.0).square().sum(-1).mean(0) / 2
                 loss = loss.index_add(0, part.nonzero()[:, 0], each)
         return loss
 
     def _code_losses(self, logits: Tensor, codes: Tensor, counted: Tensor) -> Tensor:
-        loss = logits.new_zeros(len(logits), dtype=torch.float64)
-        for j, part in enumerate(logits.split(self.network.sizes, 1)):
+        loss = logits.new_zeros(len(codes), dtype=torch.float64)
+        for j, part in enumerate(logits.split(self.network.sizes, -1)):
             target = torch.where(counted[:, j], codes[:, j], 0).long()
-            each = nn.functional.cross_entropy(part, target, reduction="none").double()
-            loss = loss + torch.where(counted[:, j], each, 0.0)
+            chosen = torch.log_softmax(part, -1).gather(-1, target.expand(len(part), -1)[..., None])[..., 0]
+            loss = loss + torch.where(counted[:, j], -chosen.double().mean(0), 0.0)
         return loss
 
     def log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
         """`log P(code = k | given)` of every code, `(n, K)` each, nothing noised being seen."""
         first = next(self.network.parameters())
-        logits = self.network.logits(given.to(first.dtype)) + self.log_frequencies
+        logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
         return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
 
     def unknown(self, x: Tensor) -> Tensor:
@@ -260,8 +276,30 @@ class MaskedDenoiser(nn.Module):
         if pattern.whole:
             level = Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
             return Rest(reference.law(x, level), self._basis, self._scale_of_all(alpha, sigma))
-        seen = reference.partly(x, alpha, sigma, pattern)
-        return Rest(mixed(seen, x, alpha, sigma), None, self._scale_of_parts(alpha, sigma, pattern))
+        shared = self.kinds[0].shared(pattern)
+        index = [shared.nonzero()[:, 0], (~shared).nonzero()[:, 0]]
+        parts = []
+        for rows, answer in zip(index, (self._rest_shared, self._rest_alone), strict=True):
+            if len(rows):
+                own = Pattern(*(v[rows] for v in pattern))
+                parts.append(answer(x[rows], _rows(alpha, rows), _rows(sigma, rows), own))
+        x0, eps, scale = (torch.cat(values)[torch.cat(index).argsort()] for values in zip(*parts, strict=True))
+        return Rest(Estimate(x0, eps), None, scale)
+
+    def _rest_shared(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        law, total = (kinds.grouped(pattern) for kinds in self.kinds)
+        return *law.estimate(x, alpha, sigma), _root(total.left(alpha, sigma))
+
+    def _rest_alone(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
+        seen = self._partial.partly(x, alpha, sigma, pattern)
+        return *mixed(seen, x, alpha, sigma), self._scale_of_parts(alpha, sigma, pattern)
+
+    @property
+    def kinds(self) -> tuple[Kinds, Kinds]:
+        """The reference, and the Gaussian with its mean and covariance, for rows that share their patterns."""
+        return self._kinds
 
     def _scale_of_all(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return (self._variances * sigma**2 / (alpha**2 * self._variances + sigma**2)).sqrt()
@@ -271,16 +309,14 @@ class MaskedDenoiser(nn.Module):
         root = roots(alpha, sigma, pattern)
         factor = scaled_factor(self._total[None], root)[:, 0]
         half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
-        left = self._total.diagonal() - half.square().sum(1)
-        return left.clamp(min=1e-12).sqrt()
+        return _root(self._total.diagonal() - half.square().sum(1))
 
     @property
     def rows_at_once(self) -> int:
         """Rows whose matrices for all components stay in a processor's cache: more at a time take longer each."""
         if self.reference is None:
             return 4096
-        k, d = self.law.means.shape
-        return max(32, (1 << 20) // (k * d * d))
+        return max(32, (1 << 20) // self.law.means.numel())
 
     def pattern(self, given: Tensor) -> Pattern:
         """What each number of each row is."""
@@ -292,6 +328,7 @@ class MaskedDenoiser(nn.Module):
         if self.reference is not None:
             device = self.log_frequencies.device
             self.reference = PartialMixture(self.law, device)
+            self._kinds = _kinds_of(self.reference.law)
             self._total, self._variances, self._basis = (
                 v.to(device) for v in (self._total, self._variances, self._basis)
             )

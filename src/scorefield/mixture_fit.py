@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -9,22 +10,24 @@ from torch import Tensor
 
 from scorefield._tensor import uniform
 from scorefield.analytic.mixture import GaussianMixture
-from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, scaled_factor
+from scorefield.mixture_sums import Sums, around_zero, expected, groups_of, log_joint, one_by_one, parts_of
 
-COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 80, 160)
+COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 100, 240, 480)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
-_FEW = 8  # up to here every prior is tried; the most where rows have holes, which cost a matrix per row and component
+_FEW = 8  # up to here every prior is tried; the most where each row has holes of its own and costs matrices of its own
+_ROWS_FOR_EACH = 15  # components beyond `_FEW`
+_MOST_NUMBERS = 3000  # components times dimensions: what each row costs in training
 PRIORS = ((5.0, 0.3), (30.0, 0.3), (150.0, 0.3), (5.0, 0.003), (30.0, 0.003), (150.0, 0.003))
 """Rows' worth of weight with which each covariance is held towards the pooled one, and the share of its diagonal in
 that: much keeps correlations small that few rows suggest, little keeps columns that are nearly functions of others."""
 _LOOSE = (5.0, 0.003)
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
-_MOST_ROWS = 10_000  # that a fit looks at: the reference is a start, the network learns from all rows
+_MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
 _MOST_WITH_HOLES = 1500
 
 
 def fit_mixture(
-    x: Tensor, components: int, shrinkage: float = 5.0, diagonal: float = 0.3, seed: int = 0, rounds: int = 60
+    x: Tensor, components: int, shrinkage: float = 5.0, diagonal: float = 0.3, seed: int = 0, rounds: int = 40
 ) -> GaussianMixture:
     """The mixture of greatest penalised likelihood, by expectation maximisation from k-means++ seeds.
 
@@ -48,21 +51,17 @@ def fit_mixture(
     if x.ndim != 2 or not 1 <= components <= len(x):
         raise ValueError(f"fit_mixture needs x (n, d) and 1 to n components, got {tuple(x.shape)} and {components}.")
     z = x.double()
-    share = _starting_shares(torch.nan_to_num(z), components, seed)
-    pattern = Pattern(torch.zeros_like(z, dtype=torch.bool), torch.isfinite(z), torch.nan_to_num(z))
-    filled, spread = z.nan_to_num()[:, None].expand(-1, components, -1), None
-    if not bool(pattern.given.all()):
-        spread = (~pattern.given).double()[:, None, :, None] * torch.eye(z.shape[1], dtype=z.dtype)
-    last = -math.inf
+    start = torch.nan_to_num(z)
+    groups, holes = groups_of(z), ~torch.isfinite(z)
+    sums = _starting_sums(start, holes, components, seed)
+    law, last = _maximised(torch.zeros_like(sums.first), sums, shrinkage, diagonal), -math.inf
     for _ in range(rounds):
-        law = _maximised(share, filled, spread, shrinkage, diagonal)
-        log_joint, filled, spread = _expected(law, z, pattern)
-        total = float(torch.logsumexp(log_joint, 1).mean())
-        share = torch.softmax(log_joint, 1)
+        total, sums = expected(law, z, groups)
+        law = _maximised(law.means, sums, shrinkage, diagonal)
         if total - last < 1e-3:
             break
         last = total
-    return _maximised(share, filled, spread, shrinkage, diagonal)
+    return law
 
 
 def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
@@ -74,15 +73,16 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         seed: of the starts and of the choice of rows.
     """
     order = uniform(len(x), (), seed, "mixture rows", dtype=torch.float64).argsort()
-    holes = not bool(torch.isfinite(x).all())
-    most = _MOST_WITH_HOLES if holes else _MOST_ROWS
-    rows, test = x[order][torch.isfinite(x[order]).any(1)][:most], held[torch.isfinite(held).any(1)][:most]
+    rows, test = x[order][torch.isfinite(x[order]).any(1)][:_MOST_ROWS], held[torch.isfinite(held).any(1)][:_MOST_ROWS]
+    own_holes = one_by_one(groups_of(rows), len(rows))
+    rows = rows[:_MOST_WITH_HOLES] if own_holes else rows
     test = test if len(test) else rows
+    most = _FEW if own_holes else max(_FEW, _MOST_NUMBERS // x.shape[1])
     best, prior = -math.inf, list(PRIORS)
     law = fit_mixture(rows, 1, *_LOOSE, seed)
     for components in COMPONENTS:
-        needed = (10 if components <= _FEW else 50) * components  # rows
-        if components > 1 and (len(rows) < needed or (holes and components > _FEW)):
+        needed = (10 if components <= _FEW else _ROWS_FOR_EACH) * components  # rows
+        if components > 1 and (len(rows) < needed or components > most):
             break
         found = [fit_mixture(rows, components, *p, seed) for p in prior]
         values = [float(log_densities(f, test).mean()) for f in found]
@@ -91,76 +91,48 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
             best, law = max(values), found[place]
         elif components > 3:
             break
-        if components >= _FEW:  # many components need many rows, which speak for themselves
-            prior = sorted({prior[place], _LOOSE}) if components == _FEW else prior
+        if components == _FEW:  # many components need many rows, which speak for themselves
+            prior = sorted({prior[place], _LOOSE})
+        elif components > _FEW:
+            prior = [prior[place]]
     return law
 
 
 def log_densities(law: GaussianMixture, x: Tensor) -> Tensor:
     """`log p` of what is there of each row, `(n,)`, in the mixture."""
-    z = x.double()
-    present = torch.isfinite(z)
-    pattern = Pattern(torch.zeros_like(present), present, torch.nan_to_num(z))
-    log_joint = _expected(law, z, pattern)[0]
-    return torch.logsumexp(log_joint, 1)
+    return torch.logsumexp(log_joint(law, x.double()), 1)
 
 
-def _maximised(
-    share: Tensor, filled: Tensor, spread: Tensor | None, shrinkage: float, diagonal: float
-) -> GaussianMixture:
-    """The mixture for shares `(n, K)`, completed rows `(n, K, d)` and their covariances `(n, K, d, d)`."""
-    count = share.sum(0) + 1e-9
-    means = torch.einsum("nk,nkd->kd", share, filled) / count[:, None]
-    centred = (filled - means) * share.sqrt()[..., None]
-    scatter = torch.einsum("nkd,nke->kde", centred, centred)
-    if spread is not None:
-        scatter = scatter + torch.einsum("nk,nkde->kde", share, spread)
-    pooled = scatter.sum(0) / len(share)
+def _maximised(means: Tensor, sums: Sums, shrinkage: float, diagonal: float) -> GaussianMixture:
+    """The mixture of greatest penalised likelihood for sums around the means `(K, d)`."""
+    count = sums.count + 1e-9
+    shift = sums.first / count[:, None]
+    scatter = sums.second - count[:, None, None] * shift[:, :, None] * shift[:, None, :]
+    pooled = scatter.sum(0) / sums.count.sum()
     target = (1 - diagonal) * pooled + diagonal * torch.diag(pooled.diagonal())
     covariances = (scatter + shrinkage * target) / (count + shrinkage)[:, None, None]
     covariances = (covariances + covariances.mT) / 2 + _FLOOR * torch.eye(means.shape[1], dtype=means.dtype)
-    return GaussianMixture(count / count.sum(), means, covariances)
+    return GaussianMixture(count / count.sum(), means + shift, covariances)
 
 
-def _expected(law: GaussianMixture, x: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Log joint `(n, K)`, and each row's completion and its covariance under each component."""
-    n, d = x.shape
-    if bool(pattern.given.all()):
-        factor = torch.linalg.cholesky(law.covariances)
-        z = torch.linalg.solve_triangular(factor, (x[:, None] - law.means).permute(1, 2, 0), upper=False)
-        log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        log_joint = law.weights.log() - log_det - 0.5 * z.square().sum(1).T - 0.5 * d * math.log(2 * math.pi)
-        return log_joint, x[:, None].expand(-1, len(law.weights), -1), None
-    zero = x.new_zeros(())
-    partial = PartialMixture(law)
-    parts = [_completed(partial, zero, Pattern(*(v[rows] for v in pattern))) for rows in torch.arange(n).split(512)]
-    log_joint, filled, spread = (torch.cat(v) for v in zip(*parts, strict=True))
-    return log_joint, filled, spread
-
-
-def _completed(partial: PartialMixture, zero: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
-    law = partial.law
-    one = zero + 1
-    seen: Seen = partial.partly(pattern.value, one, one, pattern)
-    root = roots(one, one, pattern)
-    factor = scaled_factor(law.covariances, root)
-    half = torch.linalg.solve_triangular(factor, root[:, None, :, None] * law.covariances, upper=False)
-    spread = law.covariances - half.mT @ half
-    # the density of what is given: what `partly` leaves out is the same for all components
-    known = pattern.given.sum(1)
-    constant = torch.where(pattern.given, root, 1.0).log().sum(1) - 0.5 * known * math.log(2 * math.pi)
-    filled = torch.where(pattern.given[:, None], pattern.value[:, None], seen.x0)
-    return seen.log_joint + constant[:, None], filled, spread
+def _starting_sums(x: Tensor, holes: Tensor, components: int, seed: int) -> Sums:
+    """Sums around 0 of hard shares; holes count as 0 with variance 1."""
+    share = _starting_shares(x, components, seed)
+    parts = [around_zero(share[rows], x[rows]) for rows in parts_of(torch.arange(len(x)), x.shape[1])]
+    sums = functools.reduce(Sums.plus, parts)
+    return sums._replace(second=sums.second + torch.diag_embed(share.T @ holes.to(x)))
 
 
 def _starting_shares(x: Tensor, components: int, seed: int) -> Tensor:
     """Hard shares from k-means: ten rounds from k-means++ seeds (Arthur and Vassilvitskii 2007)."""
     draws = uniform(components, (), seed, "mixture start", dtype=torch.float64)
-    centres = x[int(float(draws[0]) * len(x))][None]
+    centres = x.new_empty(components, x.shape[1])
+    centres[0] = x[int(float(draws[0]) * len(x))]
+    distance = x.new_full((len(x),), math.inf)
     for k in range(1, components):
-        distance = torch.cdist(x, centres).min(1).values.square() + 1e-12
+        distance = torch.minimum(distance, torch.cdist(x, centres[k - 1 : k])[:, 0].square() + 1e-12)
         place = torch.searchsorted(distance.cumsum(0) / distance.sum(), draws[k])
-        centres = torch.cat([centres, x[int(place.clamp(max=len(x) - 1))][None]])
+        centres[k] = x[int(place.clamp(max=len(x) - 1))]
     for _ in range(10):
         nearest = torch.cdist(x, centres).argmin(1)
         hard = torch.nn.functional.one_hot(nearest, components).to(x)

@@ -12,7 +12,7 @@ from scorefield._tensor import check_batch, expand
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.core import Estimate, Level
 
-_GIVEN_NOISE = 1e-4  # a given coordinate counts as seen with this much noise: keeps collinear coordinates solvable
+GIVEN_NOISE = 1e-4  # a given coordinate counts as seen with this much noise: keeps collinear coordinates solvable
 
 
 class Pattern(NamedTuple):
@@ -86,7 +86,7 @@ class Conditioned(NamedTuple):
             rows = (place == p).nonzero()[:, 0]
             covariance = law.covariances[:, asked][:, :, asked]
             if len(given):
-                known = law.covariances[:, given][:, :, given] + _GIVEN_NOISE**2 * torch.eye(len(given)).to(law.means)
+                known = law.covariances[:, given][:, :, given] + GIVEN_NOISE**2 * torch.eye(len(given)).to(law.means)
                 factor = torch.linalg.cholesky(known)
                 half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, asked], upper=False)
                 away = pattern.value[rows][:, given][:, None] - law.means[:, given]
@@ -110,7 +110,17 @@ class Conditioned(NamedTuple):
             pattern=pattern, place=self.place[index], means=self.means[index], log_weights=self.log_weights[index]
         )
 
-    def seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
+    def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
+        """The mixture's answer at x `(n, d)`, for levels 0-d or `(n, 1)`; float64."""
+        return mixed(self._seen(x, alpha, sigma), x, alpha, sigma)
+
+    def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """The posterior variance of each coordinate under the first component, `(n, d)`, 0 where not asked for."""
+        spread = self.variances[self.place][:, 0]
+        spread = spread * sigma**2 / (alpha**2 * spread + sigma**2)
+        return torch.einsum("nde,ne->nd", self.basis[self.place][:, 0].square(), spread)
+
+    def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
         """The components' answers at x `(n, d)`; float64."""
         basis, spread = self.basis[self.place], self.variances[self.place]
         z = torch.einsum("nkd,nkde->nke", x[:, None] - alpha[..., None] * self.means, basis)
@@ -177,7 +187,7 @@ class PartialMixture:
 def roots(alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
     """The square root of the precision with which each coordinate is seen, `(n, d)`: 0 where hidden."""
     asked = (alpha / sigma).expand(pattern.asked.shape)
-    return torch.where(pattern.asked, asked, pattern.given.to(asked) / _GIVEN_NOISE)
+    return torch.where(pattern.asked, asked, pattern.given.to(asked) / GIVEN_NOISE)
 
 
 def scaled_factor(covariances: Tensor, root: Tensor) -> Tensor:

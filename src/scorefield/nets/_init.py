@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from scorefield._tensor import normal
+from scorefield.nets._members import Members
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
@@ -49,6 +50,8 @@ def initialise(network: nn.Module, seed: int, zero: Iterable[nn.Module] = ()) ->
             purpose = f"parameter {path}.{name}"
             if name == "weight" and isinstance(module, nn.Linear | nn.Conv2d):
                 parameter.copy_(_draw(parameter, seed, purpose) / math.sqrt(parameter[0].numel()))
+            elif name == "weight" and isinstance(module, Members):
+                parameter.copy_(_draw(parameter, seed, purpose) / math.sqrt(parameter.shape[1]))
             elif name == "weight" and isinstance(module, nn.Embedding):
                 parameter.copy_(_draw(parameter, seed, purpose))
             elif name == "weight":

@@ -1,23 +1,29 @@
-"""A residual MLP for rows of numbers and codes of which any part may be given: one network for every question."""
+"""Residual MLPs for rows of numbers and codes of which any part may be given: one network for every question."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from scorefield.nets._embedding import Embedding, check_sizes
-from scorefield.nets._init import initialise, linear
-from scorefield.nets.mlp import Block
+from scorefield.nets._init import initialise
+from scorefield.nets._members import Members, MembersBlock
 
 _WAVE = 2.0  # radians per unit of x
 _WAVE_DIMS = 16
+_EMBEDDING = 32  # numbers that say the level
 _NO_LEVEL = 12.0  # the level at which codes are asked for: nothing is seen of what is noised
 
 
 class MaskedMLP(nn.Module):
     """`(x, level_feature, given) -> (raw (n, dim), logits (n, sum of sizes))`; 0 before training.
+
+    The mean of one or several members, which differ in their first weights alone: the mean of the numbers, and of the
+    probabilities of the codes. Each member learns by itself (`each`); what they do not agree on, few rows do not tell
+    (Lakshminarayanan and others 2017).
 
     A row is `dim` numbers and one code of `0..K - 1` for each K of sizes. `given` `(n, dim + codes)` says of each entry
     that it is known (its value or code), asked for (NaN) or hidden (infinite); x holds the noised numbers that are
@@ -29,6 +35,7 @@ class MaskedMLP(nn.Module):
         width: of the hidden layers.
         depth: number of residual blocks.
         dropout: share of hidden features left out while training.
+        members: networks that answer together.
         seed: of the initialisation.
 
     Example:
@@ -45,10 +52,11 @@ class MaskedMLP(nn.Module):
         width: int = 128,
         depth: int = 3,
         dropout: float = 0.0,
+        members: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, depth=depth)
+        check_sizes(width=width, depth=depth, members=members)
         check_sizes(least=0, dim=dim)
         sizes = tuple(int(k) for k in sizes)
         if not dim and not sizes:
@@ -59,36 +67,49 @@ class MaskedMLP(nn.Module):
             "width": width,
             "depth": depth,
             "dropout": dropout,
+            "members": members,
             "seed": seed,
         }
         self.dim, self.sizes = dim, sizes
         self.waves = 0 < dim <= _WAVE_DIMS
         inputs = dim * (7 if self.waves else 3) + sum(sizes)
-        self.embedding = Embedding(min(width, 128))
-        self.inputs = linear(inputs, width)
-        self.blocks = nn.ModuleList(Block(width, min(width, 128)) for _ in range(depth))
+        self.embedding = Embedding(_EMBEDDING)
+        self.inputs = Members(members, inputs, width)
+        self.blocks = nn.ModuleList(MembersBlock(members, width, _EMBEDDING) for _ in range(depth))
         self.dropout = nn.Dropout(dropout)
-        self.last = linear(min(width, 128), 2 * width)
-        self.outputs = linear(width, dim + sum(sizes))
-        modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
+        self.last = Members(members, _EMBEDDING, 2 * width)
+        self.outputs = Members(members, width, dim + sum(sizes))
+        modulations = [block.modulation for block in self.blocks if isinstance(block, MembersBlock)]
         initialise(self, seed, zero=[self.outputs, self.last, *modulations])
 
     def forward(self, x: Tensor, level_feature: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """The raw answers at x `(n, dim)` and the logits of all codes, side by side."""
+        raw, logits = self.each(x, level_feature, given)
+        return raw.mean(0), self.together(logits)
+
+    def each(self, x: Tensor, level_feature: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """The members' answers: `(members, n, dim)` and `(members, n, sum of sizes)`."""
         e = self.embedding(x, level_feature, None)
         h = self.inputs(self._features(x, given))
         for block in self.blocks:
             h = self.dropout(block(h, e))
         scale, shift = self.last(e).chunk(2, dim=-1)
         out = self.outputs(nn.functional.silu((1 + scale) * h + shift))
-        return out[:, : self.dim], out[:, self.dim :]
+        return out[..., : self.dim], out[..., self.dim :]
+
+    def together(self, logits: Tensor) -> Tensor:
+        """The logarithm of the members' mean probability of each code: `(members, n, sum of sizes)` to `(n, ...)`."""
+        if len(logits) == 1 or not self.sizes:
+            return logits.mean(0)
+        parts = [torch.log_softmax(part, -1).logsumexp(0) for part in logits.split(self.sizes, -1)]
+        return torch.cat(parts, -1) - math.log(len(logits))
 
     def logits(self, given: Tensor) -> Tensor:
-        """The logits of all codes, nothing noised being seen: `(n, sum of sizes)`."""
+        """The members' logits of all codes, nothing noised being seen: `(members, n, sum of sizes)`."""
         hidden = given.clone()
         hidden[:, : self.dim] = torch.where(torch.isnan(hidden[:, : self.dim]), torch.inf, hidden[:, : self.dim])
         nothing = given.new_zeros(len(given), self.dim)
-        return self(nothing, given.new_tensor(_NO_LEVEL), hidden)[1]
+        return self.each(nothing, given.new_tensor(_NO_LEVEL), hidden)[1]
 
     def _features(self, x: Tensor, given: Tensor) -> Tensor:
         numbers = given[:, : self.dim].to(x.dtype)

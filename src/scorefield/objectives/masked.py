@@ -11,6 +11,12 @@ from scorefield._tensor import uniform
 from scorefield.levels import TrainingLevels
 
 
+TOGETHER = 32
+"""Consecutive samples whose questions about parts share their pattern: what it costs to condition on it is shared."""
+PATTERNS = 512
+"""Patterns that such questions are drawn from, again and again."""
+
+
 @dataclass(frozen=True)
 class Shares:
     """How often each kind of question is asked in training; they sum to 1.
@@ -93,13 +99,18 @@ class Masked:
     def questions(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
         """What is given in each row, `(n, numbers + codes)`, and which codes count, `(n, codes)`."""
         n, d = x.shape
-        draw = uniform(n, (2 * d + 5,), self.seed, "masks", first=number, dtype=torch.float64, device=x.device)
-        kind, rate, hide, some, prefix = draw[:, 2 * d :].split(1, 1)
-        entry, again = draw[:, :d], draw[:, d : 2 * d]
         there = ~torch.isnan(x)
         is_code = torch.arange(d, device=x.device) >= self.numbers
+        own, common = (
+            uniform(n, (2 * d + 5,), self.seed, purpose, first=first, dtype=torch.float64, device=x.device)
+            for purpose, first in (("masks", number), ("masks of parts", number // TOGETHER % PATTERNS))
+        )
+        kind = own[:, 2 * d : 2 * d + 1]
         whole = kind < self.shares.whole
         codes = kind >= 1 - self.shares.codes
+        draw = torch.where(codes, own, common)
+        rate, hide, some, prefix = draw[:, 2 * d + 1 :].split(1, 1)
+        entry, again = draw[:, :d], draw[:, d : 2 * d]
         known = there & (entry < rate)
         # half of the codes' questions know the codes before one of them, in the order in which codes are drawn
         place = torch.arange(d, device=x.device) - self.numbers
