@@ -14,7 +14,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
     ("model", "analytic", "masked", "mixture_sums", "mixture_fit"),
     ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
-    ("heldout", "checkpoint", "train"),
+    ("heldout", "checkpoint", "gains", "train"),
     ("model_folder", "trained", "fitting", "trained_table", "fitting_table", "predicting"),
     (
         "evaluation",

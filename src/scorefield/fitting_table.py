@@ -18,6 +18,7 @@ from scorefield.checkpoint import Settings, read_progress
 from scorefield.completing import row_log_density
 from scorefield.data import DataError, RowCodec, Schema, fit_row_codec, split
 from scorefield.fitting import CHECKPOINT, DEFAULT_SECONDS, check_same, sigma_range, training_info
+from scorefield.gains import believed
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.masked import MaskedDenoiser
 from scorefield.mixture_fit import choose_mixture
@@ -112,7 +113,8 @@ class Prepared:
 
     def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
         """What the training has made."""
-        table = TrainedTable(self.model.eval(), self.codec, {}, info or {})
+        self.model.eval().gains = believed(self.model, self.objective, self.held)
+        table = TrainedTable(self.model, self.codec, {}, info or {})
         rows = self.clean[torch.randperm(len(self.clean), generator=torch.Generator().manual_seed(0))[:_RANKED]]
         noised = self.codec.dequantise(rows, self.settings.seed) if self.codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,10 @@ from scorefield.analytic.partial import (
 )
 from scorefield.core import Estimate, Level, Scalar
 from scorefield.nets import MaskedMLP
+
+
+GAINS = (3, 9)
+"""Shares of what is given, and noise levels, for which it is known how far the network can be believed."""
 
 
 class Rest(NamedTuple):
@@ -111,6 +116,17 @@ def _kinds_of(law: GaussianMixture) -> tuple[Kinds, Kinds]:
     return Kinds(law), Kinds(total)
 
 
+def hats(place: Tensor, count: int) -> Tensor:
+    """Weights `(n, count)` of equally spaced knots for linear interpolation at places in [0, 1], beyond it the end's.
+
+    Example:
+        >>> hats(torch.tensor([0.25, 2.0]), 3).tolist()
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    """
+    at = place.clamp(0, 1)[:, None] * (count - 1)
+    return (1 - (at - torch.arange(count, device=place.device)).abs()).clamp(min=0)
+
+
 class MaskedDenoiser(nn.Module):
     """The model of rows `(n, d)` of numbers, beside codes, any of which may be given: `model(x, level, given)`.
 
@@ -122,6 +138,9 @@ class MaskedDenoiser(nn.Module):
         network: for d numbers and codes.
         reference: of the numbers; its dtype is float64. None where d = 0.
         log_frequencies: of the codes, side by side, where nothing is known; default: equal.
+        gains: how much of the network's answer counts, `GAINS`: for shares of the row that are given, from none to
+            all, and noise levels, from sigma_min to sigma_max in equal steps of the logarithm; default: all of it. See
+            `gains.believed`.
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
 
@@ -133,6 +152,7 @@ class MaskedDenoiser(nn.Module):
     """
 
     log_frequencies: Tensor
+    gains: Tensor
 
     def __init__(
         self,
@@ -140,6 +160,7 @@ class MaskedDenoiser(nn.Module):
         reference: GaussianMixture | None,
         log_frequencies: Tensor | None = None,
         *,
+        gains: Tensor | None = None,
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
     ) -> None:
@@ -151,6 +172,7 @@ class MaskedDenoiser(nn.Module):
         self.reference = None if reference is None else PartialMixture(reference)
         codes = sum(network.sizes)
         self.register_buffer("log_frequencies", torch.zeros(codes) if log_frequencies is None else log_frequencies)
+        self.register_buffer("gains", torch.ones(GAINS, dtype=torch.float64) if gains is None else gains.double())
         if reference is not None:
             self._total = reference.covariance
             self._variances, self._basis = torch.linalg.eigh(self._total)
@@ -208,11 +230,25 @@ class MaskedDenoiser(nn.Module):
     def corrected(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Estimate:
         """The reference's answer with the network's added."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        change = rest.scaled(self.raw(x, level, given).double())
+        trust = self.trust(level, pattern)
+        change = rest.scaled(self.raw(x, level, given).double()) * trust
         estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
             estimate = standard_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
+
+    def trust(self, level: Level, pattern: Pattern) -> Tensor:
+        """By what the network's answer is multiplied, `(n, 1)`: `gains` between their knots."""
+        return (self.knots(level, pattern) @ self.gains.flatten())[:, None]
+
+    def knots(self, level: Level, pattern: Pattern) -> Tensor:
+        """The weights `(n, knots)` of `gains` for rows: hats in log(sigma / alpha) and in the share that is given."""
+        given, asked = pattern.given.sum(1).double(), pattern.asked.sum(1).double()
+        share = given / (given + asked).clamp(min=1.0)
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        ratio = torch.as_tensor(level.log_ratio).double().to(share.device).expand(len(share))
+        by_level = hats((ratio - low) / (high - low), self.gains.shape[1])
+        return (hats(share, self.gains.shape[0])[:, :, None] * by_level[:, None, :]).flatten(1)
 
     def raw(self, x: Tensor, level: Level, given: Tensor) -> Tensor:
         """The network's answer for the numbers, `(n, d)`."""
@@ -230,27 +266,44 @@ class MaskedDenoiser(nn.Module):
     def _losses(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, counted: Tensor) -> Tensor:
         """Of each row, the mean over the members while they train, of what they answer together otherwise."""
         d = self.network.dim
-        alpha, sigma = (expand(v, rows).double() for v in level)
-        pattern = self.pattern(given)
-        x0, eps = torch.nan_to_num(rows[:, :d]).double(), noise[:, :d].double()
-        x = torch.where(pattern.asked, alpha * x0 + sigma * eps, 0.0)
-        raw, logits = self._each(x.to(rows.dtype), level, given)
+        raw, logits = self._each(self.noised(rows, level, given, noise).to(rows.dtype), level, given)
         if not self.training:
             raw, logits = raw.mean(0, keepdim=True), self.network.together(logits)[None]
         loss = self._code_losses(logits, rows[:, d:], counted)
-        if not d:
-            return loss
-        whole = pattern.asked.all(1)
-        for part in (whole, ~whole):
-            if bool(part.any()):
-                own, answer = Pattern(*(v[part] for v in pattern)), raw[:, part].double()
-                with torch.no_grad():
-                    rest = self.rest(x[part], _rows(alpha, part), _rows(sigma, part), own)
-                    left = rest.unscaled(x0[part] - rest.estimate.x0)
-                error = answer - left if rest.basis is None else answer @ rest.basis - left
-                each = torch.where(own.asked, error, 0.0).square().sum(-1).mean(0) / 2
-                loss = loss.index_add(0, part.nonzero()[:, 0], each)
+        for index, answer, left in self.compared(rows, level, given, noise, raw):
+            each = (answer - left).square().sum(-1).mean(0) / 2
+            loss = loss.index_add(0, index, each)
         return loss
+
+    def noised(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor) -> Tensor:
+        """The numbers that are asked for with their noise, 0 elsewhere; float64 `(n, d)`."""
+        d = self.network.dim
+        alpha, sigma = (expand(v, rows).double() for v in level)
+        clean = torch.nan_to_num(rows[:, :d]).double()
+        return torch.where(self.pattern(given).asked, alpha * clean + sigma * noise[:, :d].double(), 0.0)
+
+    def compared(
+        self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, raw: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The network's answers `(members, n, d)` beside what the reference leaves of rows, in the units of both.
+
+        Yields:
+            Which rows, `(m,)`; the answers `(members, m, d)`; what is left `(m, d)`. Both are 0 where not asked for.
+        """
+        if not self.network.dim:
+            return
+        pattern, clean = self.pattern(given), torch.nan_to_num(rows[:, : self.network.dim]).double()
+        x = self.noised(rows, level, given, noise)
+        alpha, sigma = (expand(v, rows).double() for v in level)
+        whole = pattern.asked.all(1)
+        for index in (whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]):
+            if len(index):
+                own, answer = Pattern(*(v[index] for v in pattern)), raw[:, index].double()
+                with torch.no_grad():
+                    rest = self.rest(x[index], _rows(alpha, index), _rows(sigma, index), own)
+                    left = rest.unscaled(clean[index] - rest.estimate.x0)
+                answer = answer if rest.basis is None else answer @ rest.basis
+                yield index, torch.where(own.asked, answer, 0.0), torch.where(own.asked, left, 0.0)
 
     def _code_losses(self, logits: Tensor, codes: Tensor, counted: Tensor) -> Tensor:
         loss = logits.new_zeros(len(codes), dtype=torch.float64)
@@ -324,7 +377,9 @@ class MaskedDenoiser(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskedDenoiser:
         """What torch calls to move a module: the reference moves along and stays in float64."""
+        gains = self.gains
         super()._apply(fn, recurse)
+        self.gains = gains.to(self.log_frequencies.device)
         if self.reference is not None:
             device = self.log_frequencies.device
             self.reference = PartialMixture(self.law, device)

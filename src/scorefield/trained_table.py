@@ -224,6 +224,7 @@ class TrainedTable:
         network = self.model.network
         tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
         tensors["log_frequencies"] = self.model.log_frequencies.cpu()
+        tensors["gains"] = self.model.gains.cpu()
         if self.model.reference is not None:
             law = self.model.reference.law
             moments = (law.weights, law.means, law.covariances)
@@ -327,13 +328,14 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
     network = nets.build(header["network"]["name"], header["network"]["config"])
     if not isinstance(network, nets.MaskedMLP):
         raise ValueError(f"a table's network is a MaskedMLP, got {type(network).__name__}")
-    own = ("log_frequencies", _LEVELS, *_REFERENCE)
+    own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE)
     network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
     reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
     model = MaskedDenoiser(
         network,
         reference,
         tensors["log_frequencies"],
+        gains=tensors.get("gains"),
         sigma_min=header["sigma_min"],
         sigma_max=header["sigma_max"],
     )

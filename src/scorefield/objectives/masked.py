@@ -96,6 +96,10 @@ class Masked:
         given, asked_codes = self.questions(x, number)
         return model(x, levels(u), given, (noise, asked_codes))
 
+    def asking(self, shares: Shares) -> Masked:
+        """The same questions in other shares."""
+        return Masked(self.numbers, self.codes, self.gates, self.seed, shares)
+
     def questions(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
         """What is given in each row, `(n, numbers + codes)`, and which codes count, `(n, codes)`."""
         n, d = x.shape
