@@ -13,7 +13,11 @@ from scorefield.analytic import GaussianMixture, PartialMixture
 from scorefield.completing import Layout, complete, row_log_density
 from scorefield.core import Level
 from scorefield.levels import LogUniform
-from scorefield.masked import MaskedDenoiser
+from scorefield import completing
+from scorefield.analytic.conditional import Kinds
+from scorefield.analytic.partial import Conditioned, Pattern, mixed
+from scorefield.gains import believed
+from scorefield.masked import GAINS, MaskedDenoiser
 from scorefield.mixture_fit import choose_mixture, fit_mixture, log_densities
 from scorefield.nets import MaskedMLP
 from scorefield.objectives.masked import Masked, Shares, gated
@@ -278,3 +282,84 @@ def test_log_densities_of_what_is_there() -> None:
     part[:, 2:] = NAN
     sub = GaussianMixture(law.weights, law.means[:, :2], law.covariances[:, :2, :2])
     torch.testing.assert_close(log_densities(law, part), sub.log_density(x[:, :2]), rtol=1e-5, atol=1e-5)
+
+
+def perturbed(law: GaussianMixture, members: int = 2) -> MaskedDenoiser:
+    """A model whose network has weights at random, and says something."""
+    network = MaskedMLP(law.means.shape[1], width=16, depth=1, members=members, seed=1)
+    draw = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+    gains = 0.3 + torch.rand(GAINS, generator=draw, dtype=torch.float64)
+    return MaskedDenoiser(network.double(), law, gains=gains, sigma_min=0.02, sigma_max=40.0).eval()
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_densities_beside_the_reference_are_those_of_the_whole_ode(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law, layout = LAWS[2], Layout(4, 0, (-1,) * 4)
+    model, x = perturbed(law), law.sample(6, seed=3).double()
+    given = pattern(kind, x)
+    rows, asked = torch.where(torch.isinf(given), NAN, x), torch.isnan(given)
+    found = row_log_density(model, layout, rows, asked, tolerance=1e-8)
+    monkeypatch.setattr(completing, "Bound", type(None))  # as a model of which no reference is known
+    whole = row_log_density(model, layout, rows, asked, tolerance=1e-8)
+    bare = row_log_density(MaskedDenoiser(MaskedMLP(4, width=8, depth=1), law, sigma_min=0.02, sigma_max=40.0).eval(),
+                           layout, rows, asked)  # fmt: skip
+    torch.testing.assert_close(found.value, whole.value, rtol=0, atol=2e-5)
+    assert float((found.value - bare.value).abs().max()) > 0.05  # the network does say something
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_rows_that_share_a_pattern_are_answered_as_by_themselves(law: GaussianMixture, kind: str) -> None:
+    x = law.sample(12, seed=1).double()
+    rows = Pattern.of(pattern(kind, x))
+    sigma = torch.logspace(-2, 1.5, 12, dtype=torch.float64)[:, None]
+    alpha = torch.linspace(0.3, 1.0, 12, dtype=torch.float64)[:, None]
+    grouped, alone = Kinds(law).grouped(rows), Conditioned.of(law, rows)
+    partial = PartialMixture(law)
+    seen = mixed(partial.partly(x, alpha, sigma, rows), x, alpha, sigma)
+    for found, one, exact in zip(grouped.estimate(x, alpha, sigma), alone.estimate(x, alpha, sigma), seen, strict=True):
+        torch.testing.assert_close(found[rows.asked], exact[rows.asked], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found[rows.asked], one[rows.asked], rtol=1e-9, atol=1e-9)
+    both = (one.log_density(x, alpha, sigma) for one in (grouped, alone))
+    torch.testing.assert_close(*both, rtol=1e-9, atol=1e-9)
+    again = grouped.rows(torch.tensor([7, 2, 2]))
+    torch.testing.assert_close(again.estimate(x[[7, 2, 2]], alpha[[7, 2, 2]], sigma[[7, 2, 2]]).x0,
+                               grouped.estimate(x, alpha, sigma).x0[[7, 2, 2]])  # fmt: skip
+
+
+def test_members_answer_with_their_mean() -> None:
+    model = perturbed(LAWS[1], members=3)
+    x, given = LAWS[1].sample(5, seed=1).double(), torch.full((5, 2), NAN).double()
+    raw, _ = model.network.each(x, torch.tensor(0.3).double(), given)
+    assert raw.shape == (3, 5, 2) and float(raw.detach().std(0).min()) > 0
+    torch.testing.assert_close(model.network(x, torch.tensor(0.3).double(), given)[0], raw.mean(0))
+
+
+def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
+    """The law's own samples: a network that is right by a factor of 2 is halved, one of noise is not believed."""
+    law = mixture(2, 3, seed=1, spread=2.0)
+    total = GaussianMixture(torch.ones(1), law.mean[None], law.covariance[None])
+    held, objective = law.sample(500, seed=2).float(), Masked(2, 0, (-1, -1))
+
+    class Right(MaskedMLP):
+        factor = 2.0
+
+        def each(self, x: torch.Tensor, level_feature: torch.Tensor, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            sigma = level_feature.double().exp()
+            z = x.double() * (1 + sigma**2).sqrt().reshape(-1, 1)
+            level = Level(torch.ones_like(sigma), sigma)
+            mine, plain = (PartialMixture(one)(z, level, given.double()).x0 for one in (law, total))
+            rest = model.rest(z, torch.ones_like(z[:, :1]), sigma.reshape(-1, 1), Pattern.of(given.double()))
+            return (self.factor * rest.unscaled(mine - plain))[None].to(x), x.new_zeros(1, len(x), 0)
+
+    model = MaskedDenoiser(Right(2, width=8, depth=1), total, sigma_min=0.01, sigma_max=20.0).eval()
+    monkey = model.rest
+    model.rest = lambda x, a, s, p: monkey(x, a, s, p)._replace(basis=None) if p.whole else monkey(x, a, s, p)  # type: ignore[method-assign]
+    gains = believed(model, objective, held)
+    assert float((gains[:2, 3:7] - 0.5).abs().max()) < 0.1
+    noise = perturbed(law)
+    assert float(believed(noise, objective, held)[:2, 2:8].mean()) < 0.3

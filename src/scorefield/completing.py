@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,8 +11,12 @@ from torch import Tensor
 from scorefield._tensor import expand, normal, uniform
 from scorefield.analytic.partial import log_standard
 from scorefield.core import Estimate, Level, Model
+from scorefield.divergence import Field
 from scorefield.likelihood import LogDensity, log_density
+from scorefield.likelihood.reference import Reference
+from scorefield.likelihood.relative import relative_log_density
 from scorefield.likelihood.traces import Divergence
+from scorefield.masked import Bound
 from scorefield.objectives.masked import gated
 from scorefield.plans import Plan, run
 
@@ -211,11 +215,16 @@ def row_log_density(
         index = mine.nonzero()[:, 0]
         if not len(index):
             continue
-        x, condition = torch.where(ask, values[:, :numbers], 0.0)[index], given[index]
+        condition = given[index]
+        x = torch.where(ask, values[:, :numbers], 0.0)[index]
+        bound = model.bound(condition)
+        if isinstance(bound, Bound) and divergence == "exact":
+            found = _relative(bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once)
+            parts.append(_placed(found, codes.new_zeros(len(rows)), index))
+            continue
         asking: Model = model
         columns = ask[index].any(0).nonzero()[:, 0]
         if not exact:  # the ODE of what is asked for alone, which starts from each row's own centre
-            bound = model.bound(condition)
             mean = centre(bound, numbers)
             x = torch.where(ask[index], x - mean, 0.0)[:, columns]
             asking, condition = _Centred(bound, mean, columns), torch.arange(len(index))
@@ -226,8 +235,50 @@ def row_log_density(
             batch=batch or model.rows_at_once,
         )  # fmt: skip
         extra = log_standard((~ask[index][:, columns]).sum(1), model.sigma_min)
-        parts.append(_placed(found, codes.new_zeros(len(rows)), index, -extra))
+        found = replace(found, value=found.value - extra, interval=found.interval - extra[:, None])
+        parts.append(_placed(found, codes.new_zeros(len(rows)), index))
     return _summed(parts)
+
+
+def _relative(
+    bound: Bound, x: Tensor, ask: Tensor, whole: bool, tolerance: float, evaluations: int | None, batch: int
+) -> LogDensity:
+    """The log-density of the numbers that are asked for, beside that of the reference."""
+    model, columns = bound.model, ask.any(0).nonzero()[:, 0]
+    if whole:
+        mean, reference = model.mean.expand(len(x), -1), Reference.of(model, x, 0.0, model.covariance)
+    else:
+        mean = centre(bound, x.shape[1])
+        reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
+    z = torch.where(ask, x - mean, 0.0)[:, columns]
+    asking = _Asked(bound, mean, columns, ask[:, columns])
+    return relative_log_density(
+        asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch
+    )
+
+
+class _Asked:
+    """A bound model of some of its numbers, counted from each row's mean, as a reference and what the network adds."""
+
+    def __init__(self, bound: Bound, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
+        self.bound, self.mean, self.columns, self.counted = bound, mean, columns, counted
+
+    def split(self, z: Tensor, s: Tensor, index: Tensor) -> tuple[Tensor, Field]:
+        level, counted = Level(torch.ones_like(s[:, 0]), s[:, 0]), self.counted[index]
+        rest = self.bound.rest(self._moved(z, index), level, index)
+
+        def change(z: Tensor) -> Tensor:
+            found = self.bound.change(self._moved(z, index), level, index, rest)[:, self.columns]
+            return torch.where(counted, found, 0.0)
+
+        return torch.where(counted, rest.estimate.eps[:, self.columns], 0.0), change
+
+    def log_density(self, z: Tensor, s: Tensor, index: Tensor) -> Tensor:
+        level = Level(torch.ones_like(s[:, 0]), s[:, 0])
+        return self.bound.reference_log_density(self._moved(z, index), level, index)
+
+    def _moved(self, z: Tensor, index: Tensor) -> Tensor:
+        return self.mean[index].index_add(1, self.columns, z)
 
 
 def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: Tensor) -> Tensor:
@@ -247,13 +298,12 @@ def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: 
     return total
 
 
-def _placed(found: LogDensity, zero: Tensor, index: Tensor, shift: Tensor) -> LogDensity:
+def _placed(found: LogDensity, zero: Tensor, index: Tensor) -> LogDensity:
     """Results of some rows among all, 0 elsewhere."""
-    bounds = torch.stack([zero, zero], 1).index_add(0, index, found.interval + shift[:, None])
     return LogDensity(
-        zero.index_add(0, index, found.value + shift),
+        zero.index_add(0, index, found.value),
         zero.index_add(0, index, found.standard_error),
-        bounds,
+        torch.stack([zero, zero], 1).index_add(0, index, found.interval),
         zero.index_add(0, index, found.solver_error),
         zero.long().index_add(0, index, found.evaluations),
     )

@@ -100,11 +100,27 @@ class Bound:
         """The answer for rows of which all are asked for as a whole, or none."""
         if bool(self._whole[index].all()):
             return self.model(x, level, self.given[index])
-        law, total, given = self._law.rows(index), self._total.rows(index), self.given[index]
+        given = self.given[index]
+        return self.model.corrected(x, level, given, self.rest(x, level, index), self._law.rows(index).pattern)
+
+    def rest(self, x: Tensor, level: Level, index: Tensor) -> Rest:
+        """The reference's answer for rows all of which are asked for as a whole, or none; see `Rest`."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        z = x.double()
-        rest = Rest(law.estimate(z, alpha, sigma), None, _root(total.left(alpha, sigma)))
-        return self.model.corrected(x, level, given, rest, law.pattern)
+        if bool(self._whole[index].all()):
+            return self.model.rest(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
+        law, total = self._law.rows(index), self._total.rows(index)
+        return Rest(law.estimate(x.double(), alpha, sigma), None, _root(total.left(alpha, sigma)))
+
+    def change(self, x: Tensor, level: Level, index: Tensor, rest: Rest) -> Tensor:
+        """What the network adds to the reference's `E[x0]`."""
+        given = self.given[index]
+        return self.model.change(x, level, given, rest, self.model.pattern(given))
+
+    def reference_log_density(self, x: Tensor, level: Level, index: Tensor) -> Tensor:
+        """`log p(asked | given)` of the reference noised to a level, at x `(n, d)`; rows as for `rest`."""
+        if bool(self._whole[index].all()):
+            return self.model.law.log_density(x.double(), level)
+        return self._law.rows(index).log_density(x.double(), *(expand(v, x).double() for v in level))
 
 
 def _root(variance: Tensor) -> Tensor:
@@ -230,12 +246,15 @@ class MaskedDenoiser(nn.Module):
     def corrected(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Estimate:
         """The reference's answer with the network's added."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        trust = self.trust(level, pattern)
-        change = rest.scaled(self.raw(x, level, given).double()) * trust
+        change = self.change(x, level, given, rest, pattern)
         estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
             estimate = standard_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
+
+    def change(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Tensor:
+        """What the network adds to the reference's `E[x0]`, `(n, d)`; of what is not asked for without meaning."""
+        return rest.scaled(self.raw(x, level, given).double()) * self.trust(level, pattern)
 
     def trust(self, level: Level, pattern: Pattern) -> Tensor:
         """By what the network's answer is multiplied, `(n, 1)`: `gains` between their knots."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -96,14 +97,26 @@ class Slice(NamedTuple):
         away = (known @ kind.white - kind.shift).unflatten(1, (k, len(kind.given)))
         return Slice(rows, kind, means, kind.log_weights - 0.5 * away.square().sum(-1))
 
-    def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-        """At x `(m, d)` and levels `(m, 1)` or 0-d, 0 where not asked for."""
+    def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is asked for, its distance from the means over the variances, and `log w_k p_k` up to constants."""
         kind, (_, k, a) = self.kind, self.means.shape
         seen = x[:, kind.asked]
         z = (seen @ kind.basis).unflatten(1, (k, a)) - alpha[..., None] * self.means
         variance = (alpha**2)[..., None] * kind.variances + (sigma**2)[..., None]
         precise = z / variance
-        share = torch.softmax(self.log_weights - 0.5 * ((z * precise).sum(-1) + variance.log().sum(-1)), 1)
+        return seen, precise, self.log_weights - 0.5 * ((z * precise).sum(-1) + variance.log().sum(-1))
+
+    def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """`log p(asked | given)` of the noised x `(m, d)`, in nats, `(m,)`."""
+        _, _, log_joint = self._seen(x, alpha, sigma)
+        constant = 0.5 * len(self.kind.asked) * math.log(2 * math.pi)
+        return torch.logsumexp(log_joint, 1) - torch.logsumexp(self.log_weights, 1) - constant
+
+    def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
+        """At x `(m, d)` and levels `(m, 1)` or 0-d, 0 where not asked for."""
+        kind = self.kind
+        seen, precise, log_joint = self._seen(x, alpha, sigma)
+        share = torch.softmax(log_joint, 1)
         near = alpha >= sigma  # the smaller of the pair is summed, the other follows
         part = torch.where(
             near[..., None], sigma[..., None] * precise, self.means + alpha[..., None] * kind.variances * precise
@@ -140,6 +153,11 @@ class Grouped(NamedTuple):
         """The mixture's answer at x `(n, d)`, 0 where not asked for; levels 0-d or `(n, 1)`; float64."""
         parts = [s.estimate(x[s.rows], _at(alpha, s.rows), _at(sigma, s.rows)) for s in self.slices]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
+
+    def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`."""
+        parts = [s.log_density(x[s.rows], _at(alpha, s.rows), _at(sigma, s.rows)) for s in self.slices]
+        return torch.cat(parts)[self._back]
 
     def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variance of each coordinate under the first component, `(n, d)`."""

@@ -114,6 +114,15 @@ class Conditioned(NamedTuple):
         """The mixture's answer at x `(n, d)`, for levels 0-d or `(n, 1)`; float64."""
         return mixed(self._seen(x, alpha, sigma), x, alpha, sigma)
 
+    def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`; levels 0-d or `(n, 1)`."""
+        asked = self.pattern.asked
+        constant = 0.5 * asked.sum(1).double() * math.log(2 * math.pi)
+        # the directions off the asked coordinates have eigenvectors of 0 and the variance sigma^2 in every component
+        elsewhere = (~asked).sum(1).double() * torch.log(sigma.expand(len(x), 1)[:, 0] ** 2) / 2
+        joint = self._seen(x, alpha, sigma).log_joint
+        return torch.logsumexp(joint, 1) - torch.logsumexp(self.log_weights, 1) - constant + elsewhere
+
     def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variance of each coordinate under the first component, `(n, d)`, 0 where not asked for."""
         spread = self.variances[self.place][:, 0]
