@@ -408,3 +408,22 @@ def test_a_schema_is_taken_as_given() -> None:
         found = ScoreDensity(schema=given, **FAST).fit(frame).table_.codec.schema["count"]
         assert isinstance(found, Column) and found.kind == "continuous"
     assert isinstance(schema, Schema)
+
+
+def test_values_that_training_did_not_have_may_be_taken_as_missing() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 60), "size": rng.normal(size=60), "y": rng.normal(size=60)})
+    new = pd.DataFrame({"kind": ["a", "c"], "size": [0.5, 0.5], "y": [0.0, 0.0]})
+    table = ScoreDensity(steps=2, random_state=0).fit(frame).table_
+    strict, lenient = (ScoreDensity.from_table(table, random_state=0, unseen=u) for u in ("error", "missing"))
+    with pytest.raises(ValueError, match="unseen at training"):
+        strict.score_samples(new)
+    hole = new.assign(kind=["a", None])
+    np.testing.assert_allclose(lenient.score_samples(new), strict.score_samples(hole))
+    imputer = ScoreImputer.from_table(table, random_state=0, unseen="missing", strategy="draw")
+    assert imputer.transform(new)["kind"].isin(["a", "b"]).all()
+    regressor = ScoreRegressor.from_table(table, random_state=0, unseen="missing")
+    plain = ScoreRegressor.from_table(table, random_state=0)
+    np.testing.assert_allclose(regressor.predict(new[["kind", "size"]]), plain.predict(hole[["kind", "size"]]))
+    with pytest.raises(ValueError, match="'error' or 'missing'"):
+        ScoreDensity.from_table(table, unseen="drop").score_samples(new)

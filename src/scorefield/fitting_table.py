@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MIN_ROWS = 20
 """Fewer rows than this make no model of a table."""
 _COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells; rows in all
-SIZES = {"small": (64, 2, 8), "medium": (96, 3, 6), "large": (256, 3, 1)}
+SIZES = {"small": (64, 2, 8), "medium": (96, 2, 5), "large": (256, 3, 1)}
 """Width, depth and members of the networks: few rows are learned by several small ones, whose mean is more careful."""
 _RANKED = 400  # training rows whose log-density is kept, for percentiles
 
@@ -73,12 +74,13 @@ class Prepared:
 
         Args:
             frame: the table.
-            settings: of the training; `settings_for` makes them.
+            settings: of the training; `settings_for` makes them. Seconds are for the mixture and the training.
             schema: of the columns; default: detected.
             size: of the network: "auto", "small", "medium" or "large".
             held_share: of the rows, held out; default: 10 %, but at least 40 rows where that is at most a quarter.
             held: rows to hold out, in place of a share of the frame.
         """
+        begun = time.perf_counter()
         if len(frame) < MIN_ROWS:
             raise DataError(f"a model of a table needs at least {MIN_ROWS} rows, got {len(frame)}.")
         codec = fit_row_codec(frame, schema)
@@ -96,6 +98,7 @@ class Prepared:
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
         model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
         objective = Masked(numbers, len(codec.sizes), codec.gates, settings.seed)
+        settings = _less(settings, time.perf_counter() - begun)
         return Prepared(model, codec, rows.float(), held_rows.float(), clean, objective, settings)
 
     def training(self, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
@@ -111,10 +114,14 @@ class Prepared:
             objective=self.objective,
         )
 
-    def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
-        """What the training has made."""
+    def table(self, info: dict[str, Any] | None = None) -> TrainedTable:
+        """What the training has made, its network believed as far as the held-out rows allow."""
         self.model.eval().gains = believed(self.model, self.objective, self.held)
-        table = TrainedTable(self.model, self.codec, {}, info or {})
+        return TrainedTable(self.model, self.codec, {}, info or {})
+
+    def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
+        """As `table`, with the log-densities of training rows, for percentiles."""
+        table = self.table(info)
         rows = self.clean[torch.randperm(len(self.clean), generator=torch.Generator().manual_seed(0))[:_RANKED]]
         noised = self.codec.dequantise(rows, self.settings.seed) if self.codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
@@ -227,6 +234,13 @@ def digest(rows: Tensor) -> str:
     content = hashlib.blake2b(f"{tuple(rows.shape)}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(rows.nan_to_num(nan=1e300).numpy()).data)
     return content.hexdigest()
+
+
+def _less(settings: Settings, spent: float) -> Settings:
+    """The settings without the seconds that the mixture took: a budget of time is for both, half of it for training."""
+    if settings.seconds is None:
+        return settings
+    return replace(settings, seconds=max(settings.seconds / 2, settings.seconds - spent))
 
 
 def _size_for(rows: int) -> str:

@@ -10,7 +10,8 @@ from scorefield.levels import LogUniform
 from scorefield.masked import MaskedDenoiser
 from scorefield.objectives.masked import Masked, Shares
 
-_POINTS = 6144  # questions of each kind
+_POINTS = (512, 6144)  # questions of each kind, least and most
+_EACH = 32  # of a held-out row, in between
 _MOST_ROWS = 1024
 _PRIOR = 0.02  # of the mean evidence of a knot, for a gain of 1
 _LEAST, _MOST = 0.0, 1.2
@@ -36,12 +37,14 @@ def believed(model: MaskedDenoiser, objective: Masked, held: Tensor) -> Tensor:
         return torch.ones_like(model.gains)
     square, product = held.new_zeros(knots, knots, dtype=torch.float64), held.new_zeros(knots, dtype=torch.float64)
     for k, kind in enumerate((Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), None)):
-        index = torch.arange(_POINTS)
+        index = torch.arange(min(max(_EACH * len(held), _POINTS[0]), _POINTS[1]))
         rows = held[index % min(len(held), _MOST_ROWS)]
         given = _one_asked(objective, rows, index) if kind is None else objective.asking(kind).questions(rows, index)[0]
         for part in index.split(512):
             a, b = _evidence(model, rows[part], given[part], part, objective.seed + k)
             square, product = square + a, product + b
+    if not float(square.trace()):  # the network says nothing
+        return torch.ones_like(model.gains)
     prior = _PRIOR * square.trace() / knots * torch.eye(knots, dtype=torch.float64)
     found = torch.linalg.solve(square + prior, product + prior.sum(1))
     return found.clamp(_LEAST, _MOST).reshape(model.gains.shape).to(model.gains)

@@ -15,6 +15,7 @@ from scorefield.mixture_sums import Sums, around_zero, expected, groups_of, log_
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 100, 240, 480)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
 _FEW = 8  # up to here every prior is tried; the most where each row has holes of its own and costs matrices of its own
+_MANY_ROWS = 5000  # speak for themselves: the prior matters little
 _ROWS_FOR_EACH = 15  # components beyond `_FEW`
 _MOST_NUMBERS = 3000  # components times dimensions: what each row costs in training
 PRIORS = ((5.0, 0.3), (30.0, 0.3), (150.0, 0.3), (5.0, 0.003), (30.0, 0.003), (150.0, 0.003))
@@ -78,7 +79,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     rows = rows[:_MOST_WITH_HOLES] if own_holes else rows
     test = test if len(test) else rows
     most = _FEW if own_holes else max(_FEW, _MOST_NUMBERS // x.shape[1])
-    best, prior = -math.inf, list(PRIORS)
+    best, prior = -math.inf, list(PRIORS if len(rows) < _MANY_ROWS else PRIORS[:1])
     law = fit_mixture(rows, 1, *_LOOSE, seed)
     for components in COMPONENTS:
         needed = (10 if components <= _FEW else _ROWS_FOR_EACH) * components  # rows

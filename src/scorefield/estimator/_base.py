@@ -46,6 +46,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         sampling_steps: evaluations of the network for the numbers of a row that is drawn.
         tolerance: of log-densities, in nats.
         random_state: of the training; and of draws, where they are not given one of their own.
+        unseen: what is done with values that training had no room for (a new category, a number beyond a bound):
+            "error", or "missing": they are taken as holes. A `ScoreOutlier` gives them a density of 0 instead.
         verbose: whether to show the training's progress.
     """
 
@@ -59,6 +61,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         sampling_steps: int = 18,
         tolerance: float = 1e-3,
         random_state: int | np.random.RandomState | None = None,
+        unseen: str = "error",
         verbose: bool = False,
     ) -> None:
         self.seconds = seconds
@@ -68,6 +71,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.sampling_steps = sampling_steps
         self.tolerance = tolerance
         self.random_state = random_state
+        self.unseen = unseen
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> Tags:
@@ -99,6 +103,23 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         if reset:
             self.array_dtype_ = str(X.dtype)
         return as_frame(X, None if reset else self.table_.codec.schema.names[: X.shape[1]])
+
+    def _known(self, frame: pd.DataFrame, target: Name = None) -> pd.DataFrame:
+        """The frame with holes in place of values that training had no room for, where these are allowed.
+
+        Args:
+            frame: with all columns of the model.
+            target: a column that is left alone.
+        """
+        if self.unseen not in ("error", "missing"):
+            raise ValueError(f"unseen must be 'error' or 'missing', got {self.unseen!r}.")
+        if self.unseen == "error":
+            return frame
+        codec = self.table_.codec
+        unknown = dict(zip(codec.schema.names, codec.misfits(frame).T, strict=True))
+        return frame.assign(
+            **{name: frame[name].mask(bad) for name, bad in unknown.items() if name != target and bad.any()}
+        )
 
     def _written(self, frame: pd.DataFrame) -> pd.DataFrame | Array:
         """A frame as the container that `fit` was given."""
@@ -133,8 +154,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             "data": {"rows": len(prepared.clean), "source": type(self).__name__},
             "version": __version__,
         }
-        model = prepared.model.eval()
-        self.table_ = prepared.trained(info) if levels else TrainedTable(model, prepared.codec, {}, info)
+        self.table_ = prepared.trained(info) if levels else prepared.table(info)
 
     def _prepared(self, frame: pd.DataFrame, schema: Schema) -> Prepared:
         if len(frame) >= MIN_ROWS:

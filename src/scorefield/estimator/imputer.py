@@ -50,6 +50,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
         sampling_steps: int = 18,
         tolerance: float = 1e-3,
         random_state: int | np.random.RandomState | None = None,
+        unseen: str = "error",
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -60,6 +61,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
             sampling_steps=sampling_steps,
             tolerance=tolerance,
             random_state=random_state,
+            unseen=unseen,
             verbose=verbose,
         )
         self.draws = draws
@@ -82,7 +84,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
 
     def transform(self, X: Any) -> pd.DataFrame | Array:
         """X with its holes filled, `(n, d)`; what was there stays as it is. A data frame for a data frame."""
-        frame = self._read(X)
+        frame = self._known(self._read(X))
         holes = frame.isna()
         if not bool(holes.to_numpy().any()):
             return self._returned(X, frame.copy())
@@ -96,7 +98,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
             X: `(n, d)` with holes.
             random_state: None: the estimator's own.
         """
-        made = [self._returned(X, part) for part in self._filled(self._read(X), self.draws, random_state)]
+        made = [self._returned(X, part) for part in self._filled(self._known(self._read(X)), self.draws, random_state)]
         return np.stack(made) if isinstance(made[0], np.ndarray) else made
 
     def _filled(

@@ -120,7 +120,8 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
         return np.asarray(values)
 
     def _joint(self, frame: pd.DataFrame, values: Array) -> pd.DataFrame:
-        return frame.assign(**{self.target_: values})
+        joint = frame.assign(**{self.target_: values})
+        return self._known(joint, self.target_) if hasattr(self, "table_") else joint
 
     def _joint_schema(self, frame: pd.DataFrame, joint: pd.DataFrame) -> Schema:
         """Of the features and of y, each detected by itself: y is never a copy of a feature."""
