@@ -47,16 +47,23 @@ class About:
 
 
 def about(_: About, session: Session) -> dict[str, Any]:
-    """The run in words: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape."""
+    """The run in words: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
+    for points the noise levels `sigma_min` and `sigma_max` that it may be asked at.
+    """
     from scorefield import __version__
+    from scorefield.explorer.asks.laws import plane
     from scorefield.trained_table import TrainedTable
 
-    shape: list[int] = []
-    if session.run is None:
-        kind = "none"
-    elif isinstance(session.run, TrainedTable):
-        kind, shape = "table", [len(session.run.codec.schema.names)]
-    else:
-        shape = [int(size) for size in session.run.codec.shape]
-        kind = "points" if shape == [2] else "images" if len(shape) == 3 else "arrays"
-    return {"kind": kind, "name": session.name, "shape": shape, "version": __version__}
+    run = session.run
+    if run is None:
+        return {"kind": "none", "name": "", "shape": [], "version": __version__}
+    found: dict[str, Any] = {"name": session.name, "version": __version__}
+    try:
+        model = plane(session)
+    except ValueError:
+        if isinstance(run, TrainedTable):
+            return {"kind": "table", "shape": [len(run.codec.schema.names)], **found}
+        shape = [int(size) for size in run.codec.shape]
+        return {"kind": "images" if len(shape) == 3 else "arrays", "shape": shape, **found}
+    ends = {name: float(getattr(model, name)) for name in ("sigma_min", "sigma_max")}
+    return {"kind": "points", "shape": [2], **ends, **found}

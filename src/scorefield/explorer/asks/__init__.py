@@ -32,6 +32,7 @@ ASKS: Mapping[str, Ask] = MappingProxyType(
         "langevin.run": Ask(langevin.Run, langevin.run),
         "diffusion.plans": Ask(diffusion.Plans, diffusion.listed),
         "diffusion.forward": Ask(diffusion.Forward, diffusion.forward),
+        "diffusion.paths": Ask(diffusion.Paths, diffusion.paths),
         "diffusion.sample": Ask(diffusion.Sample, diffusion.sample),
         "learn.train": Ask(learn.Train, learn.train),
         "learn.cost": Ask(learn.Cost, learn.cost),
@@ -41,6 +42,7 @@ ASKS: Mapping[str, Ask] = MappingProxyType(
         "images.about": Ask(images.About, images.about),
         "images.sample": Ask(images.Sample, images.sample),
         "images.denoise": Ask(images.Denoise, images.denoise),
+        "images.levels": Ask(images.Levels, images.levels),
         "images.interpolate": Ask(images.Interpolate, images.interpolate),
         "images.partial": Ask(images.Partial, images.partial),
     }

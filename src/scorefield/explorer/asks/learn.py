@@ -18,8 +18,8 @@ from scorefield.explorer.asks.field import window
 from scorefield.explorer.asks.laws import spread
 from scorefield.explorer.asks.params import Checked, Extent, Law, Seed, Within, law_of
 from scorefield.levels import Ladder, log_uniform
-from scorefield.model import Denoiser, StaticNetwork, at
-from scorefield.nets import ResidualMLP
+from scorefield.model import Denoiser, PotentialGradient, StaticNetwork, at
+from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.objectives import Floor
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Train(Checked):
         objective: what is minimised.
         mixture: of the data.
         sigma: noise level of denoising; of multi-level training the one that is drawn.
+        network: a field, which need not be a gradient; the gradient of an energy; a linear score, as Gaussians have.
         width: of the network's two blocks.
         steps: of Adam.
         batch: samples a step, new ones each.
@@ -71,6 +72,7 @@ class Train(Checked):
     objective: Objective = "denoising"
     mixture: Law = "two modes"
     sigma: Annotated[float, Within(0.02, 20)] = 0.5
+    network: Literal["field", "energy", "linear"] = "field"
     width: Annotated[int, Within(4, 256)] = 64
     steps: Annotated[int, Within(1, 5000)] = 1000
     batch: Annotated[int, Within(8, 4096)] = 256
@@ -130,13 +132,32 @@ def _step(
 
 def task(p: Train, law: GaussianMixture) -> Task:
     """Network, loss, and what the loss is least at."""
-    network = ResidualMLP(2, width=p.width, depth=2, seed=p.seed)
+    network = _network(p)
     if p.objective == "multi-level":
         return _multilevel(p, law, network)
     score = StaticNetwork(network)
     noisy = p.objective == "denoising"
     floor = objectives.denoising_floor(law, p.sigma, _FLOOR, p.seed) if noisy else _clean_floor(p, law)
     return Task(network, _static_loss(p, law, score), score, Level(1.0, p.sigma if noisy else 0.0), floor)
+
+
+class _Linear(nn.Module):
+    """`A x + b` at every level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix, self.shift = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None) -> Tensor:
+        return x @ self.matrix.T + self.shift
+
+
+def _network(p: Train) -> nn.Module:
+    if p.network == "linear":
+        return _Linear()
+    if p.network == "energy":
+        return PotentialGradient(ScalarMLP(2, width=p.width, depth=2, seed=p.seed))
+    return ResidualMLP(2, width=p.width, depth=2, seed=p.seed)
 
 
 def _static_loss(p: Train, law: GaussianMixture, score: StaticScore) -> Loss:
@@ -158,7 +179,7 @@ def _clean_floor(p: Train, law: GaussianMixture) -> Floor:
     return Floor(float(each.mean()), float(each.std()) / math.sqrt(len(each)))
 
 
-def _multilevel(p: Train, law: GaussianMixture, network: ResidualMLP) -> Task:
+def _multilevel(p: Train, law: GaussianMixture, network: nn.Module) -> Task:
     scale = spread(law)
     sigmas = tuple(log_uniform(_LEVELS, 20 * scale, 0.02, end=False).sigma.tolist())
     model = Denoiser(network, sigma_data=scale, sigma_min=0.02, sigma_max=20 * scale)
