@@ -80,12 +80,14 @@ def test_points_make_a_law_of_their_own() -> None:
 
 @pytest.mark.parametrize("source", [{"mixture": TWO}, {"points": [[0, 0], [1, 1]]}])
 def test_the_identities_at_a_point(source: dict[str, Any]) -> None:
-    r = ask("field.point", **source, sigma=0.8, x=[0.5, -0.2], clean=[1, 1], count=50, seed=3)
+    r = ask("field.point", **source, sigma=0.8, x=[0.5, -0.2], count=50, seed=3)
     assert max(r["residuals"].values()) < 1e-13
     x0, eps, score = (np.array(r[name]) for name in ("x0", "eps", "score"))
     np.testing.assert_allclose(x0 + 0.8 * eps, [0.5, -0.2], atol=1e-12)
     np.testing.assert_allclose(score, -eps / 0.8, atol=1e-12)
-    cloud = r["cloud"]  # the score that belongs to one clean point is linear in the noisy one
+    cloud = ask(
+        "field.cloud", **source, sigma=0.8, clean=[1, 1], count=50
+    )  # the score that belongs to one clean point is linear in the noisy one
     np.testing.assert_allclose(cloud["conditional"], (np.array([1, 1]) - cloud["points"]) / 0.64, atol=1e-4)
 
 
@@ -305,7 +307,8 @@ def test_a_run_of_points_has_a_field(points: Session) -> None:
         same(r["score"], at(run.model, Level(1.0, 0.5))(nodes).reshape(3, 3, 2), 1e-4)
     assert r["log_density"].shape == (6, 6) and np.isfinite(r["log_density"]).all()
     assert ask("field.grid", points, run=True)["log_density"] is None
-    p = ask("field.point", points, run=True, x=[0.3, 0.4], clean=[0, 0], count=10)
+    assert ask("field.cloud", points, run=True, clean=[0, 0], count=10)["points"].shape == (10, 2)
+    p = ask("field.point", points, run=True, x=[0.3, 0.4], count=10)
     assert p["log_density"] is None and max(p["residuals"].values()) < 1e-5
     d = ask("density.point", points, run=True, x=[0.3, 0.4])
     direct = log_density(run.model, torch.tensor([[0.3, 0.4]], dtype=torch.float64))

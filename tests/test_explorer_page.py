@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from explorer_browser import control, needed, numbers, said, scene, until
 from scorefield.core import Level
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
-
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Page
 
-CHROMIUM = Path("/usr/bin/chromium")
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-]
 MAIN = {"field": "sigma", "langevin": "run", "diffusion": "steps", "learn": "train", "density": "probes"}
 """Scenes, and the control that each locks until its question has an answer."""
 SIZES = {"laptop": (1440, 900), "projector": (1024, 768), "phone": (390, 844)}
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests need a browser at {CHROMIUM}")
+pytestmark = needed
 
 
 @pytest.fixture(scope="module")
@@ -50,59 +38,6 @@ def address() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/?token=secret"
         running.should_exit = True
         thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own, on which any error of the console fails the test."""
-    context = browser.new_context(viewport={"width": 1024, "height": 768})
-    opened, errors = context.new_page(), list[str]()
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    trouble = [text for text in opened.locator(".trouble").all_inner_texts() if text]
-    context.close()
-    assert not errors and not trouble
-
-
-def scene(page: Page, address: str, name: str, state: str = "", choice: int | None = 1) -> None:
-    """Open a scene, and answer its question unless choice is None."""
-    page.goto(f"{address}#/{name}?{state}")
-    page.wait_for_selector(f"#scene[data-scene={name}] .question")
-    page.wait_for_selector("#status[data-state=open]")
-    if choice is not None:
-        page.locator(".option").nth(choice).click()
-        control(page, "commit").click()
-
-
-def control(page: Page, name: str) -> Locator:
-    return page.locator(f"[data-name={name}]")
-
-
-def said(page: Page, key: str) -> str:
-    """What a readout says, once it says something."""
-    cell = page.locator(f"[data-value={key}]").first  # of two samplers the one on the left
-    until(lambda: cell.inner_text() != "–")
-    return cell.inner_text()
-
-
-def numbers(text: str) -> list[float]:
-    return [float(part) for part in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", text.replace("−", "-"))]
-
-
-def until(holds, seconds: float = 20.0) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "the page did not say it in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", MAIN)

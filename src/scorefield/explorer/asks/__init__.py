@@ -29,6 +29,7 @@ ASKS: Mapping[str, Ask] = MappingProxyType(
         "field.presets": Ask(field.Presets, field.presets),
         "field.grid": Ask(field.Grid, field.grid),
         "field.point": Ask(field.Point, field.point),
+        "field.cloud": Ask(field.Cloud, field.cloud),
         "langevin.run": Ask(langevin.Run, langevin.run),
         "diffusion.plans": Ask(diffusion.Plans, diffusion.listed),
         "diffusion.forward": Ask(diffusion.Forward, diffusion.forward),

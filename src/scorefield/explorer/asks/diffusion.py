@@ -91,11 +91,13 @@ class Builder(NamedTuple):
         build: from what was chosen.
         what: for a page, in a few words.
         grid: whether it takes a grid of levels.
+        timed: whether it steps in a schedule's time, on any grid.
     """
 
     build: Callable[[Choice], Plan]
     what: str
     grid: bool = True
+    timed: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -110,20 +112,22 @@ PLANS: Mapping[str, Builder] = MappingProxyType(
         "euler_maruyama": Builder(
             lambda c: plans.euler_maruyama(c.schedule, c.steps, c.t_max, c.t_min(c.steps)),
             "reverse SDE, even in the schedule's time",
-            False,
+            grid=False,
+            timed=True,
         ),
         "euler": Builder(
             lambda c: plans.euler(c.schedule, c.steps, c.t_max, c.t_min(c.steps)),
             "probability-flow ODE, Euler in the schedule's time",
-            False,
+            grid=False,
+            timed=True,
         ),
         "heun": Builder(lambda c: plans.heun(c.levels((c.steps + 1) // 2)), "Heun (Karras and others 2022)"),
         "midpoint": Builder(lambda c: plans.midpoint(c.levels((c.steps + 1) // 2)), "midpoint method"),
         "dpmpp2": Builder(lambda c: plans.dpmpp(c.levels(c.steps), 2), "DPM-Solver++ (2M)"),
         "dpmpp2 sde": Builder(lambda c: plans.dpmpp(c.levels(c.steps), 2, eta=1.0), "DPM-Solver++ (2M), SDE"),
         "unipc": Builder(lambda c: plans.unipc(c.levels(c.steps), 2), "predictor and corrector"),
-        "default": Builder(lambda c: c.default(), "the library's default", False),
-        "calibrated": Builder(lambda c: _calibrated(c.subject, c.steps), "fitted to this law", False),
+        "default": Builder(lambda c: c.default(), "the library's default", grid=False),
+        "calibrated": Builder(lambda c: _calibrated(c.subject, c.steps), "fitted to this law", grid=False),
     }
 )
 """Plans by name, in the order in which a page lists them."""
@@ -135,9 +139,9 @@ class Plans(Checked):
 
 
 def listed(p: Plans, session: Session) -> dict[str, Any]:
-    """`plans`, a list of `{name, what, grid}`; the names of `schedules` and `grids`."""
+    """`plans`, a list of `{name, what, grid, timed}`; the names of `schedules` and `grids`."""
     return {
-        "plans": [{"name": name, "what": b.what, "grid": b.grid} for name, b in PLANS.items()],
+        "plans": [{"name": name, "what": b.what, "grid": b.grid, "timed": b.timed} for name, b in PLANS.items()],
         "schedules": list(SCHEDULES),
         "grids": ["karras", "log", "angle", "flow", "schedule"],
     }

@@ -26,6 +26,12 @@ function context(name, state, connection, address) {
     alive, trouble,
     recorded: connection.recorded ?? false,
     controls: controls(connection.stops?.(name) ?? {}),
+    /** The recorded point that is nearest; without a recording the point itself. */
+    near(key, at) {
+      const known = connection.stops?.(name)[key];
+      const away = (one) => (one[0] - at[0]) ** 2 + (one[1] - at[1]) ** 2;
+      return known && at.length === 2 ? known.reduce((best, one) => (away(one) < away(best) ? one : best)) : at;
+    },
     text: (key, other) => state.get(key) ?? other,
     number: (key, other) => {
       const value = Number(state.get(key) ?? NaN);
@@ -36,7 +42,7 @@ function context(name, state, connection, address) {
         if (value === null || value === undefined || value === "") state.delete(key);
         else state.set(key, String(value));
       }
-      later("address", () => address(`#/${name}${state.size ? `?${state}` : ""}`), 150);
+      later("address", () => address(name, `#/${name}${state.size ? `?${state}` : ""}`), 150);
     },
     ask: (channel, ask, params, done) => guard(connection.ask(channel, ask, params), done),
     stream: (channel, ask, params, part, done) => {
@@ -58,11 +64,15 @@ export function start(scenes, connect) {
   const connection = connect((state, text = "live") => {
     if (state === "open") { ready = true; say(text, "open"); now?.scene?.refresh?.(); } else say(ready ? "reconnecting" : "no connection", "lost");
   });
-  const address = (text) => { written = text; history.replaceState(null, "", text); };
-
   const parse = () => {
     const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
     return { name: Object.hasOwn(scenes, path) ? path : first, state: new URLSearchParams(query) };
+  };
+
+  const address = (name, text) => {
+    if (parse().name !== name) return; // another scene was chosen meanwhile, and is about to open
+    written = text;
+    history.replaceState(null, "", text);
   };
 
   const open = () => {
@@ -80,7 +90,8 @@ export function start(scenes, connect) {
       if (link.dataset.scene === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    const intro = make("header", { className: "intro" }, make("h1", {}, module.title), make("p", {}, module.lead), here.trouble);
+    const intro = make("header", { className: "intro" }, make("h1", {}, module.title), make("p", {}, module.lead),
+      here.recorded ? make("p", { className: "hint" }, "Recorded answers of the library, for some values of each control; `scorefield explore` computes all of them, live.") : null, here.trouble);
     now = { scene: module.open(here, place, intro), context: here };
   };
 

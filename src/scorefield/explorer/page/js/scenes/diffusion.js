@@ -87,7 +87,7 @@ class Diffusion {
     this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
       this.grid.root, this.schedule.root, this.preset.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
       "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
-      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), row(again.root)));
+      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), this.context.recorded ? null : row(again.root)));
   }
 
   fill() {
@@ -96,26 +96,29 @@ class Diffusion {
         control.offer(plans.map(({ name, what }) => [name, name, what]));
         control.set(this.context.text(this.both[k].name, ["ddim", "dpmpp2"][k]));
       });
-      this.what = new Map(plans.map((plan) => [plan.name, plan.what]));
+      this.known = new Map(plans.map((plan) => [plan.name, plan]));
       this.refresh();
     });
   }
 
   refresh() {
-    if (!this.what) return;
+    if (!this.known) return;
     const { name } = this.subject;
     if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
     this.shown = name;
-    this.askSamples(Math.min(this.count.value(), 500));
+    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), 500));
     this.context.rest("samples", () => this.askSamples(this.count.value()));
     this.context.rest("times", () => this.askTimes(), 300);
   }
 
   /** Few particles first while a control moves, all of them once it rests. */
   askSamples(n) {
-    this.both.forEach((one, k) => this.context.ask(`sample.${one.name}`, "diffusion.sample", {
-      ...this.subject.params(), schedule: this.schedule.value(), plan: this.plans[k].value(), grid: this.grid.value(), steps: this.steps.value(), n, seed: this.seed,
-    }, (result) => this.tell(one, k, result)));
+    this.both.forEach((one, k) => {
+      const plan = this.plans[k].value(), { grid, timed } = this.known.get(plan), levels = grid ? { grid: this.grid.value() } : {};
+      const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
+      this.context.ask(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
+        (result) => this.tell(one, k, result));
+    });
   }
 
   askTimes() {
@@ -131,7 +134,7 @@ class Diffusion {
   tell(one, k, result) {
     one.trajectory = result.unit;
     one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-    one.says = `${this.plans[k].value()} (${this.what.get(this.plans[k].value())})`;
+    one.says = `${this.plans[k].value()} (${this.known.get(this.plans[k].value()).what})`;
     const noisy = "– (adds noise on the way)";
     one.numbers.say({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
       w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });

@@ -6,7 +6,7 @@ import { question } from "../question.js";
 import { RANGE, WINDOW, Subject, readMixture, showField, writeMixture } from "./common.js";
 
 export const title = "Field";
-export const lead = "A density, its score ∇ log p, and what noise does to both. Drag the modes, move σ, click a clean point.";
+export const lead = "A density, its score ∇ log p, and what noise does to both. Move σ, click a clean point, drag the modes.";
 
 const QUESTION = {
   prompt: "As σ grows, what happens to the arrows between two modes?",
@@ -46,8 +46,9 @@ class Field {
     this.mixture = readMixture(context.text("m", "x"));
     this.points = (context.text("points", "") || "").split(";").filter(Boolean).map((pair) => pair.split(",").map(Number));
     this.source = context.text("source", ""); // of mixture, points and run
-    this.clean = context.text("clean", "").split(",").filter(Boolean).map(Number);
-    this.pointer = context.text("at", "1.2,0.8").split(",").map(Number);
+    const pair = (key, other) => context.near(key === "at" ? "x" : key, context.text(key, other).split(",").filter(Boolean).map(Number));
+    this.clean = pair("clean", "");
+    this.pointer = pair("at", "1.2,0.8");
     this.chosen = 0;
     this.plane = new Plane({
       ...WINDOW, label: "Log-density and score arrows", onPoint: (at) => this.pointAt(at), onPress: (at) => this.press(at),
@@ -178,12 +179,18 @@ class Field {
 
   press(at) {
     if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
-    this.clean = at;
-    this.context.keep({ clean: at.join(",") });
+    this.clean = this.context.near("clean", at);
+    this.context.keep({ clean: this.clean.join(",") });
     this.askPoint();
   }
 
-  pointAt(at) { this.pointer = at; this.context.keep({ at: at.join(",") }); this.askPoint(); }
+  pointAt(at) {
+    const near = this.context.near("x", at);
+    if (near.join() === this.pointer.join()) return;
+    this.pointer = near;
+    this.context.keep({ at: near.join(",") });
+    this.askPoint();
+  }
 
   refresh() {
     if (!this.mixture || !this.subject.known) return;
@@ -204,9 +211,9 @@ class Field {
       ask({ n: 2 });
       this.context.rest("grid", () => ask({ n: 40, landscape: true }));
     } else if (this.source === "points" && this.points.length > 150) {
-      ask({ n: Math.max(16, Math.min(128, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
-      this.context.rest("grid", () => ask({ n: this.points.length > 1500 ? 64 : 128 }));
-    } else ask({ n: 128 });
+      ask({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
+      this.context.rest("grid", () => ask({ n: this.points.length > 1500 ? 64 : 96 }));
+    } else ask({ n: 96, landscape: false });
   }
 
   level() { return this.source === "run" ? this.subject.level(this.sigma.value()) : this.sigma.value(); }
@@ -215,13 +222,16 @@ class Field {
 
   askPoint() {
     if (this.source === "points" && !this.points.length) return;
-    const clean = this.clean.length === 2 ? { clean: this.clean } : {};
-    this.context.ask("field.point", "field.point", { ...this.about(), x: this.pointer, sigma: this.level(), ...clean, seed: 0, count: 400 },
-      (result) => this.tell(result));
+    const about = { ...this.about(), sigma: this.level() };
+    this.context.ask("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.tell(); });
+    if (this.clean.length !== 2) return;
+    this.context.ask("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.tell(); });
   }
 
-  tell(result) {
-    const { score, x0, eps, residuals, cloud, candidates } = result, x = this.pointer;
+  tell() {
+    const { result, cloud, pointer: x } = this;
+    if (!result) return;
+    const { score, x0, eps, residuals, candidates } = result;
     this.numbers.say({
       x: vector(x), log_density: result.log_density === null ? "– (scene Density)" : number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
       first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
@@ -231,7 +241,6 @@ class Field {
     if (candidates) this.tellCandidates(result, marks);
     marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
     if (cloud) this.tellCloud(cloud, marks);
-    else this.plane.view.remove("cloud");
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
       ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."

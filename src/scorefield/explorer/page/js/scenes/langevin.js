@@ -114,7 +114,7 @@ class Langevin {
     this.question.moved();
     this.running = this.context.stream("langevin", "langevin.run", {
       ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
-      adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, start: this.first.value(), steps: this.steps.value(), every: 2, seed: 0,
+      adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
     }, (result) => this.tell(result, curve), () => this.stop());
     this.running.promise.catch(() => {});
   }
