@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+    from scorefield.explorer.session import Session
+
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = [
     "--headless",
@@ -26,6 +29,23 @@ OPTIONS = [
     "--disable-background-networking",
 ]
 needed = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests need a browser at {CHROMIUM}")
+
+
+@contextmanager
+def serving(session: Session) -> Iterator[str]:
+    """The explorer on a session; the address of its page."""
+    from scorefield.explorer import server
+    from scorefield.explorer.asks import ASKS
+    from scorefield.explorer.gate import Gate
+
+    with server.bound() as listener:
+        port = listener.getsockname()[1]
+        running = server.server(server.application(ASKS, session, Gate("secret", port)))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{port}/?token=secret"
+        running.should_exit = True
+        thread.join(10)
 
 
 @contextmanager

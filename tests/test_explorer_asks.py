@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from explorer_runs import digits_session, points_session, table_session
 from scorefield import langevin, log_density, metrics, objectives
 from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Level
-from scorefield.data import fit_codec, load
+from scorefield.data import load
 from scorefield.editing import Route, interpolate, invert, partial_noise
 from scorefield.explorer.asks import ASKS
 from scorefield.explorer.asks.diffusion import PLANS, SCHEDULES
 from scorefield.explorer.asks.laws import PRESETS, noised
 from scorefield.explorer.asks.params import read
-from scorefield.explorer.session import Session
-from scorefield.fitting import Parts, digest
-from scorefield.model import Denoiser, at
-from scorefield.nets import ResidualMLP, UNet
+from scorefield.explorer.session import About, Session, about
+from scorefield.fitting import Parts
+from scorefield.model import at
 from scorefield.trained import TrainedModel
 
 NONE = Session()
@@ -31,15 +31,17 @@ LAW = GaussianMixture(*(torch.tensor(TWO[name], dtype=torch.float64) for name in
 
 
 def ask(name: str, session: Session = NONE, **params: Any) -> dict[str, Any]:
+    if name == "session.about":
+        return about(About(), session)
     entry = ASKS[name]
     answer = entry.call(read(entry.params, params), session)
     assert isinstance(answer, dict)
     return answer
 
 
-def stream(name: str, **params: Any) -> list[dict[str, Any]]:
+def stream(name: str, session: Session = NONE, **params: Any) -> list[dict[str, Any]]:
     entry = ASKS[name]
-    answer = entry.call(read(entry.params, params), NONE)
+    answer = entry.call(read(entry.params, params), session)
     assert isinstance(answer, Iterator)
     return list(answer)
 
@@ -270,32 +272,19 @@ def test_guidance_of_one_is_the_class_itself() -> None:
 # ------------------------------------------------------------------------------------------------------------ runs
 
 
-def stirred(model: Denoiser) -> Denoiser:
-    """A network that has not been trained, and yet says something."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for value in model.parameters():
-            value += 0.02 * torch.randn(value.shape, generator=generator)
-    return model.eval()
+@pytest.fixture(scope="module")
+def points() -> Session:
+    return points_session()
 
 
 @pytest.fixture(scope="module")
-def points() -> Session:
-    codec = fit_codec(load("moons"))
-    return Session(TrainedModel(stirred(Denoiser(ResidualMLP(2, width=16, depth=1))), codec), "moons")
+def table() -> Session:
+    return table_session()
 
 
 @pytest.fixture(scope="module")
 def digits() -> Session:
-    pytest.importorskip("sklearn")
-    dataset = load("digits")
-    network = UNet(8, 8, base=8, multipliers=(1,), blocks=1, classes=10, attention=False)
-    info = {
-        "data": {"source": "digits", "records": digest(dataset.records), "held_share": 0.1},
-        "training": {"settings": {"seed": 3}},
-    }
-    run = TrainedModel(stirred(Denoiser(network)), fit_codec(dataset), frequencies=(0.1,) * 10, info=info)
-    return Session(run, "digits")
+    return digits_session()
 
 
 def test_a_run_of_points_has_a_field(points: Session) -> None:
@@ -320,6 +309,59 @@ def test_a_run_of_points_has_a_field(points: Session) -> None:
         ask("images.sample", points)
 
 
+@pytest.mark.parametrize("kind", ["points", "table"])
+def test_chains_and_samplers_take_a_run(kind: str, request: pytest.FixtureRequest) -> None:
+    session: Session = request.getfixturevalue(kind)
+    model: Any = session.run.model  # type: ignore[union-attr]
+    assert ask("session.about", session)["kind"] == "points"
+    settings: dict[str, Any] = {"run": True, "n": 40, "step": 0.02, "sigma": 0.3, "steps": 4, "every": 4}
+    *_, last = stream("langevin.run", session, **settings)
+    start = torch.as_tensor(stream("langevin.run", session, **settings)[0]["positions"])
+    chains = langevin.unadjusted(at(model, Level(1.0, 0.3)), start, 0.02, 4, seed=0)
+    same(last["positions"], chains.state, 1e-4)
+    assert last["mode_weights"] is None and last["exact"]["mode_weights"] is None and last["sliced_wasserstein"] > 0
+    assert stream("langevin.run", session, **{**settings, "steps": 40, "every": 40}, annealed=True)[-1]["step"] == 40
+    for refused in ({"adjusted": True}, {"start": "first mode"}):
+        with pytest.raises(ValueError, match="modes"):
+            stream("langevin.run", session, **settings, **refused)
+    few, more = (ask("diffusion.sample", session, run=True, plan="unipc", steps=k, n=20) for k in (20, 40))
+    assert few["error"]["rms"] > 3 * more["error"]["rms"]  # of order 2 and more
+    for schedule in SCHEDULES:  # also where a schedule's own last times lie below what the model was trained for
+        r = ask("diffusion.sample", session, run=True, plan="euler", schedule=schedule, steps=20, n=10)
+        assert r["evaluations"] == 20 and np.isfinite(r["unit"]).all()
+        assert ask("diffusion.paths", session, run=True, schedule=schedule, n=8)["apart"] < 0.05
+
+
+def test_a_table_of_two_numbers_is_a_run_of_points(table: Session, digits: Session) -> None:
+    model: Any = table.run.model  # type: ignore[union-attr]
+    x = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
+    d = ask("density.point", table, run=True, x=[0.3, 0.4], tolerance=1e-3)
+    assert d["value"] == pytest.approx(float(log_density(model, x, tolerance=1e-3).value))
+    assert ask("field.grid", table, run=True, landscape=True, n=5)["log_density"].shape == (5, 5)
+    with pytest.raises(ValueError, match="points of the plane"):
+        ask("langevin.run", digits, run=True)
+    with pytest.raises(ValueError, match="model of a table"):
+        ask("images.sample", table)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedules_paths_end_at_the_same_points(schedule: str) -> None:
+    one, other = (ask("diffusion.paths", mixture="moons", schedule=s, n=20) for s in (schedule, "vp"))
+    assert one["apart"] < 5e-3 and np.abs(one["ends"] - other["ends"]).max() < 0.02 * np.abs(one["ends"]).max()
+    np.testing.assert_allclose(one["x"][-1], one["ends"][:, 0], atol=1e-3)
+    level = Level(torch.as_tensor(one["alpha"][0]), torch.as_tensor(one["sigma"][0]))
+    spread = float(noised(PRESETS["moons"], level).covariance[0, 0].sqrt())
+    assert 0.4 * spread < np.std(one["x"][0]) < 1.8 * spread  # of 20 draws, far from a standard error's bound
+
+
+@pytest.mark.parametrize("network", ["energy", "linear"])
+def test_networks_learn_what_they_can(network: str) -> None:
+    first, last = stream(
+        "learn.train", network=network, mixture="correlated", objective="implicit", steps=150, every=150, rate=0.02
+    )
+    assert last["rms"] < 0.3 * first["rms"]  # a Gaussian's score is linear, and a gradient
+
+
 def test_samples_of_images_emerge(digits: Session) -> None:
     run = digits.run
     assert isinstance(run, TrainedModel)
@@ -332,6 +374,17 @@ def test_samples_of_images_emerge(digits: Session) -> None:
         ask("images.sample", digits, label=10)
     with pytest.raises(ValueError, match="plane"):
         ask("field.grid", digits, run=True)
+
+
+def test_a_held_out_image_at_every_level(digits: Session) -> None:
+    run = digits.run
+    assert isinstance(run, TrainedModel)
+    r, one = ask("images.levels", digits, index=4, count=5), ask("images.denoise", digits, index=4, sigma=20.0)
+    assert r["noisy"].shape == r["denoised"].shape == (5, 8, 8) and (np.diff(np.log(r["sigma"])) > 0).all()
+    np.testing.assert_allclose(r["denoised"][-1], one["denoised"], atol=1e-4)
+    assert r["error"][-1] == pytest.approx(one["error"], rel=1e-4)
+    with pytest.raises(ValueError, match="high"):
+        ask("images.levels", digits, low=2, high=1)
 
 
 def test_views_of_a_held_out_image_are_the_librarys(digits: Session) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from explorer_browser import control, needed, numbers, said, scene, until
+from explorer_browser import control, needed, numbers, said, scene, serving, until
+from explorer_runs import digits_session, points_session
 from scorefield.core import Level
+from scorefield.explorer.asks import density, diffusion, images
+from scorefield.explorer.asks.laws import PRESETS
+from scorefield.explorer.session import Session
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,19 +29,30 @@ pytestmark = needed
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    from scorefield.explorer import server
-    from scorefield.explorer.asks import ASKS
-    from scorefield.explorer.gate import Gate
-    from scorefield.explorer.session import Session
+    with serving(Session()) as found:
+        yield found
 
-    with server.bound() as listener:
-        port = listener.getsockname()[1]
-        running = server.server(server.application(ASKS, Session(), Gate("secret", port)))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{port}/?token=secret"
-        running.should_exit = True
-        thread.join(10)
+
+@pytest.fixture(scope="module")
+def points() -> Session:
+    return points_session()
+
+
+@pytest.fixture(scope="module")
+def on_points(points: Session) -> Iterator[str]:
+    with serving(points) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def digits() -> Session:
+    return digits_session()
+
+
+@pytest.fixture(scope="module")
+def on_digits(digits: Session) -> Iterator[str]:
+    with serving(digits) as found:
+        yield found
 
 
 @pytest.mark.parametrize("name", MAIN)
@@ -52,17 +67,15 @@ def test_scene_asks_before_its_main_control_is_unlocked(page: Page, address: str
     assert page.locator(".formula").inner_text() and re.search(r"\(\d{4}", page.locator(".source").inner_text())
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", MAIN)
-def test_scene_fits_its_window(page: Page, address: str, name: str, size: str) -> None:
-    page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
-    scene(page, address, name)
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+@pytest.mark.parametrize("name", [*MAIN, "images"])
+def test_scene_fits_every_window(page: Page, address: str, on_digits: str, name: str) -> None:
+    scene(page, on_digits if name == "images" else address, name)
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (width, height)
 
 
 def test_numbers_at_a_point_are_the_library_s(page: Page, address: str) -> None:
-    from scorefield.explorer.asks.laws import PRESETS
-
     scene(page, address, "field", "sigma=0.5&at=1,0.5&preset=two modes")
     law, x, level = PRESETS["two modes"], torch.tensor([[1.0, 0.5]], dtype=torch.float64), Level(1.0, 0.5)
     assert numbers(said(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
@@ -117,9 +130,6 @@ def test_langevin_says_the_exact_answer_beside_the_particles_own(page: Page, add
 
 
 def test_steps_bring_a_sampler_nearer_to_the_exact_ode(page: Page, address: str) -> None:
-    from scorefield.explorer.asks import diffusion
-    from scorefield.explorer.session import Session
-
     asked = diffusion.Sample(mixture="two modes", plan="ddim", steps=8, n=200, schedule="ve")
     rms = diffusion.sample(asked, Session())["error"]["rms"]
     scene(page, address, "diffusion", "preset=two modes&n=200&steps=8&a=ddim")
@@ -141,3 +151,82 @@ def test_training_reaches_its_last_step(page: Page, address: str) -> None:
     control(page, "train").click()
     until(lambda: said(page, "step") == "100")
     assert numbers(said(page, "loss"))[0] > 0 and len(numbers(said(page, "floor"))) == 2
+
+
+# ------------------------------------------------------------------------------------------------------ trained runs
+
+
+def test_without_a_run_the_images_say_how_to_get_one(page: Page, address: str) -> None:
+    page.goto(f"{address}#/images")
+    until(lambda: "scorefield explore demo/run" in page.locator("main").inner_text())
+
+
+def test_images_are_brought_back_and_their_numbers_are_the_librarys(
+    page: Page, on_digits: str, digits: Session
+) -> None:
+    page.goto(f"{on_digits}#/images?index=3&sigma=0.5")
+    page.wait_for_selector(".option")
+    assert control(page, "sigma").is_disabled()
+    page.locator(".option").nth(1).click()
+    control(page, "commit").click()
+    wanted = images.denoise(images.Denoise(index=3, sigma=0.5), digits)
+    until(lambda: numbers(said(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
+    assert said(page, "label") == str(wanted["label"]) and said(page, "held") == "180"
+    top = (
+        "(c) => Math.max(...c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 < 3))"
+    )
+    until(lambda: all(c.evaluate(top) > 0 for c in page.locator(".pictures canvas").all()))
+    control(page, "sigma").focus()
+    page.keyboard.press("End")
+    wanted = images.denoise(images.Denoise(index=3, sigma=20.0), digits)
+    until(lambda: numbers(said(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
+    control(page, "play").click()
+    until(lambda: "Step 18" not in page.locator("figcaption", has_text="Step").inner_text())
+
+
+@pytest.mark.parametrize("name", ["field", "langevin", "diffusion", "density"])
+def test_a_run_of_points_is_what_the_scenes_show(page: Page, on_points: str, points: Session, name: str) -> None:
+    # computed before the server has work: torch's forward derivatives are not for two threads
+    model: Any = points.run.model  # type: ignore[union-attr]
+    level, x = Level(1.0, 0.5), torch.tensor([[0.3, 0.4]])
+    with torch.no_grad():
+        score = model(x, level).score(level)[0].tolist()
+    value = density.point(density.Point(run=True, x=(0.3, 0.4)), points)["value"]
+    rms = diffusion.sample(diffusion.Sample(run=True, plan="ddim", steps=10, n=200), points)["error"]["rms"]
+    scene(page, on_points, name, "at=0.3,0.4&n=200&steps=10&divergence=exact&sigma=0.5")
+    until(lambda: control(page, "preset").input_value() == "run")
+    if name == "field":
+        assert numbers(said(page, "score")) == pytest.approx(score, rel=1e-2, abs=1e-3)
+    elif name == "density":
+        until(lambda: "first" not in said(page, "evaluations"))
+        assert numbers(said(page, "value")) == pytest.approx([value], abs=1e-4)
+    elif name == "diffusion":
+        until(lambda: numbers(said(page, "rms"))[:1] == pytest.approx([rms], rel=1e-3))
+    else:
+        control(page, "run").click()
+        until(lambda: said(page, "step") == "20")  # the least that its slider takes
+        assert numbers(said(page, "w1"))[0] > 0
+
+
+def test_a_run_that_is_no_plane_is_named_where_the_plane_is_drawn(page: Page, on_digits: str) -> None:
+    scene(page, on_digits, "field")
+    until(lambda: "is a model of images of 8 × 8" in page.locator(".side").inner_text())
+
+
+# ---------------------------------------------------------------------------------------------------- how it looks
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(page: Page, address: str, on_digits: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours do not fade
+    for where, name in [*((address, name) for name in MAIN), (on_digits, "images")]:
+        page.goto(f"{where}#/{name}")
+        page.wait_for_selector(f"#scene[data-scene={name}] .question")
+        asking = page.evaluate(CONTRAST)
+        page.locator(".option").first.click()  # a wrong answer now and then, which has a colour of its own
+        control(page, "commit").click()
+        control(page, "answer").click()
+        for ratio, text in [*asking, *page.evaluate(CONTRAST)]:
+            assert ratio >= 4.5, (name, text)

@@ -51,6 +51,7 @@ def about(_: About, session: Session) -> dict[str, Any]:
     for points the noise levels `sigma_min` and `sigma_max` that it may be asked at.
     """
     from scorefield import __version__
+    from scorefield.data import ImageCodec
     from scorefield.explorer.asks.laws import plane
     from scorefield.trained_table import TrainedTable
 
@@ -63,7 +64,8 @@ def about(_: About, session: Session) -> dict[str, Any]:
     except ValueError:
         if isinstance(run, TrainedTable):
             return {"kind": "table", "shape": [len(run.codec.schema.names)], **found}
-        shape = [int(size) for size in run.codec.shape]
-        return {"kind": "images" if len(shape) == 3 else "arrays", "shape": shape, **found}
+        if isinstance(run.codec, ImageCodec):
+            return {"kind": "images", "shape": [int(size) for size in run.codec.record_shape], **found}
+        return {"kind": "arrays", "shape": [int(size) for size in run.codec.shape], **found}
     ends = {name: float(getattr(model, name)) for name in ("sigma_min", "sigma_max")}
     return {"kind": "points", "shape": [2], **ends, **found}
