@@ -90,7 +90,7 @@ class Density {
       solver: number(result.solver_error, 2), evaluations: `${result.evaluations}${part}`, exact: number(result.exact, 6),
       difference: result.exact === null ? "–" : number(result.value - result.exact, 2),
     }));
-    ask({ evaluations: 19 }, " at first …");
+    ask({ evaluations: this.subject.isRun ? 13 : 19 }, " at first …");
     this.context.rest("point", () => ask({ tolerance: this.tolerance.value() }, ""));
   }
 
@@ -103,13 +103,15 @@ class Density {
 
   askGuidance() {
     const label = Math.min(this.label.value(), this.subject.mixture.weights.length) - 1, scale = this.scale.value();
-    this.context.ask("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n: 800, steps: 20, seed: 0 }, (result) => {
+    const ask = (n, steps) => this.context.ask("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
       const three = ([[a, b], [, c]]) => vector([a, b, c]);
       this.guided.view.layer("samples", { kind: "point", data: result.samples.data, colour: "particle", size: 3, alpha: 0.8 });
       this.guided.caption.textContent = `Samples guided to class ${label + 1} at w = ${number(scale, 3)}.`;
       this.guidance.say({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
         exact_covariance: three(result.exact.covariance) });
     });
+    ask(300, 10); // at once, while the control moves
+    this.context.rest("guidance", () => ask(1500, 30));
   }
 
   close() { this.plane.close(); this.guided.close(); }

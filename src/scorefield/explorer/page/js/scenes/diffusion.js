@@ -106,7 +106,7 @@ class Diffusion {
     const { name } = this.subject;
     if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
     this.shown = name;
-    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), 500));
+    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 500));
     this.context.rest("samples", () => this.askSamples(this.count.value()));
     this.context.rest("times", () => this.askTimes(), 300);
   }
@@ -159,10 +159,11 @@ class Diffusion {
       const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
-      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28 });
+      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28, still: true });
       one.drawn = this.paths.value() ? one.trajectory : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
-      one.plane.caption.textContent = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      const says = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      if (one.plane.caption.textContent !== says) one.plane.caption.textContent = says; // a new text costs a layout
     }
   }
 
@@ -178,13 +179,13 @@ class Diffusion {
   }
 
   start() {
-    let last = performance.now();
+    let last = performance.now(), told = 0;
     this.play.set("Pause");
     if (this.time >= 1) this.time = 0;
     const tick = (now) => {
       this.time = Math.min(1, this.time + (now - last) / 4000);
       last = now;
-      this.clock.set(this.time);
+      if (now - told > 100 || this.time === 1) { this.clock.set(this.time); told = now; } // as above
       this.draw();
       if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
       else this.halt();
