@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scorefield.explorer.session import Session
 
 
+_MOST_PAIRS = 100_000_000  # of a node and a point of the user's, some seconds
+
+
 @dataclass(frozen=True)
 class Presets(Checked):
     """Nothing is to be chosen."""
@@ -78,6 +81,13 @@ class Grid(Checked):
     n: Annotated[int, Within(2, 256)] = 96
     arrows: Annotated[int, Within(2, 64)] = 20
     landscape: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.points or ()) * self.n**2 > _MOST_PAIRS:
+            raise ValueError(
+                f"n^2 times the points must be at most {_MOST_PAIRS:,}, got {len(self.points or ()):,} points."
+            )
 
 
 @torch.no_grad()

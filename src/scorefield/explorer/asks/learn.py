@@ -29,6 +29,8 @@ Objective: TypeAlias = Literal["explicit", "implicit", "sliced", "finite-differe
 Loss: TypeAlias = Callable[[Tensor, int], Tensor]
 _LEVELS = 12  # of multi-level training
 _FLOOR = 8192  # samples for a floor
+_MOST_TRACES = 50_000  # derivatives of one measurement: seconds
+_MOST_WORK = 20_000_000  # between two answers: seconds
 
 
 class Task(NamedTuple):
@@ -83,11 +85,16 @@ class Train(Checked):
     n: Annotated[int, Within(2, 40)] = 20
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch * self.every * self.width > _MOST_WORK:
+            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; ask for answers more often.")
+
 
 def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
     """First and every so many steps `step`, `loss` (mean since the last answer; None at first), `floor`,
     `floor_error`, `milliseconds` a step, `learned` `(n, n, 2)`, `error` `(n, n)`, the norm of the difference to
-    `exact`, and `rms`, that of it under the data; the first answer has `at`, `exact` and `clean` `(n, n, 2)`, the
+    `exact`, and `rms`, that of it under the data, `rms_clean`, of the difference to the clean score; the first answer has `at`, `exact` and `clean` `(n, n, 2)`, the
     score that should be learned and that of clean data, too.
     """
     law = law_of(p.mixture)
@@ -206,11 +213,13 @@ class _Picture:
         self.nodes = window(p.x_range, p.y_range, p.n)[2]
         self.exact = law.score(self.nodes.double(), t.level)
         self.x = law.sample(1024, p.seed + 1, t.level)
+        self.truths = law.score(self.x, t.level), law.score(self.x)
 
     @torch.no_grad()
     def __call__(self, step: int, loss: float | None, milliseconds: float | None) -> dict[str, Any]:
         learned = self.task.score(self.nodes).double()
-        apart = self.task.score(self.x.float()).double() - self.law.score(self.x, self.task.level)
+        said = self.task.score(self.x.float()).double()
+        rms, rms_clean = (float((said - true).square().sum(1).mean().sqrt()) for true in self.truths)
         return {
             "step": step,
             "loss": loss,
@@ -219,7 +228,8 @@ class _Picture:
             "milliseconds": milliseconds,
             "learned": self._square(learned),
             "error": (learned - self.exact).norm(dim=1).reshape(self.n, self.n).float().numpy(),
-            "rms": float(apart.square().sum(1).mean().sqrt()),
+            "rms": rms,
+            "rms_clean": rms_clean,
         }
 
     def fixed(self) -> dict[str, Any]:
@@ -259,6 +269,8 @@ class Cost(Checked):
         super().__post_init__()
         if not 1 <= len(self.dimensions) <= 6:
             raise ValueError(f"dimensions must have from 1 to 6 entries, got {len(self.dimensions)}.")
+        if self.batch * max(self.dimensions) * self.repeats > _MOST_TRACES:
+            raise ValueError(f"batch * dimension * repeats must be at most {_MOST_TRACES:,}.")
 
 
 def cost(p: Cost, session: Session) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ const QUESTION = {
   source: "Vincent (2011). The implicit loss with the trace: Hyvärinen (2005); many levels: Song and Ermon (2019).",
 };
 
-const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "field error (rms under the data)"], ["cost", "milliseconds a step"]];
+const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "distance to the exact field", "root mean square under the data"], ["clean", "to the clean data’s score", "which denoising at one level does not learn"], ["cost", "milliseconds a step"]];
 const OBJECTIVES = [["denoising", "denoising, one level"], ["multi-level", "denoising, many levels"], ["implicit", "implicit, exact trace"],
   ["sliced", "sliced"], ["finite-difference sliced", "finite differences"], ["explicit", "explicit"]];
 
@@ -96,7 +96,7 @@ class Learn {
   tell(result, curve) {
     if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
     this.numbers.say({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
-      error: number(result.rms), cost: number(result.milliseconds, 3) });
+      error: number(result.rms), clean: number(result.rms_clean), cost: number(result.milliseconds, 3) });
     if (result.loss !== null) {
       [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));
       this.curve.set(curve);
