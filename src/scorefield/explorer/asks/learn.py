@@ -94,8 +94,8 @@ class Train(Checked):
 def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
     """First and every so many steps `step`, `loss` (mean since the last answer; None at first), `floor`,
     `floor_error`, `milliseconds` a step, `learned` `(n, n, 2)`, `error` `(n, n)`, the norm of the difference to
-    `exact`, and `rms`, that of it under the data, `rms_clean`, of the difference to the clean score; the first answer has `at`, `exact` and `clean` `(n, n, 2)`, the
-    score that should be learned and that of clean data, too.
+    `exact`, `rms`, that of it under the data, and `rms_clean`, likewise to the score of clean data; the first answer
+    has `at`, `exact` and `clean` `(n, n, 2)`, the score that should be learned and that of clean data, too.
     """
     law = law_of(p.mixture)
     return _training(p, law, task(p, law))

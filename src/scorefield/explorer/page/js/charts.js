@@ -11,7 +11,7 @@ export function chart({ title, x, series, logX = false, logY = false, legend = t
   let columns = [[], ...series.map(() => [])], plot = null, wide = false;
   const axis = (label) => ({
     label, labelSize: 16, size: label ? 46 : 46, stroke: theme().text("muted"), font: "11px system-ui", labelFont: "11px system-ui",
-    grid: { show: !(label ? logX : logY), stroke: theme().text("line"), width: 1 }, ticks: { stroke: theme().text("line"), width: 1, size: 4 },
+    grid: { show: label ? !logX : !(logY || wide), stroke: theme().text("line"), width: 1 }, ticks: { stroke: theme().text("line"), width: 1, size: 4 },
   });
   const build = () => {
     plot?.destroy();

@@ -22,7 +22,7 @@ const QUESTION = {
 const READ = [["x", "point x"], ["value", "log p by the ODE"], ["error", "standard error"], ["interval", "95% interval"], ["solver", "solver’s error"],
   ["evaluations", "evaluations"], ["exact", "exact log p"], ["difference", "difference"]];
 const LATENT = [["latent", "latent"], ["back", "back again"], ["trip", "round trip error"]];
-const GUIDED = [["mean", "mean"], ["exact_mean", "mean of the class"], ["covariance", "covariance (xx, xy, yy)"], ["exact_covariance", "of the class"]];
+const GUIDED = [["mean", "mean"], ["exact_mean", "mean of the class"], ["covariance", "xx, xy, yy"], ["exact_covariance", "of the class"]];
 
 class Density {
   constructor(context, place, intro) {

@@ -101,7 +101,7 @@ class Images {
     this.emerging = make("figcaption", {});
     this.noised = strip("the image", 3);
     this.back = strip("ways back, one noise each", SAMPLES);
-    this.ladder = [strip("noised", LADDER), strip("the denoiser’s view x̂₀", LADDER)];
+    this.ladder = [strip("noised, by σ =", LADDER), strip("the denoiser’s view x̂₀", LADDER)];
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.place.append(make("div", { className: "picture" },
       group("A held-out image, noised and brought back", make("div", { className: "twain" }, this.noised.root, this.back.root)),
@@ -163,7 +163,7 @@ class Images {
 
   askLadder() {
     this.context.ask("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
-      const captions = Array.from(result.sigma.data, (sigma) => `σ ${number(sigma, 2)}`);
+      const captions = Array.from(result.sigma.data, (sigma) => number(sigma, 2));
       this.ladder[0].all(result.noisy, this.facts.shape, result.top, captions);
       this.ladder[1].all(result.denoised, this.facts.shape, result.top);
     });

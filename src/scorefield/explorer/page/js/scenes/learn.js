@@ -38,8 +38,8 @@ class Learn {
       { label: "implicit", colour: "particle", points: true }, { label: "sliced", colour: "particle-b", points: true }, { label: "denoising", colour: "particle-c", points: true }] });
     this.costs.root.hidden = true;
     this.build();
-    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)), this.curve.root,
-      this.costs.root), this.side);
+    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)),
+      make("div", { className: "cards" }, this.numbers.root, this.curve.root), this.costs.root), this.side);
     for (const { plane } of this.planes) plane.start();
     withPresets(context, (presets) => this.fill(presets));
   }
@@ -58,7 +58,7 @@ class Learn {
     const cost = button({ label: "Measure the cost by dimension", name: "cost", onPress: () => this.measure() });
     this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.network.root, this.sigma.root, this.preset.root,
       this.width.root, this.steps.root, row(cost.root),
-      make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ."), this.own), this.numbers.root);
+      make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ."), this.own));
   }
 
   fill(presets) {
