@@ -65,7 +65,7 @@ def watched(browser: Browser) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
-    trouble = [text for text in page.locator(".trouble").all_inner_texts() if text]
+    trouble = [text for text in page.locator(".trouble:visible").all_inner_texts() if text]
     context.close()
     assert not errors and not trouble
 

@@ -12,6 +12,7 @@ import torch
 
 from explorer_browser import control, needed, numbers, said, scene, until
 from scorefield.core import Level
+from scorefield.explorer import export
 from scorefield.explorer.asks import ASKS
 from scorefield.explorer.asks.laws import PRESETS
 from scorefield.explorer.asks.params import read
@@ -67,6 +68,17 @@ def test_nothing_is_left_to_be_fetched(file: Path) -> None:
 def test_a_recording_is_the_same_every_time(tmp_path: Path, file: Path) -> None:
     write(tmp_path / "again.html", SMALL)
     assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
+
+
+def test_the_command_writes_the_file_or_says_why_not(
+    scorefield: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
+) -> None:
+    monkeypatch.setattr(export, "write", lambda path: write(path, SMALL))
+    code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
+    assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
+    for words in ((tmp_path,), (tmp_path / "nowhere" / "page.html",), (tmp_path / "page.html", "a run")):
+        code, _, err = scorefield("explore", "--export", *words)
+        assert code == 2 and err.count("\n") == 1 and "--export" in err
 
 
 @needed

@@ -111,6 +111,49 @@ def test_own_points_are_a_density(page: Page, address: str) -> None:
     assert numbers(said(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)  # -log(2 pi)
 
 
+def test_points_come_from_a_file_within_limits(page: Page, address: str) -> None:
+    scene(page, address, "field", "source=points&sigma=1&at=1,0.5")
+    file = page.locator("input[type=file]")
+    trouble = page.locator(".trouble")
+    for text, word in [("a,b\n", "no line"), ("1,2\n" * 5001, "5,000"), ("x" * 2_000_001, "2 MB")]:
+        file.set_input_files({"name": "points.csv", "mimeType": "text/csv", "buffer": text.encode()})
+        until(lambda word=word: trouble.is_visible() and word in trouble.inner_text())  # type: ignore[misc]
+    file.set_input_files({"name": "points.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,0.5\n"})
+    assert numbers(said(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)
+    page.locator(".over").click(position={"x": 5, "y": 5})  # a second point, far away: half of the mass
+    until(lambda: numbers(said(page, "log_density")) == pytest.approx([-1.8379 - 0.6931], abs=1e-3))
+
+
+def test_a_scene_works_from_the_keyboard_alone(page: Page, address: str) -> None:
+    page.goto(f"{address}#/field?at=1,0.5")
+    page.wait_for_selector(".option")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the first stop: past the menu, to the scene
+    reached = "((at) => at.dataset.name ?? at.type ?? at.getAttribute('class') ?? '')(document.activeElement)"
+
+    def go(to: str, key: str = "Tab") -> None:
+        for _ in range(40):
+            page.keyboard.press(key)
+            if to in page.evaluate(reached):
+                return
+        raise AssertionError(f"Tab does not reach {to}")
+
+    go("radio")
+    page.keyboard.press("Space")
+    go("commit")
+    page.keyboard.press("Enter")
+    before = said(page, "score")
+    go("sigma")
+    page.keyboard.press("ArrowRight")
+    until(lambda: said(page, "score") != before)
+    before = said(page, "x")
+    go("over", "Shift+Tab")
+    page.keyboard.press("Shift+ArrowUp")
+    until(lambda: said(page, "x") != before)
+    page.keyboard.press("Enter")
+    until(lambda: "noised cloud" in page.locator("figcaption").inner_text())
+
+
 def test_theme_follows_the_preference_and_the_button(page: Page, address: str) -> None:
     page.emulate_media(color_scheme="dark")
     scene(page, address, "field")
