@@ -11,8 +11,9 @@ from torch import Tensor
 
 from scorefield.analytic import GaussianMixture
 from scorefield.explorer.asks import ASKS
+from scorefield.explorer.asks.about import About, about
 from scorefield.explorer.asks.params import read
-from scorefield.explorer.session import About, Session, about
+from scorefield.explorer.session import Session
 
 NONE = Session()
 TWO: dict[str, Any] = {"weights": [1, 3], "means": [[-1, 0], [2, 1]], "covariances": [[[1, 0.3], [0.3, 0.5]]] * 2}
