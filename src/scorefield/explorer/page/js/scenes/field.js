@@ -244,7 +244,7 @@ class Field {
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
       ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
-      : "Bold arrow: from x to x̂₀, along the score. Thin: to clean points that x may come from. Click: a clean point’s cloud.";
+      : `Bold arrow: from x to x̂₀, along the score.${candidates ? " Thin: to clean points that x may come from." : ""} Click: a clean point’s cloud.`;
   }
 
   tellCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
