@@ -85,12 +85,12 @@ class Density {
   /** A first answer with few evaluations while the control moves, then the one that was asked for. */
   askPoint() {
     const params = { ...this.subject.params(), x: this.at, divergence: this.divergence.value(), probes: this.probes.value() };
-    const ask = (more, part) => this.context.ask("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.say({
-      x: vector(this.at), value: number(result.value, 6), error: number(result.standard_error, 3), interval: vector(result.interval, 5),
+    const ask = (more, part, about = "") => this.context.ask("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.say({
+      x: vector(this.at), value: `${about}${number(result.value, 6)}`, error: number(result.standard_error, 3), interval: `${about}${vector(result.interval, 5)}`,
       solver: number(result.solver_error, 2), evaluations: `${result.evaluations}${part}`, exact: number(result.exact, 6),
-      difference: result.exact === null ? "–" : number(result.value - result.exact, 2),
+      difference: result.exact === null ? "–" : `${about}${number(result.value - result.exact, 2)}`,
     }));
-    ask({ evaluations: this.subject.isRun ? 13 : 19 }, " at first …");
+    ask({ evaluations: 13 }, " at first …", "≈ ");
     this.context.rest("point", () => ask({ tolerance: this.tolerance.value() }, ""));
   }
 
@@ -110,7 +110,7 @@ class Density {
       this.guidance.say({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
         exact_covariance: three(result.exact.covariance) });
     });
-    ask(300, 10); // at once, while the control moves
+    ask(200, 8); // at once, while the control moves
     this.context.rest("guidance", () => ask(1500, 30));
   }
 

@@ -106,7 +106,7 @@ class Diffusion {
     const { name } = this.subject;
     if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
     this.shown = name;
-    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 500));
+    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
     this.context.rest("samples", () => this.askSamples(this.count.value()));
     this.context.rest("times", () => this.askTimes(), 300);
   }
