@@ -299,7 +299,7 @@ def planned(p: Sample, subject: Subject) -> Plan:
     return PLANS[p.plan].build(Choice(p.steps, p.grid, SCHEDULES[p.schedule], subject))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # each holds a hundred levels of all particles: up to 60 MB
 @torch.no_grad()
 def exact_ends(subject: Subject, n: int, seed: int, ratio: float) -> Trajectories:
     """The probability flow, accurately, from where every plan starts whose first level has this sigma / alpha.
