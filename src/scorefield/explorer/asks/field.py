@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scorefield.explorer.session import Session
 
 
-_MOST_PAIRS = 100_000_000  # of a node and a point of the user's, some seconds
+_MOST_PAIRS = 25_000_000  # of a node and a point of the user's: a second, and 100 MB
 
 
 @dataclass(frozen=True)
