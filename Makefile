@@ -78,7 +78,7 @@ $(DOCS)/.stamp: $(STAMP)
 
 docs: $(DOCS)/.stamp
 	@mkdir -p docs/_extra
-	@OMP_NUM_THREADS=1 $(DOCS)/bin/scorefield explore --export docs/_extra/explorer.html
+	@OMP_NUM_THREADS=1 $(DOCS)/bin/scorefield explore --export docs/_extra/scenes.html
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
