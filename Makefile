@@ -77,9 +77,11 @@ $(DOCS)/.stamp: $(STAMP)
 	@touch $@
 
 docs: $(DOCS)/.stamp
+	@mkdir -p docs/_extra
+	@OMP_NUM_THREADS=1 $(DOCS)/bin/scorefield explore --export docs/_extra/scenes.html
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv docs/_build docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv docs/_build docs/_extra docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +

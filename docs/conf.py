@@ -36,6 +36,8 @@ python_display_short_literal_types = True
 toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"scorefield {version}"
+# the explorer as one file, which `make docs` writes
+html_extra_path = ["_extra"] if (Path(__file__).parent / "_extra").is_dir() else []
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"

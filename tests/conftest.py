@@ -35,3 +35,21 @@ def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str
         return code, out, err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, for the tests that are skipped where it is missing."""
+    from explorer_browser import launched
+
+    with launched() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser):
+    """A page of its own, on which any error of the console fails the test."""
+    from explorer_browser import watched
+
+    with watched(browser) as opened:
+        yield opened

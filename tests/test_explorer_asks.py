@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
+from explorer_asked import LAW, NONE, TWO, ask, same, stream
 from scorefield import langevin, log_density, metrics, objectives
-from scorefield.analytic import Empirical, GaussianMixture
+from scorefield.analytic import Empirical
 from scorefield.core import Level
-from scorefield.data import fit_codec, load
-from scorefield.editing import Route, interpolate, invert, partial_noise
+from scorefield.editing import Route, invert
 from scorefield.explorer.asks import ASKS
 from scorefield.explorer.asks.diffusion import PLANS, SCHEDULES
 from scorefield.explorer.asks.laws import PRESETS, noised
 from scorefield.explorer.asks.params import read
-from scorefield.explorer.session import Session
-from scorefield.fitting import Parts, digest
-from scorefield.model import Denoiser, at
-from scorefield.nets import ResidualMLP, UNet
-from scorefield.trained import TrainedModel
-
-NONE = Session()
-TWO: dict[str, Any] = {"weights": [1, 3], "means": [[-1, 0], [2, 1]], "covariances": [[[1, 0.3], [0.3, 0.5]]] * 2}
-LAW = GaussianMixture(*(torch.tensor(TWO[name], dtype=torch.float64) for name in ("weights", "means", "covariances")))
-
-
-def ask(name: str, session: Session = NONE, **params: Any) -> dict[str, Any]:
-    entry = ASKS[name]
-    answer = entry.call(read(entry.params, params), session)
-    assert isinstance(answer, dict)
-    return answer
-
-
-def stream(name: str, **params: Any) -> list[dict[str, Any]]:
-    entry = ASKS[name]
-    answer = entry.call(read(entry.params, params), NONE)
-    assert isinstance(answer, Iterator)
-    return list(answer)
-
-
-def same(one: Any, two: Tensor, rtol: float = 1e-6) -> None:
-    np.testing.assert_allclose(np.asarray(one), two.numpy(), rtol=rtol, atol=1e-6)
-
 
 # ------------------------------------------------------------------------------------------------------------ field
 
@@ -80,12 +50,14 @@ def test_points_make_a_law_of_their_own() -> None:
 
 @pytest.mark.parametrize("source", [{"mixture": TWO}, {"points": [[0, 0], [1, 1]]}])
 def test_the_identities_at_a_point(source: dict[str, Any]) -> None:
-    r = ask("field.point", **source, sigma=0.8, x=[0.5, -0.2], clean=[1, 1], count=50, seed=3)
+    r = ask("field.point", **source, sigma=0.8, x=[0.5, -0.2], count=50, seed=3)
     assert max(r["residuals"].values()) < 1e-13
     x0, eps, score = (np.array(r[name]) for name in ("x0", "eps", "score"))
     np.testing.assert_allclose(x0 + 0.8 * eps, [0.5, -0.2], atol=1e-12)
     np.testing.assert_allclose(score, -eps / 0.8, atol=1e-12)
-    cloud = r["cloud"]  # the score that belongs to one clean point is linear in the noisy one
+    cloud = ask(
+        "field.cloud", **source, sigma=0.8, clean=[1, 1], count=50
+    )  # the score that belongs to one clean point is linear in the noisy one
     np.testing.assert_allclose(cloud["conditional"], (np.array([1, 1]) - cloud["points"]) / 0.64, atol=1e-4)
 
 
@@ -263,165 +235,3 @@ def test_guidance_of_one_is_the_class_itself() -> None:
     assert np.allclose(one["mean"], one["exact"]["mean"], atol=0.06) and one["mode_weights"][1] > 0.999
     assert abs(none["mode_weights"][1] - 0.5) < 0.06
     assert more["mean"][0] > one["mean"][0] + 0.1  # beyond the class, away from the other
-
-
-# ------------------------------------------------------------------------------------------------------------ runs
-
-
-def stirred(model: Denoiser) -> Denoiser:
-    """A network that has not been trained, and yet says something."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for value in model.parameters():
-            value += 0.02 * torch.randn(value.shape, generator=generator)
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def points() -> Session:
-    codec = fit_codec(load("moons"))
-    return Session(TrainedModel(stirred(Denoiser(ResidualMLP(2, width=16, depth=1))), codec), "moons")
-
-
-@pytest.fixture(scope="module")
-def digits() -> Session:
-    pytest.importorskip("sklearn")
-    dataset = load("digits")
-    network = UNet(8, 8, base=8, multipliers=(1,), blocks=1, classes=10, attention=False)
-    info = {
-        "data": {"source": "digits", "records": digest(dataset.records), "held_share": 0.1},
-        "training": {"settings": {"seed": 3}},
-    }
-    run = TrainedModel(stirred(Denoiser(network)), fit_codec(dataset), frequencies=(0.1,) * 10, info=info)
-    return Session(run, "digits")
-
-
-def test_a_run_of_points_has_a_field(points: Session) -> None:
-    run = points.run
-    assert isinstance(run, TrainedModel)
-    r = ask("field.grid", points, run=True, sigma=0.5, n=6, arrows=3, landscape=True)
-    nodes = torch.as_tensor(r["at"]).reshape(-1, 2)
-    with torch.no_grad():
-        same(r["score"], at(run.model, Level(1.0, 0.5))(nodes).reshape(3, 3, 2), 1e-4)
-    assert r["log_density"].shape == (6, 6) and np.isfinite(r["log_density"]).all()
-    assert ask("field.grid", points, run=True)["log_density"] is None
-    p = ask("field.point", points, run=True, x=[0.3, 0.4], clean=[0, 0], count=10)
-    assert p["log_density"] is None and max(p["residuals"].values()) < 1e-5
-    d = ask("density.point", points, run=True, x=[0.3, 0.4])
-    direct = log_density(run.model, torch.tensor([[0.3, 0.4]], dtype=torch.float64))
-    assert d["value"] == pytest.approx(float(direct.value)) and d["exact"] is None
-    assert ask("density.latent", points, run=True, x=[0.3, 0.4])["error"] < 1e-2
-    with pytest.raises(ValueError, match="trained for sigma"):
-        ask("field.grid", points, run=True, sigma=500)
-    with pytest.raises(ValueError, match="images"):
-        ask("images.sample", points)
-
-
-def test_samples_of_images_emerge(digits: Session) -> None:
-    run = digits.run
-    assert isinstance(run, TrainedModel)
-    r = ask("images.sample", digits, n=3, steps=5, seed=2)
-    assert r["states"].shape == (6, 3, 8, 8) and r["guesses"].shape == (5, 3, 8, 8) and r["top"] == 16
-    drawn = run.sample(3, steps=5, seed=2)
-    np.testing.assert_array_equal(np.clip(np.rint(r["states"][-1]), 0, 16), drawn)
-    ask("images.sample", digits, n=1, steps=3, label=4, guidance=2.0)
-    with pytest.raises(ValueError, match="10 classes"):
-        ask("images.sample", digits, label=10)
-    with pytest.raises(ValueError, match="plane"):
-        ask("field.grid", digits, run=True)
-
-
-def test_views_of_a_held_out_image_are_the_librarys(digits: Session) -> None:
-    run = digits.run
-    assert isinstance(run, TrainedModel)
-    dataset = load("digits")
-    held = Parts.of(dataset, 0.1, 3).held
-    about = ask("images.about", digits)
-    assert about["held"] == len(held) and held.labels is not None
-    np.testing.assert_array_equal(about["labels"], held.labels)
-    r = ask("images.denoise", digits, index=5, sigma=0.7, seed=1)
-    noisy = run.add_noise(held.records[5:6], 0.7, 1)
-    np.testing.assert_allclose(r["denoised"], run.denoise(noisy, 0.7)[0], rtol=1e-5, atol=1e-4)
-    assert r["label"] == held.labels[5] and (r["clean"] == held.records[5]).all()
-    a, b = (run.codec.encode(held.records[k : k + 1]) for k in (2, 7))
-    with torch.no_grad():
-        between = interpolate(run.model, a, b, torch.linspace(0, 1, 3), Route(10))
-        back = partial_noise(run.model, a, 0.5, evaluations=6, seed=4)
-    r = ask("images.interpolate", digits, i=2, j=7, count=3, steps=10)
-    np.testing.assert_allclose(r["frames"], run.codec.decode_floats(between[:, 0]), rtol=1e-4, atol=1e-3)
-    r = ask("images.interpolate", digits, i=2, j=7, count=3, through="pixels")
-    np.testing.assert_allclose(r["frames"][1], (held.records[2] + held.records[7]) / 2, atol=1e-4)
-    r = ask("images.partial", digits, index=2, sigma=0.5, count=2, steps=6, seed=4)
-    np.testing.assert_allclose(r["frames"][:1], run.codec.decode_floats(back), rtol=1e-4, atol=1e-3)
-    with pytest.raises(ValueError, match="held out"):
-        ask("images.denoise", digits, index=500)
-
-
-# ----------------------------------------------------------------------------------------------------------- faults
-
-FAULTS: list[tuple[str, dict[str, Any], str]] = [
-    ("field.grid", {"sgima": 1}, "sigma"),
-    ("field.grid", {"sigma": "1"}, "number"),
-    ("field.grid", {"sigma": True}, "number"),
-    ("field.grid", {"sigma": float("nan")}, "finite"),
-    ("field.grid", {"sigma": -1}, "from 0"),
-    ("field.grid", {"n": 257}, "256"),
-    ("field.grid", {"n": 2.5}, "whole"),
-    ("field.grid", {"x_range": [1, 1]}, "rise"),
-    ("field.grid", {"x_range": [1]}, "2 entries"),
-    ("field.grid", {"points": []}, "entries"),
-    ("field.grid", {"points": [[0, 0]] * 5001}, "5000"),
-    ("field.grid", {"points": [[0, 1e5]]}, "10000"),
-    ("field.grid", {"mixture": "nowhere"}, "two modes"),
-    ("field.grid", {"mixture": 3}, "object"),
-    ("field.grid", {"mixture": {"weights": [1]}}, "means"),
-    ("field.grid", {"mixture": {**TWO, "weights": [1, -1]}}, "weights"),
-    ("field.grid", {"mixture": {**TWO, "weights": [1]}}, "as many"),
-    ("field.grid", {"mixture": {**TWO, "covariances": [[[1, 0], [0.5, 1]]] * 2}}, "symmetric"),
-    ("field.grid", {"mixture": {**TWO, "covariances": [[[1, 2], [2, 1]]] * 2}}, "positive definite"),
-    ("field.grid", {"mixture": {k: v * 9 for k, v in TWO.items()}}, "16"),
-    ("field.grid", {"run": True}, "no run"),
-    ("field.point", {"x": [0, 0, 0]}, "2 entries"),
-    ("langevin.run", {"n": 20001}, "20000"),
-    ("langevin.run", {"steps": 501}, "500"),
-    ("langevin.run", {"annealed": True, "adjusted": True}, "choose one"),
-    ("langevin.run", {"annealed": True, "step": 4}, "below 4"),
-    ("langevin.run", {"annealed": True, "sigma": 900, "step": 0.1}, "annealing"),
-    ("diffusion.sample", {"plan": "dim"}, "ddim"),
-    ("diffusion.sample", {"steps": 201}, "200"),
-    ("diffusion.sample", {"n": 20000, "steps": 200}, "2,000,000"),
-    ("diffusion.forward", {"n": 20000, "times": 200}, "2,000,000"),
-    ("diffusion.forward", {"schedule": "none"}, "vp"),
-    ("learn.train", {"objective": "magic"}, "denoising"),
-    ("learn.train", {"width": 300}, "256"),
-    ("learn.cost", {"dimensions": [201]}, "200"),
-    ("learn.cost", {"dimensions": [2] * 7}, "entries"),
-    ("density.point", {"probes": 0}, "probes"),
-    ("density.point", {"divergence": "hutch++", "probes": 2}, "6"),
-    ("density.point", {"points": [[0, 0]], "sigma": 0}, "sigma = 0"),
-    ("density.latent", {"run": True}, "no run"),
-    ("density.guidance", {"label": 2}, "label"),
-    ("images.sample", {}, "no run"),
-    ("images.sample", {"n": 37}, "36"),
-    ("images.denoise", {"index": -1}, "index"),
-    ("images.interpolate", {"through": "sky"}, "latents"),
-    ("images.partial", {"count": 17}, "16"),
-    ("field.point", {"sigma": 0}, "sigma"),
-]
-
-
-@pytest.mark.parametrize(("name", "params", "says"), FAULTS)
-def test_faults_are_named(name: str, params: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as caught:
-        entry = ASKS[name]
-        answer = entry.call(read(entry.params, params), NONE)
-        if isinstance(answer, Iterator):
-            next(answer)
-    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ASKS)
-def test_params_are_objects(name: str) -> None:
-    for wrong in ([], "x", None, 3):
-        with pytest.raises(ValueError, match="object"):
-            read(ASKS[name].params, wrong)  # type: ignore[arg-type]

@@ -20,10 +20,11 @@ from starlette.websockets import WebSocket
 
 from scorefield import __version__
 from scorefield.explorer.asks import Ask
+from scorefield.explorer.asks.about import About, about
 from scorefield.explorer.connection import Connection, Workers
 from scorefield.explorer.gate import Gate, Gated
 from scorefield.explorer.protocol import MESSAGE_LIMIT
-from scorefield.explorer.session import About, Session, about
+from scorefield.explorer.session import Session
 
 PAGE = Path(__file__).parent / "page"
 """The folder of the page's files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scorefield.trained import TrainedModel
@@ -39,24 +39,3 @@ def opened(folder: str | Path | None) -> Session:
     from scorefield import runs
 
     return Session(runs.load(folder), Path(folder).resolve().name)
-
-
-@dataclass(frozen=True)
-class About:
-    """What is the explorer looking at? Nothing to choose."""
-
-
-def about(_: About, session: Session) -> dict[str, Any]:
-    """The run in words: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape."""
-    from scorefield import __version__
-    from scorefield.trained_table import TrainedTable
-
-    shape: list[int] = []
-    if session.run is None:
-        kind = "none"
-    elif isinstance(session.run, TrainedTable):
-        kind, shape = "table", [len(session.run.codec.schema.names)]
-    else:
-        shape = [int(size) for size in session.run.codec.shape]
-        kind = "points" if shape == [2] else "images" if len(shape) == 3 else "arrays"
-    return {"kind": kind, "name": session.name, "shape": shape, "version": __version__}

@@ -13,9 +13,10 @@ from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Level
 from scorefield.editing import Route, invert, regenerate
 from scorefield.explorer.asks.field import chosen
-from scorefield.explorer.asks.laws import check_range, components, dtype_of, shares, spread, trained
+from scorefield.explorer.asks.laws import check_range, components, dtype_of, shares, spread
 from scorefield.explorer.asks.params import Checked, Law, Pair, Particles, Points, Seed, Within, law_of
 from scorefield.likelihood import log_density
+from scorefield.trained import TrainedModel
 
 if TYPE_CHECKING:
     from scorefield.explorer.session import Session
@@ -34,6 +35,7 @@ class Point(Checked):
         divergence: how the trace is taken.
         probes: random directions, where it is random.
         tolerance: of the solver, in nats.
+        evaluations: instead of a tolerance, for a first answer while a slider moves.
         seed: of the probes.
     """
 
@@ -45,6 +47,7 @@ class Point(Checked):
     divergence: Literal["exact", "hutchinson", "hutch++"] = "exact"
     probes: Annotated[int, Within(1, 256)] = 16
     tolerance: Annotated[float, Within(1e-10, 0.1)] = 1e-5
+    evaluations: Annotated[int, Within(13, 500)] | None = None
     seed: Seed = 0
 
 
@@ -54,13 +57,15 @@ def point(p: Point, session: Session) -> dict[str, Any]:
     sigma = max(p.sigma, float(getattr(model, "sigma_min", 0.0)))
     check_range(model, sigma)
     x, level = torch.tensor([p.x], dtype=torch.float64), Level(1.0, sigma)
-    run = trained(session) if p.run else None
+    # the model of a table knows its moments itself
+    run = session.run if p.run and isinstance(session.run, TrainedModel) else None
     r = log_density(
         model,
         x,
         divergence=p.divergence,
         probes=p.probes,
         tolerance=p.tolerance,
+        evaluations=p.evaluations,
         level=level,
         mean=None if run is None else run.mean,
         covariance=None if run is None else run.covariance,
@@ -106,9 +111,10 @@ def latent(p: Latent, session: Session) -> dict[str, Any]:
     model = chosen(p, session)
     x = torch.tensor([p.x], dtype=dtype_of(model))
     route = Route(p.steps)
-    z = invert(model, x, route, refinements=p.refinements)
-    back, up = regenerate(model, z, route), route.up(model)
+    up = route.up(model)
     path = plans.run(up, model, x, trajectory=True)
+    z = invert(model, x, route, refinements=p.refinements) if p.refinements else path[-1]
+    back = regenerate(model, z, route)
     sigma_max = float(up.levels.sigma[-1])
     return {
         "latent": z[0].tolist(),

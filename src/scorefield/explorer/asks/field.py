@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scorefield.explorer.session import Session
 
 
+_MOST_PAIRS = 25_000_000  # of a node and a point of the user's: a second, and 100 MB
+
+
 @dataclass(frozen=True)
 class Presets(Checked):
     """Nothing is to be chosen."""
@@ -79,6 +82,13 @@ class Grid(Checked):
     arrows: Annotated[int, Within(2, 64)] = 20
     landscape: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.points or ()) * self.n**2 > _MOST_PAIRS:
+            raise ValueError(
+                f"n^2 times the points must be at most {_MOST_PAIRS:,}, got {len(self.points or ()):,} points."
+            )
+
 
 @torch.no_grad()
 def grid(p: Grid, session: Session) -> dict[str, Any]:
@@ -88,7 +98,8 @@ def grid(p: Grid, session: Session) -> dict[str, Any]:
     x, y, nodes = window(p.x_range, p.y_range, p.n)
     values: Tensor | None = None
     if isinstance(model, GaussianMixture | Empirical):
-        values = model.log_density(nodes, level)
+        # in parts: beside 5,000 points of the user's all nodes at once take a quarter of a gigabyte
+        values = torch.cat([model.log_density(part, level) for part in nodes.split(1024)])
     elif p.landscape:
         x, y, nodes = window(p.x_range, p.y_range, min(p.n, 40))
         values = log_density(model, nodes, level=level, evaluations=7).value
@@ -121,7 +132,7 @@ def score(model: GaussianMixture | Empirical | Model, x: Tensor, level: Level) -
 
 @dataclass(frozen=True)
 class Point(Checked):
-    """A point of the plane at a noise level, and a clean point whose noised cloud is to be drawn.
+    """A noisy point of the plane at a noise level.
 
     Args:
         mixture: as `Grid`.
@@ -129,9 +140,8 @@ class Point(Checked):
         run: as `Grid`.
         sigma: noise level, > 0.
         x: the noisy point.
-        clean: a clean point; None: no cloud.
-        count: of points in the cloud, and of clean points that x may come from.
-        seed: of both.
+        count: of clean points that x may come from.
+        seed: of these.
     """
 
     mixture: Law = "two modes"
@@ -139,7 +149,6 @@ class Point(Checked):
     run: bool = False
     sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
     x: Pair = (0.0, 0.0)
-    clean: Pair | None = None
     count: Annotated[int, Within(2, 5000)] = 200
     seed: Seed = 0
 
@@ -147,11 +156,8 @@ class Point(Checked):
 @torch.no_grad()
 def point(p: Point, session: Session) -> dict[str, Any]:
     """At x: `x0`, `eps`, `score` `(2,)`, `log_density` or None, the residuals of `alpha x0 + sigma eps = x` (`pair`)
-    and of `score + eps / sigma = 0` (`tweedie`); with a clean point `cloud` and `candidates`, for mixtures.
-
-    `cloud`: noisy `points` `(count, 2)` of the clean one, the score `conditional` on it, `-eps / sigma`, of each, and
-    the `marginal` score there. `candidates`: clean `points` that x may come from, the score `conditional` on each at
-    x, their `mean`, its `standard_error`: the mean is the marginal score at x.
+    and of `score + eps / sigma = 0` (`tweedie`); for mixtures `candidates`: clean `points` that x may come from, the
+    score `conditional` on each at x, their `mean`, its `standard_error`: the mean is the marginal score at x.
     """
     model, level = chosen(p, session), Level(1.0, p.sigma)
     check_range(model, p.sigma)
@@ -168,21 +174,7 @@ def point(p: Point, session: Session) -> dict[str, Any]:
             "pair": float((estimate.at(level) - x).abs().max()),
             "tweedie": float((marginal - estimate.score(level)).abs().max()),
         },
-        "cloud": None if p.clean is None else _cloud(model, p.clean, level, p),
         "candidates": _candidates(model, x, level, p) if isinstance(model, GaussianMixture) else None,
-    }
-
-
-def _cloud(
-    model: GaussianMixture | Empirical | Model, clean: tuple[float, float], level: Level, p: Point
-) -> dict[str, Any]:
-    eps = normal(p.count, (2,), p.seed, "explorer cloud", dtype=dtype_of(model))
-    x0 = torch.tensor([clean], dtype=eps.dtype).expand_as(eps)
-    x = level.noised(x0, eps)
-    return {
-        "points": x.float().numpy(),
-        "conditional": Estimate(x0, eps).score(level).float().numpy(),
-        "marginal": score(model, x, level).float().numpy(),
     }
 
 
@@ -196,4 +188,44 @@ def _candidates(law: GaussianMixture, x: Tensor, level: Level, p: Point) -> dict
         "conditional": each.float().numpy(),
         "mean": each.mean(0).tolist(),
         "standard_error": (each.std(0) / p.count**0.5).tolist(),
+    }
+
+
+@dataclass(frozen=True)
+class Cloud(Checked):
+    """A clean point whose noised cloud is to be drawn.
+
+    Args:
+        mixture: as `Grid`.
+        points: as `Grid`.
+        run: as `Grid`.
+        sigma: noise level, > 0.
+        clean: the point.
+        count: of noisy points.
+        seed: of the noise.
+    """
+
+    mixture: Law = "two modes"
+    points: Points | None = None
+    run: bool = False
+    sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
+    clean: Pair = (0.0, 0.0)
+    count: Annotated[int, Within(2, 5000)] = 200
+    seed: Seed = 0
+
+
+@torch.no_grad()
+def cloud(p: Cloud, session: Session) -> dict[str, Any]:
+    """Noisy `points` `(count, 2)` of the clean one, the score `conditional` on it of each, `-eps / sigma`, and the
+    `marginal` score there.
+    """
+    model, level = chosen(p, session), Level(1.0, p.sigma)
+    check_range(model, p.sigma)
+    eps = normal(p.count, (2,), p.seed, "explorer cloud", dtype=dtype_of(model))
+    x0 = torch.tensor([p.clean], dtype=eps.dtype).expand_as(eps)
+    x = level.noised(x0, eps)
+    return {
+        "points": x.float().numpy(),
+        "conditional": Estimate(x0, eps).score(level).float().numpy(),
+        "marginal": score(model, x, level).float().numpy(),
     }

@@ -18,6 +18,7 @@ from scorefield.explorer.asks.laws import dtype_of, trained
 from scorefield.explorer.asks.params import Checked, Seed, Within
 from scorefield.fitting import fitted_to, parts_of, unseen
 from scorefield.guidance import classifier_free
+from scorefield.levels import log_uniform
 from scorefield.plans import walk
 from scorefield.trained import TrainedModel
 
@@ -191,6 +192,50 @@ def denoise(p: Denoise, session: Session) -> dict[str, Any]:
         "denoised": denoised[0].astype(np.float32),
         "label": label,
         "error": left / added,
+        "top": _top(codec),
+    }
+
+
+@dataclass(frozen=True)
+class Levels(Checked):
+    """A held-out image under more and more noise, and the denoiser's view of each.
+
+    Args:
+        index: of the image.
+        count: of noise levels, evenly spaced in log sigma.
+        low: least noise, in the data's standard deviations; the run's range bounds it.
+        high: most.
+        seed: of the noise, the same picture of it at every level.
+    """
+
+    index: Annotated[int, Within(0, 1_000_000)] = 0
+    count: Annotated[int, Within(2, 24)] = 9
+    low: Annotated[float, Within(1e-4, 1000)] = 0.1
+    high: Annotated[float, Within(1e-4, 1000)] = 20.0
+    seed: Seed = 0
+
+
+def levels(p: Levels, session: Session) -> dict[str, Any]:
+    """`sigma` `(count,)`; `noisy`, shrunk to the data's spread, and `denoised` `(count, h, w)`; `error` `(count,)`, RMS
+    of denoised over that of the noise; `label`; `top`.
+    """
+    run, codec = _open(session)
+    if not p.low < p.high:
+        raise ValueError(f"high must be above low, got {p.low:g} and {p.high:g}.")
+    clean, label = _held(run, p.index)
+    ends = (max(p.low, run.model.sigma_min), min(p.high, run.model.sigma_max))
+    sigmas = log_uniform(p.count, ends[1], ends[0], end=False).sigma.flip(0).tolist()
+    noisy = [run.add_noise(clean, sigma, p.seed) for sigma in sigmas]
+    denoised = np.concatenate([run.denoise(x, sigma) for x, sigma in zip(noisy, sigmas, strict=True)])
+    encoded = codec.encode(np.concatenate(noisy))
+    shrunk = [_shrunk(x, Level(1.0, s), run.model.sigma_data) for x, s in zip(encoded, sigmas, strict=True)]
+    left, added = (np.sqrt(((x - clean) ** 2).reshape(p.count, -1).mean(1)) for x in (denoised, np.concatenate(noisy)))
+    return {
+        "sigma": np.array(sigmas),
+        "noisy": _shown(codec, torch.stack(shrunk)),
+        "denoised": denoised.astype(np.float32),
+        "error": left / added,
+        "label": label,
         "top": _top(codec),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from scorefield import langevin, levels, metrics, plans
 from scorefield._tensor import normal
-from scorefield.analytic import GaussianMixture
 from scorefield.core import Level
-from scorefield.explorer.asks.laws import noised, shares, spread
-from scorefield.explorer.asks.params import Checked, Law, Pair, Particles, Seed, Within, law_of
+from scorefield.explorer.asks.laws import check_range, components, noised, shares
+from scorefield.explorer.asks.params import Checked, Law, Pair, Particles, Seed, Within
+from scorefield.explorer.asks.subjects import Subject, subject_of
+from scorefield.model import at
 
 if TYPE_CHECKING:
     from scorefield.explorer.session import Session
@@ -29,6 +31,7 @@ class Run(Checked):
 
     Args:
         mixture: what they sample.
+        run: the open run in its place: no modes, and no adjusted chains.
         n: chains.
         step: of one level: in squared units of x; annealed: in units of sigma^2, below 4.
         sigma: of one level: the noise on the data, 0 for none; annealed: the last level, 0.01 or more.
@@ -43,6 +46,7 @@ class Run(Checked):
     """
 
     mixture: Law = "two modes"
+    run: bool = False
     n: Particles = 2000
     step: Annotated[float, Within(1e-5, 1e3)] = 0.05
     sigma: Annotated[float, Within(0, 1000)] = 0.0
@@ -59,38 +63,45 @@ class Run(Checked):
 def run(p: Run, session: Session) -> Iterator[dict[str, Any]]:
     """Every so many steps `step`, `sigma`, `positions` `(n, 2)`, `mean`, `covariance`, `mode_weights`, `exact` (the
     same three), `sliced_wasserstein`, its `floor` (of two exact samples), `acceptance`; at the end of a run that left
-    the picture `diverged`, a sentence, else None.
+    the picture `diverged`, a sentence, else None. A run of a network has its own samples as `exact`, and no modes.
     """
     if p.annealed and p.adjusted:
         raise ValueError("annealed chains are not adjusted; choose one of annealed and adjusted.")
     if p.annealed and p.step >= 4:
         raise ValueError(f"annealed chains need a step below 4 (in units of sigma^2), got {p.step:g}.")
-    law = law_of(p.mixture)
-    return _annealed(p, law) if p.annealed else _one_level(p, law)
+    subject = subject_of(p, session)
+    if subject.law is None and (p.adjusted or p.start == "first mode"):
+        raise ValueError("a trained model has no modes and no log-density to adjust by: start wide, unadjusted.")
+    return _annealed(p, subject) if p.annealed else _one_level(p, subject)
 
 
-def _one_level(p: Run, law: GaussianMixture) -> Iterator[dict[str, Any]]:
-    level = Level(1.0, p.sigma)
-    target, x, done, acceptance = noised(law, level), _start(p, law), 0, 1.0
-    judge = _Judge(law, p)
+def _one_level(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
+    sigma = max(p.sigma, subject.sigma_min)
+    check_range(subject.model, sigma)
+    level = Level(1.0, sigma)
+    x, done, acceptance = _start(p, subject), 0, 1.0
+    judge = _Judge(subject, p)
     yield judge(x, level, 0, None)
     while done < p.steps:
         count = min(p.every, p.steps - done)
         try:
             with torch.no_grad():
-                chains = _advance(p, target, x, count, done)
+                chains = _advance(p, subject, level, x, count, done)
         except ValueError as error:
             yield judge.left(x, level, done, str(error))
             return
         x, done, acceptance = chains.state, done + count, float(chains.acceptance.mean())
-        if _far(x, law):
+        if _far(x, subject):
             yield judge.left(x, level, done, f"the chains left the picture: step = {p.step:g} is too large here.")
             return
         yield judge(x, level, done, acceptance)
 
 
-def _advance(p: Run, target: GaussianMixture, x: Tensor, count: int, done: int) -> langevin.Chains:
+def _advance(p: Run, subject: Subject, level: Level, x: Tensor, count: int, done: int) -> langevin.Chains:
     keep = {"seed": p.seed, "burn_in": count - 1, "start": done}
+    if subject.law is None:
+        return langevin.unadjusted(at(subject.model, level), x, p.step, count, **keep)
+    target = noised(subject.law, level)
     if not p.adjusted:
         return langevin.unadjusted(target.score, x, p.step, count, **keep)
     # the share of taken proposals is that of the steps that are kept: all of them here
@@ -99,20 +110,22 @@ def _advance(p: Run, target: GaussianMixture, x: Tensor, count: int, done: int) 
     )
 
 
-def _annealed(p: Run, law: GaussianMixture) -> Iterator[dict[str, Any]]:
-    plan = annealing(p, law)
-    judge = _Judge(law, p)
-    x = plan.start(p.n, (2,), p.seed, law.mean, spread(law), dtype=torch.float64)
+def _annealed(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
+    plan = annealing(p, subject)
+    judge = _Judge(subject, p)
+    x = plan.start(p.n, (2,), p.seed, subject.mean, subject.scale, dtype=subject.dtype)
     yield judge(x, plan.levels[0], 0, None)
-    for state, _ in plans.walk(plan, law, x, seed=p.seed):
-        if state.row % p.every == 0 or state.row == plan.evaluations:
-            at = plan.levels[state.row - 1]  # at whose law the row aimed; the last one goes to clean data
-            yield judge(state.x, plan.levels[state.row] if state.row == plan.evaluations else at, state.row, None)
+    with torch.no_grad():
+        steps = plans.walk(plan, subject.model, x, seed=p.seed)
+        for state, _ in steps:
+            if state.row % p.every == 0 or state.row == plan.evaluations:
+                at_end = state.row == plan.evaluations  # a row aims at its own level's law, the last one at the next
+                yield judge(state.x, plan.levels[state.row if at_end else state.row - 1], state.row, None)
 
 
-def annealing(p: Run, law: GaussianMixture) -> plans.Plan:
+def annealing(p: Run, subject: Subject) -> plans.Plan:
     """The plan that an annealed run follows: as many rows as steps, but for what levels do not divide."""
-    top, low = 20 * spread(law), max(p.sigma, 0.01)
+    top, low = min(20 * subject.scale, subject.sigma_max), max(p.sigma, 0.01, subject.sigma_min)
     if low >= top:
         raise ValueError(f"annealing ends below 20 standard deviations, {top:g} here, got sigma = {p.sigma:g}.")
     count = min(p.levels, p.steps)
@@ -120,42 +133,36 @@ def annealing(p: Run, law: GaussianMixture) -> plans.Plan:
     return plans.annealed_langevin(grid, max(1, p.steps // count), p.step)
 
 
-def _start(p: Run, law: GaussianMixture) -> Tensor:
+def _start(p: Run, subject: Subject) -> Tensor:
     if p.start == "place":
-        return torch.tensor([p.place], dtype=torch.float64).expand(p.n, 2).clone()
-    if p.start == "first mode":
-        first = GaussianMixture(law.weights[:1], law.means[:1], law.covariances[:1])
-        return first.sample(p.n, p.seed, Level(1.0, p.sigma))
-    z = normal(p.n, (2,), p.seed, "explorer start", dtype=torch.float64)
-    return law.mean + 2 * math.hypot(spread(law), p.sigma) * z
+        return torch.tensor([p.place], dtype=subject.dtype).expand(p.n, 2).clone()
+    if p.start == "first mode" and subject.law is not None:
+        return components(subject.law)[0].sample(p.n, p.seed, Level(1.0, p.sigma))
+    z = normal(p.n, (2,), p.seed, "explorer start", dtype=subject.dtype)
+    return subject.mean + 2 * math.hypot(subject.scale, p.sigma) * z
 
 
-def _far(x: Tensor, law: GaussianMixture) -> bool:
-    return bool((x - law.mean).abs().max() > _FAR * spread(law))
+def _far(x: Tensor, subject: Subject) -> bool:
+    return bool((x - subject.mean).abs().max() > _FAR * subject.scale)
 
 
 class _Judge:
-    """Positions beside the exact law at their level."""
+    """Positions beside the law at their level."""
 
-    def __init__(self, law: GaussianMixture, p: Run) -> None:
-        self.law, self.seed = law, p.seed
+    def __init__(self, subject: Subject, p: Run) -> None:
+        self.subject, self.seed = subject, p.seed
 
     def __call__(self, x: Tensor, level: Level, step: int, acceptance: float | None) -> dict[str, Any]:
-        level = Level(*(float(v) for v in level))
-        target = noised(self.law, level)
-        one, two = (self.law.sample(len(x), self.seed + k, level) for k in (1, 2))
+        level, law = Level(*(float(v) for v in level)), self.subject.law
+        sample, floor, exact = _answers(self.subject, len(x), self.seed, level)
         return {
-            **_moments(x, shares(self.law, x, level)),
+            **_moments(x, None if law is None else shares(law, x, level)),
             "step": step,
             "sigma": level.sigma,
             "positions": x.float().numpy(),
-            "exact": {
-                "mean": target.mean.tolist(),
-                "covariance": target.covariance.tolist(),
-                "mode_weights": target.weights.tolist(),
-            },
-            "sliced_wasserstein": metrics.sliced_wasserstein(x, one, projections=16),
-            "floor": metrics.sliced_wasserstein(two, one, projections=16),
+            "exact": exact,
+            "sliced_wasserstein": metrics.sliced_wasserstein(x, sample, projections=16),
+            "floor": floor,
             "acceptance": acceptance,
             "diverged": None,
         }
@@ -165,9 +172,26 @@ class _Judge:
         return {"step": step, "sigma": float(level.sigma), "positions": x.float().numpy(), "diverged": why}
 
 
-def _moments(x: Tensor, weights: Tensor) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+@torch.no_grad()
+def _answers(subject: Subject, n: int, seed: int, level: Level) -> tuple[Tensor, float, dict[str, Any]]:
+    """At a level: samples, how far others of the same number are from them, and the law's own moments."""
+    one, two = (subject.sample(n, seed + k, level) for k in (1, 2))
+    floor = metrics.sliced_wasserstein(two, one, projections=16)
+    if subject.law is None:
+        return one, floor, _moments(one, None)
+    target = noised(subject.law, level)
+    moments = {
+        "mean": target.mean.tolist(),
+        "covariance": target.covariance.tolist(),
+        "mode_weights": target.weights.tolist(),
+    }
+    return one, floor, moments
+
+
+def _moments(x: Tensor, weights: Tensor | None) -> dict[str, Any]:
     return {
         "mean": x.mean(0).tolist(),
         "covariance": torch.cov(x.T, correction=0).tolist(),
-        "mode_weights": weights.tolist(),
+        "mode_weights": None if weights is None else weights.tolist(),
     }

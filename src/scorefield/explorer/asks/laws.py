@@ -93,11 +93,17 @@ def trained(session: Session) -> TrainedModel:
 
 
 def plane(session: Session) -> Model:
-    """The open run's model, of standardised points of the plane.
+    """The open run's model, of standardised points of the plane: of an array, or of a table of two numbers.
 
     Raises:
         ValueError: where the run's records are not two numbers.
     """
+    run = session.run
+    if run is not None and not isinstance(run, TrainedModel):
+        if run.codec.continuous != 2 or run.codec.sizes:
+            what = f"{run.codec.continuous} numbers and {len(run.codec.sizes)} codes"
+            raise ValueError(f"this scene needs a run of points of the plane, got rows of {what}.")
+        return run.model
     run = trained(session)
     if tuple(run.codec.shape) != (2,):
         raise ValueError(f"this scene needs a run of points of the plane, got records of shape {run.codec.shape}.")

@@ -18,8 +18,8 @@ from scorefield.explorer.asks.field import window
 from scorefield.explorer.asks.laws import spread
 from scorefield.explorer.asks.params import Checked, Extent, Law, Seed, Within, law_of
 from scorefield.levels import Ladder, log_uniform
-from scorefield.model import Denoiser, StaticNetwork, at
-from scorefield.nets import ResidualMLP
+from scorefield.model import Denoiser, PotentialGradient, StaticNetwork, at
+from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.objectives import Floor
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ Objective: TypeAlias = Literal["explicit", "implicit", "sliced", "finite-differe
 Loss: TypeAlias = Callable[[Tensor, int], Tensor]
 _LEVELS = 12  # of multi-level training
 _FLOOR = 8192  # samples for a floor
+_MOST_TRACES = 50_000  # derivatives of one measurement: seconds
+_MOST_WORK = 20_000_000  # between two answers: seconds
 
 
 class Task(NamedTuple):
@@ -57,6 +59,7 @@ class Train(Checked):
         objective: what is minimised.
         mixture: of the data.
         sigma: noise level of denoising; of multi-level training the one that is drawn.
+        network: a field, which need not be a gradient; the gradient of an energy; a linear score, as Gaussians have.
         width: of the network's two blocks.
         steps: of Adam.
         batch: samples a step, new ones each.
@@ -71,6 +74,7 @@ class Train(Checked):
     objective: Objective = "denoising"
     mixture: Law = "two modes"
     sigma: Annotated[float, Within(0.02, 20)] = 0.5
+    network: Literal["field", "energy", "linear"] = "field"
     width: Annotated[int, Within(4, 256)] = 64
     steps: Annotated[int, Within(1, 5000)] = 1000
     batch: Annotated[int, Within(8, 4096)] = 256
@@ -81,12 +85,17 @@ class Train(Checked):
     n: Annotated[int, Within(2, 40)] = 20
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch * self.every * self.width > _MOST_WORK:
+            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; ask for answers more often.")
+
 
 def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
     """First and every so many steps `step`, `loss` (mean since the last answer; None at first), `floor`,
     `floor_error`, `milliseconds` a step, `learned` `(n, n, 2)`, `error` `(n, n)`, the norm of the difference to
-    `exact`, and `rms`, that of it under the data; the first answer has `at`, `exact` and `clean` `(n, n, 2)`, the
-    score that should be learned and that of clean data, too.
+    `exact`, `rms`, that of it under the data, and `rms_clean`, likewise to the score of clean data; the first answer
+    has `at`, `exact` and `clean` `(n, n, 2)`, the score that should be learned and that of clean data, too.
     """
     law = law_of(p.mixture)
     return _training(p, law, task(p, law))
@@ -130,13 +139,32 @@ def _step(
 
 def task(p: Train, law: GaussianMixture) -> Task:
     """Network, loss, and what the loss is least at."""
-    network = ResidualMLP(2, width=p.width, depth=2, seed=p.seed)
+    network = _network(p)
     if p.objective == "multi-level":
         return _multilevel(p, law, network)
     score = StaticNetwork(network)
     noisy = p.objective == "denoising"
     floor = objectives.denoising_floor(law, p.sigma, _FLOOR, p.seed) if noisy else _clean_floor(p, law)
     return Task(network, _static_loss(p, law, score), score, Level(1.0, p.sigma if noisy else 0.0), floor)
+
+
+class _Linear(nn.Module):
+    """`A x + b` at every level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix, self.shift = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None) -> Tensor:
+        return x @ self.matrix.T + self.shift
+
+
+def _network(p: Train) -> nn.Module:
+    if p.network == "linear":
+        return _Linear()
+    if p.network == "energy":
+        return PotentialGradient(ScalarMLP(2, width=p.width, depth=2, seed=p.seed))
+    return ResidualMLP(2, width=p.width, depth=2, seed=p.seed)
 
 
 def _static_loss(p: Train, law: GaussianMixture, score: StaticScore) -> Loss:
@@ -158,7 +186,7 @@ def _clean_floor(p: Train, law: GaussianMixture) -> Floor:
     return Floor(float(each.mean()), float(each.std()) / math.sqrt(len(each)))
 
 
-def _multilevel(p: Train, law: GaussianMixture, network: ResidualMLP) -> Task:
+def _multilevel(p: Train, law: GaussianMixture, network: nn.Module) -> Task:
     scale = spread(law)
     sigmas = tuple(log_uniform(_LEVELS, 20 * scale, 0.02, end=False).sigma.tolist())
     model = Denoiser(network, sigma_data=scale, sigma_min=0.02, sigma_max=20 * scale)
@@ -185,11 +213,13 @@ class _Picture:
         self.nodes = window(p.x_range, p.y_range, p.n)[2]
         self.exact = law.score(self.nodes.double(), t.level)
         self.x = law.sample(1024, p.seed + 1, t.level)
+        self.truths = law.score(self.x, t.level), law.score(self.x)
 
     @torch.no_grad()
     def __call__(self, step: int, loss: float | None, milliseconds: float | None) -> dict[str, Any]:
         learned = self.task.score(self.nodes).double()
-        apart = self.task.score(self.x.float()).double() - self.law.score(self.x, self.task.level)
+        said = self.task.score(self.x.float()).double()
+        rms, rms_clean = (float((said - true).square().sum(1).mean().sqrt()) for true in self.truths)
         return {
             "step": step,
             "loss": loss,
@@ -198,7 +228,8 @@ class _Picture:
             "milliseconds": milliseconds,
             "learned": self._square(learned),
             "error": (learned - self.exact).norm(dim=1).reshape(self.n, self.n).float().numpy(),
-            "rms": float(apart.square().sum(1).mean().sqrt()),
+            "rms": rms,
+            "rms_clean": rms_clean,
         }
 
     def fixed(self) -> dict[str, Any]:
@@ -238,6 +269,8 @@ class Cost(Checked):
         super().__post_init__()
         if not 1 <= len(self.dimensions) <= 6:
             raise ValueError(f"dimensions must have from 1 to 6 entries, got {len(self.dimensions)}.")
+        if self.batch * max(self.dimensions) * self.repeats > _MOST_TRACES:
+            raise ValueError(f"batch * dimension * repeats must be at most {_MOST_TRACES:,}.")
 
 
 def cost(p: Cost, session: Session) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ def read(kind: type[T], values: Mapping[str, Any]) -> T:
         ValueError: for unknown and missing names, other types, and what the dataclass itself refuses.
 
     Example:
-        >>> from scorefield.explorer.session import About
+        >>> from scorefield.explorer.asks.about import About
         >>> read(About, {})
         About()
     """

@@ -25,17 +25,21 @@ export function number(value, digits = 4) {
 
 export const vector = (values, digits = 3) => `(${Array.from(values, (v) => number(v, digits)).join(", ")})`;
 
-/** A slider of value(position); log scale where `log`. Returns {root, input, value(), set(v), disabled}. */
-export function slider({ label, low, high, value, log = false, step = null, whole = false, name, onInput }) {
+/** The place among stops that is nearest to a value. */
+const nearest = (stops, v) => stops.reduce((best, one, at) => (Math.abs(one - v) < Math.abs(stops[best] - v) ? at : best), 0);
+
+/** A slider of value(position); log scale where `log`; only at `stops` where given. Returns {root, input, value(), set(v)}. */
+export function slider({ label, low, high, value, log = false, step = null, whole = false, stops = null, name, onInput }) {
   const id = `control-${serial++}`;
-  const to = (v) => (log ? Math.log(v / low) / Math.log(high / low) : v);
+  const to = (v) => (stops ? nearest(stops, v) : log ? Math.log(v / low) / Math.log(high / low) : v);
   const from = (p) => {
+    if (stops) return stops[p];
     const v = log ? low * (high / low) ** p : p;
     return whole ? Math.round(v) : Number(v.toPrecision(4));
   };
-  const input = make("input", {
-    type: "range", id, min: log ? 0 : low, max: log ? 1 : high, step: log ? 0.002 : step ?? (whole ? 1 : (high - low) / 400),
-  });
+  const scale = stops ? { min: 0, max: stops.length - 1, step: 1 }
+    : { min: log ? 0 : low, max: log ? 1 : high, step: log ? 0.002 : step ?? (whole ? 1 : (high - low) / 400) };
+  const input = make("input", { type: "range", id, ...scale });
   input.dataset.name = name;
   const shown = make("output", { for: id });
   const say = () => {
@@ -45,37 +49,45 @@ export function slider({ label, low, high, value, log = false, step = null, whol
   };
   let held = value; // as it was given: the slider's own grid is coarser
   const control = {
-    root: make("div", { className: "control" }, make("label", { for: id }, label), shown, input),
+    root: make("div", { className: "control", hidden: stops?.length === 1 }, make("label", { for: id }, label), shown, input),
     input,
     value: () => held,
-    set: (v) => { held = Math.min(high, Math.max(low, v)); input.value = to(held); say(); },
+    set: (v) => { held = stops ? stops[nearest(stops, v)] : Math.min(high, Math.max(low, v)); input.value = to(held); say(); },
     lock: (locked) => { input.disabled = locked; },
+    bounds: (least, most) => {
+      [low, high] = [least, most];
+      if (!log) [input.min, input.max] = [least, most];
+      control.set(held);
+    },
   };
   control.set(value);
   input.addEventListener("input", () => { held = from(Number(input.value)); say(); onInput(held); });
   return control;
 }
 
-/** A choice among [value, text] pairs. */
-export function select({ label, options, value, name, onInput }) {
-  const id = `control-${serial++}`;
-  const input = make("select", { id }, ...options.map(([key, text]) => make("option", { value: key }, text)));
+/** A choice among [value, text] pairs; of those only `stops` where given. */
+export function select({ label, options, value, stops = null, name, onInput }) {
+  const id = `control-${serial++}`, input = make("select", { id });
+  const offer = (pairs) => input.replaceChildren(...pairs.filter(([key]) => !stops || stops.includes(key)).map(([key, text, hint]) => make("option", { value: key, title: hint ?? "" }, text)));
+  offer(options);
   input.dataset.name = name;
-  input.value = value;
+  const set = (v) => { input.value = v; if (input.selectedIndex < 0) input.selectedIndex = 0; };
+  set(value);
   input.addEventListener("change", () => onInput(input.value));
   return {
+    offer, set,
     root: make("div", { className: "control" }, make("label", { for: id }, label), input),
-    input, value: () => input.value, set: (v) => { input.value = v; }, lock: (locked) => { input.disabled = locked; },
+    input, value: () => input.value, lock: (locked) => { input.disabled = locked; },
   };
 }
 
-export function toggle({ label, value, name, onInput }) {
+export function toggle({ label, value, stops = null, name, onInput }) {
   const id = `control-${serial++}`;
   const input = make("input", { type: "checkbox", id, checked: value });
   input.dataset.name = name;
   input.addEventListener("change", () => onInput(input.checked));
   return {
-    root: make("div", { className: "control check" }, input, make("label", { for: id }, label)),
+    root: make("div", { className: "control check", hidden: stops?.length === 1 }, input, make("label", { for: id }, label)),
     input, value: () => input.checked, set: (v) => { input.checked = v; }, lock: (locked) => { input.disabled = locked; },
   };
 }
@@ -106,6 +118,7 @@ export function readout(title, keys) {
   }
   return {
     root: make("section", { className: "card" }, make("h2", {}, title), body),
+    name(labels) { for (const [key, text] of Object.entries(labels)) cells.get(key).previousSibling.textContent = text; },
     say(values) {
       for (const [key, text] of Object.entries(values)) {
         const cell = cells.get(key), value = typeof text === "number" ? number(text) : text;
@@ -113,4 +126,10 @@ export function readout(title, keys) {
       }
     },
   };
+}
+
+/** The three controls with values, kept to those of `stops`: {name: values}. */
+export function controls(stops) {
+  const kept = (make) => (spec) => make({ ...spec, stops: stops[spec.name] ?? null });
+  return { slider: kept(slider), select: kept(select), toggle: kept(toggle) };
 }

@@ -160,16 +160,19 @@ class View {
     this.draw();
   }
 
-  /** A layer of points or of line segments: {kind, data: (k, 2), colour: css variable, size, alpha}. */
+  /** A layer of points or of line segments: {kind, data: (k, 2), colour: css variable, size, alpha}; still: below, and
+   * drawn once with the map. */
   layer(name, spec) {
     const old = this.layers.get(name);
     this.layers.set(name, { ...spec, buffer: old?.buffer ?? null, stale: true });
+    if (spec.still) this.dirty = true;
     this.draw();
   }
 
   remove(name) {
     const layer = this.layers.get(name);
     if (layer?.buffer) this.gl.deleteBuffer(layer.buffer);
+    if (layer?.still) this.dirty = true;
     this.layers.delete(name);
     this.draw();
   }
@@ -206,6 +209,7 @@ class View {
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
     if (this.vectors) this.paintArrows(colours.arrow);
+    for (const layer of this.layers.values()) if (layer.still) this.paintLayer(layer, colours);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
@@ -241,7 +245,7 @@ class View {
     gl.bindTexture(gl.TEXTURE_2D, this.base);
     gl.uniform1i(copy.at("image"), 0);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-    for (const layer of this.layers.values()) this.paintLayer(layer, colours);
+    for (const layer of this.layers.values()) if (!layer.still) this.paintLayer(layer, colours);
     this.frames.push([start, performance.now() - start]);
     if (this.frames.length > 240) this.frames.shift();
   }

@@ -17,7 +17,8 @@ function remember(scene, choice) {
 /** {root, moved()}: call moved() when the main control has been used; unlock(locked) is told the state. */
 export function question(scene, { prompt, options, correct, doing, answer, formula, source }, lock) {
   const body = make("div", { className: "question-body" });
-  const root = make("section", { className: "card question", "aria-label": "Question" }, make("h2", {}, "First, commit"), body);
+  const heading = make("h2", {}, "First, commit");
+  const root = make("section", { className: "card question", "aria-label": "Question" }, heading, body);
   let seen = false;
   const choice = recall(scene);
 
@@ -26,11 +27,13 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
     const said = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
       make("strong", {}, options[correct]), ".");
     said.dataset.right = right;
+    heading.textContent = "The answer";
     body.replaceChildren(make("p", { className: "prompt" }, prompt), said, make("p", {}, answer),
       make("p", { className: "formula" }, formula), make("p", { className: "source" }, source));
   };
   const unlocked = (picked) => {
     lock(false);
+    heading.textContent = "Now see";
     const show = make("button", { type: "button" }, "Show the answer");
     show.dataset.name = "answer";
     show.addEventListener("click", () => { seen = true; tell(picked); });

@@ -1,5 +1,7 @@
 // What several scenes share: the mixture in the address, and a field's reply on a view.
 
+import { make } from "../controls.js";
+
 export const WINDOW = { low: -5, high: 5 };
 export const RANGE = [WINDOW.low, WINDOW.high];
 
@@ -38,13 +40,51 @@ export function withPresets(context, done) {
   context.ask("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
 }
 
-/** Fills a choice of densities, of which one is the first to be shown. */
-export function offer(control, known, context, first) {
-  control.input.replaceChildren(...known.map(({ name }) => {
-    const option = document.createElement("option");
-    option.value = option.textContent = name;
-    return option;
-  }));
-  const wanted = context.text("preset", first);
-  control.set(known.some(({ name }) => name === wanted) ? wanted : known[0].name);
+/** What a run that does not live in the plane is told in the scenes that draw it; nothing for the others. */
+function elsewhere({ kind, name, shape }) {
+  if (kind === "none" || kind === "points") return "";
+  const what = { images: `images of ${shape.join(" × ")}, see the scene Images`, arrays: `records of shape ${shape.join(" × ")}`, table: `rows of ${shape[0]} columns` }[kind];
+  return `The open run “${name}” is a model of ${what}. This scene draws the plane: it shows runs of two numbers, and these densities.`;
+}
+
+/** What a scene is about: a mixture by name, or the open run where that lives in the plane. */
+export class Subject {
+  /** control: a choice, to be filled; first: the name of the density that is shown first. */
+  constructor(context, control, first) {
+    Object.assign(this, { context, control, first, presets: null, about: null });
+    this.hint = make("p", { className: "hint", hidden: true });
+  }
+
+  /** Calls done once it is known what there is. */
+  meet(done) {
+    this.context.about((about) => withPresets(this.context, (presets) => {
+      const own = about.kind === "points" ? [["run", `your run: ${about.name}`]] : [];
+      Object.assign(this, { presets, about });
+      this.control.offer([...own, ...presets.map(({ name }) => [name, name])]);
+      this.control.set(this.context.text("preset", own.length ? "run" : this.first));
+      this.hint.textContent = elsewhere(about);
+      this.hint.hidden = !this.hint.textContent;
+      done();
+    }));
+  }
+
+  get known() { return this.presets !== null; }
+
+  get isRun() { return this.control.value() === "run"; }
+
+  get name() { return this.isRun ? this.about.name : this.control.value(); }
+
+  /** The mixture itself; of a run none. */
+  get mixture() { return this.presets.find(({ name }) => name === this.control.value())?.mixture ?? null; }
+
+  params() { return this.isRun ? { run: true } : { mixture: this.control.value() }; }
+
+  /** A noise level that may be asked for. */
+  level(sigma) { return this.isRun ? Math.min(this.about.sigma_max, Math.max(this.about.sigma_min, sigma)) : sigma; }
+
+  /** The log-density at a level on views; that of a run costs an ODE on a coarser grid. */
+  backdrop(views, sigma, options = {}) {
+    const params = { ...this.params(), sigma: this.level(sigma), x_range: RANGE, y_range: RANGE, n: this.isRun ? 40 : 96, landscape: this.isRun };
+    this.context.ask("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
+  }
 }

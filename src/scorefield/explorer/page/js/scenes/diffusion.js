@@ -1,11 +1,11 @@
 // Diffusion: noise forwards, and two samplers backwards from the same noise, against the exact ODE.
 
 import { chart } from "../charts.js";
-import { button, group, make, number, readout, row, select, slider, toggle } from "../controls.js";
+import { button, group, make, number, readout, row } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
 import { theme } from "../theming.js";
-import { RANGE, WINDOW, offer, showField, withPresets } from "./common.js";
+import { Subject, WINDOW } from "./common.js";
 
 export const title = "Diffusion";
 export const lead = "Noise in small steps, then two samplers back from the same noise. Choose the samplers, the steps and the schedule.";
@@ -26,7 +26,7 @@ const READ = [["rms", "error against the exact ODE (rms)"], ["median", "error (m
   ["floor", "its floor", "what exact samples of the same number reach"], ["evaluations", "evaluations of the score"]];
 const GRIDS = [["karras", "Karras and others"], ["log", "even in log σ"], ["angle", "even in angle"], ["flow", "even in flow time"], ["schedule", "even in the schedule’s time"]];
 const SCHEDULES = [["ve", "VE: variance exploding"], ["vp", "VP: variance preserving"], ["sub-vp", "sub-VP"], ["rectified flow", "rectified flow"]];
-const PATHS = 60;
+const PATHS = 60, LINES = 30;
 
 /** A matrix as a picture: shade by size, colour by sign. */
 function picture({ data, shape: [rows, columns] }) {
@@ -54,21 +54,25 @@ class Diffusion {
     });
     this.curve = chart({ title: "Noise level over the steps", x: "step", logY: true, series: [
       { label: "A", colour: "particle", points: true }, { label: "B", colour: "particle-b", points: true, dash: [5, 4] }] });
+    this.says = make("p", { className: "hint" });
+    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.says,
+      series: Array.from({ length: LINES }, (_, k) => ({ label: String(k), colour: k % 2 ? "particle-b" : "particle", width: 1.2, alpha: 0.8 })) });
     this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
     this.build();
     place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
-      this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
+      this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
     for (const one of this.both) one.plane.start();
-    withPresets(context, (presets) => this.fill(presets));
+    this.subject.meet(() => this.fill());
   }
 
   build() {
-    const { context } = this, keep = (key) => (value) => { context.keep({ [key]: value }); this.refresh(); };
+    const { context } = this, { select, slider, toggle } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.refresh(); };
     this.steps = slider({ label: "Steps (evaluations of the score)", low: 2, high: 100, log: true, whole: true, value: context.number("steps", 8), name: "steps",
       onInput: (value) => { keep("steps")(value); this.question.moved(); } });
     this.steps.root.classList.add("main");
     this.question = question("diffusion", QUESTION, (locked) => this.steps.lock(locked));
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
+    this.subject = new Subject(context, this.preset, "moons");
     this.schedule = select({ label: "Schedule", options: SCHEDULES, value: context.text("schedule", "ve"), name: "schedule", onInput: keep("schedule") });
     this.grid = select({ label: "Levels", options: GRIDS, value: context.text("grid", "karras"), name: "grid", onInput: keep("grid") });
     this.plans = this.both.map((one) => select({ label: `Sampler ${one.name.toUpperCase()}`, options: [["", "…"]], value: "", name: one.name, onInput: keep(one.name) }));
@@ -81,46 +85,61 @@ class Diffusion {
     this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => this.forward() });
     this.player = make("section", { className: "card" }, row(this.play.root, this.forwards.root), this.clock.root);
     this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
-      this.grid.root, this.schedule.root, this.preset.root, this.count.root, this.paths.root, make("p", { className: "hint" },
+      this.grid.root, this.schedule.root, this.preset.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
       "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
-      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), row(again.root)));
+      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), this.context.recorded ? null : row(again.root)));
   }
 
-  fill(presets) {
-    this.presets = presets;
-    offer(this.preset, presets, this.context, "moons");
+  fill() {
     this.context.ask("plans", "diffusion.plans", {}, ({ plans }) => {
       this.plans.forEach((control, k) => {
-        control.input.replaceChildren(...plans.map(({ name, what }) => make("option", { value: name, title: what }, name)));
+        control.offer(plans.map(({ name, what }) => [name, name, what]));
         control.set(this.context.text(this.both[k].name, ["ddim", "dpmpp2"][k]));
-        if (!control.value()) control.set(plans[k].name);
       });
-      this.what = new Map(plans.map((plan) => [plan.name, plan.what]));
+      this.known = new Map(plans.map((plan) => [plan.name, plan]));
       this.refresh();
     });
   }
 
-  mixture() { return this.presets.find((one) => one.name === this.preset.value()).mixture; }
-
   refresh() {
-    if (!this.plans[0].value()) return;
+    if (!this.known) return;
+    const { name } = this.subject;
+    if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
+    this.shown = name;
+    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
+    this.context.rest("samples", () => this.askSamples(this.count.value()));
+    this.context.rest("times", () => this.askTimes(), 300);
+  }
+
+  /** Few particles first while a control moves, all of them once it rests. */
+  askSamples(n) {
     this.both.forEach((one, k) => {
-      this.context.ask(`sample.${one.name}`, "diffusion.sample", {
-        mixture: this.mixture(), schedule: this.schedule.value(), plan: this.plans[k].value(), grid: this.grid.value(), steps: this.steps.value(), n: this.count.value(), seed: this.seed,
-      }, (result) => this.tell(one, k, result));
-      this.context.ask(`grid.${one.name}`, "field.grid", { mixture: this.mixture(), sigma: 0, x_range: RANGE, y_range: RANGE, n: 96 },
-        (result) => showField(one.plane.view, result, { arrows: false, depth: 7 }));
+      const plan = this.plans[k].value(), { grid, timed } = this.known.get(plan), levels = grid ? { grid: this.grid.value() } : {};
+      const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
+      this.context.ask(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
+        (result) => this.tell(one, k, result));
+    });
+  }
+
+  askTimes() {
+    this.context.ask("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
+      const [times, n] = x.shape;
+      this.times.set([Array.from(time.data), ...Array.from({ length: n }, (_, i) => Array.from({ length: times }, (__, t) => x.data[t * n + i]))],
+        x.data.some((value) => Math.abs(value) > 15));
+      this.says.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
+        + "(rms, of the data’s size). Only the way there looks different.";
     });
   }
 
   tell(one, k, result) {
     one.trajectory = result.unit;
     one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-    one.says = `${this.plans[k].value()} (${this.what.get(this.plans[k].value())})`;
+    one.says = `${this.plans[k].value()} (${this.known.get(this.plans[k].value()).what})`;
     const noisy = "– (adds noise on the way)";
     one.numbers.say({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
       w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });
     if (k === 0) this.showTable(result);
+    one.steps = result.evaluations;
     const longest = Math.max(...this.both.map((other) => other.levels?.length ?? 0));
     const column = (other) => Array.from({ length: longest }, (_, i) => (other.levels?.[i] > 0 ? other.levels[i] : null));
     this.curve.set([Array.from({ length: longest }, (_, i) => i), ...this.both.map(column)]);
@@ -128,7 +147,7 @@ class Diffusion {
   }
 
   showTable({ P, E, c, text }) {
-    const drawn = [["P, of states", P], ["E, of estimates", E], ["c, of noise", { data: c.data, shape: [c.shape[0], 1] }]];
+    const drawn = [["P, of x̂₀", P], ["E, of ε̂", E], ["c, of new noise", { data: c.data, shape: [c.shape[0], 1] }]];
     this.table.replaceChildren(make("div", { className: "matrices" }, ...drawn.map(([name, matrix]) => make("figure", {}, picture(matrix), make("figcaption", {}, name)))),
       make("details", {}, make("summary", {}, "In numbers"), make("pre", {}, text)));
   }
@@ -140,10 +159,11 @@ class Diffusion {
       const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
-      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28 });
+      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28, still: true });
       one.drawn = this.paths.value() ? one.trajectory : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
-      one.plane.caption.textContent = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      const says = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      if (one.plane.caption.textContent !== says) one.plane.caption.textContent = says; // a new text costs a layout
     }
   }
 
@@ -159,13 +179,13 @@ class Diffusion {
   }
 
   start() {
-    let last = performance.now();
+    let last = performance.now(), told = 0;
     this.play.set("Pause");
     if (this.time >= 1) this.time = 0;
     const tick = (now) => {
       this.time = Math.min(1, this.time + (now - last) / 4000);
       last = now;
-      this.clock.set(this.time);
+      if (now - told > 100 || this.time === 1) { this.clock.set(this.time); told = now; } // as above
       this.draw();
       if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
       else this.halt();
@@ -181,7 +201,7 @@ class Diffusion {
 
   /** The forward process of clean points, on both pictures' particles. */
   forward() {
-    this.context.ask("forward", "diffusion.forward", { mixture: this.mixture(), schedule: this.schedule.value(), n: this.count.value(), seed: this.seed }, (result) => {
+    this.context.ask("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
       const one = this.both[0];
       one.trajectory = result.positions;
       one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
@@ -192,7 +212,7 @@ class Diffusion {
     });
   }
 
-  close() { this.halt(); this.curve.close(); for (const one of this.both) one.plane.close(); }
+  close() { this.halt(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }
 }
 
 export function open(context, place, intro) { return new Diffusion(context, place, intro); }

@@ -1,12 +1,12 @@
 // The field: a density and its score at a noise level, and what one noisy point knows.
 
-import { button, group, make, number, readout, row, select, slider, toggle, vector } from "../controls.js";
+import { button, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
-import { RANGE, WINDOW, readMixture, showField, withPresets, writeMixture } from "./common.js";
+import { RANGE, WINDOW, Subject, readMixture, showField, writeMixture } from "./common.js";
 
 export const title = "Field";
-export const lead = "A density, its score ∇ log p, and what noise does to both. Drag the modes, move σ, click a clean point.";
+export const lead = "A density, its score ∇ log p, and what noise does to both. Move σ, click a clean point, drag the modes.";
 
 const QUESTION = {
   prompt: "As σ grows, what happens to the arrows between two modes?",
@@ -45,9 +45,10 @@ class Field {
     this.context = context;
     this.mixture = readMixture(context.text("m", "x"));
     this.points = (context.text("points", "") || "").split(";").filter(Boolean).map((pair) => pair.split(",").map(Number));
-    this.source = context.text("source", "mixture");
-    this.clean = context.text("clean", "").split(",").filter(Boolean).map(Number);
-    this.pointer = context.text("at", "1.2,0.8").split(",").map(Number);
+    this.source = context.text("source", ""); // of mixture, points and run
+    const pair = (key, other) => context.near(key === "at" ? "x" : key, context.text(key, other).split(",").filter(Boolean).map(Number));
+    this.clean = pair("clean", "");
+    this.pointer = pair("at", "1.2,0.8");
     this.chosen = 0;
     this.plane = new Plane({
       ...WINDOW, label: "Log-density and score arrows", onPoint: (at) => this.pointAt(at), onPress: (at) => this.press(at),
@@ -58,11 +59,11 @@ class Field {
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
     this.plane.start();
-    withPresets(context, (presets) => this.fill(presets));
+    this.subject.meet(() => this.fill());
   }
 
   build() {
-    const { context } = this;
+    const { context } = this, { select, slider, toggle } = context.controls;
     this.sigma = slider({
       label: "Noise level σ", low: 0.05, high: 8, log: true, value: context.number("sigma", 0.3), name: "sigma",
       onInput: (value) => { context.keep({ sigma: value }); this.refresh(); this.question.moved(); },
@@ -70,6 +71,7 @@ class Field {
     this.sigma.root.classList.add("main");
     this.question = question("field", QUESTION, (locked) => this.sigma.lock(locked));
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: (name) => this.take(name) });
+    this.subject = new Subject(context, this.preset, "two modes");
     this.weight = slider({ label: "Weight of the mode", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
     this.spread = slider({ label: "Spread of the mode", low: 0.1, high: 2.5, log: true, value: 0.6, name: "spread", onInput: (v) => this.edit("spread", v) });
     this.arrows = toggle({ label: "Score arrows", value: context.text("arrows", "1") === "1", name: "arrows", onInput: (on) => { context.keep({ arrows: on ? null : "0" }); this.show(); } });
@@ -83,30 +85,35 @@ class Field {
       + "Their density at level σ is the mean of Gaussians around them."), file, row(
       button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Level and density", this.sigma.root, this.preset.root, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
+      group("Level and density", this.sigma.root, this.preset.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
   }
 
-  fill(presets) {
-    this.presets = presets;
-    this.preset.input.replaceChildren(...presets.map((one) => make("option", { value: one.name }, one.name)),
-      make("option", { value: "points" }, "your own points"));
-    const name = this.context.text("preset", presets[0].name);
-    const known = presets.find((one) => one.name === name) ?? presets[0];
-    this.mixture ??= structuredClone(known.mixture);
-    this.preset.set(this.source === "points" ? "points" : known.name);
+  fill() {
+    const { subject, context } = this, own = subject.isRun && !this.mixture;
+    if (!context.recorded) this.preset.input.append(make("option", { value: "points" }, "your own points"));
+    if (!["mixture", "points"].includes(this.source)) this.source = own ? "run" : "mixture";
+    if (this.source === "points") this.preset.set("points");
+    else if (this.mixture && subject.isRun) this.preset.set(subject.presets[0].name);
+    this.edited = Boolean(this.mixture);
+    this.mixture ??= structuredClone(subject.mixture ?? subject.presets[0].mixture);
     this.choose(0);
     this.refresh();
   }
 
   take(name) {
-    this.source = name === "points" ? "points" : "mixture";
-    if (this.source === "mixture") this.mixture = structuredClone(this.presets.find((one) => one.name === name).mixture);
+    this.source = ["points", "run"].includes(name) ? name : "mixture";
+    this.edited = false;
+    if (this.source === "mixture") this.mixture = structuredClone(this.subject.mixture);
     this.choose(0);
     this.context.keep({ preset: name === "points" ? null : name, source: this.source === "points" ? "points" : null, m: null });
     this.refresh();
   }
 
-  subject() { return this.source === "points" ? { points: this.points } : { mixture: this.mixture }; }
+  /** What is asked about; a mixture by its name until it has been changed. */
+  about() {
+    if (this.source === "points") return { points: this.points };
+    return this.source === "mixture" && this.edited ? { mixture: this.mixture } : this.subject.params();
+  }
 
   edit(what, value) {
     const { mixture, chosen } = this;
@@ -115,7 +122,7 @@ class Field {
       const sum = others.reduce((a, b) => a + b);
       mixture.weights = others.map((w) => w / sum);
     } else mixture.covariances[chosen] = [[value ** 2, 0], [0, value ** 2]];
-    this.edited();
+    this.change();
   }
 
   add() {
@@ -126,7 +133,7 @@ class Field {
     mixture.means.push([...this.pointer]);
     mixture.covariances.push([[0.36, 0], [0, 0.36]]);
     this.chosen = mixture.weights.length - 1;
-    this.edited();
+    this.change();
   }
 
   drop() {
@@ -136,10 +143,10 @@ class Field {
     const sum = mixture.weights.reduce((a, b) => a + b);
     mixture.weights = mixture.weights.map((w) => w / sum);
     this.chosen = 0;
-    this.edited();
+    this.change();
   }
 
-  edited() { this.context.keep({ m: writeMixture(this.mixture) }); this.refresh(); }
+  change() { this.edited = true; this.context.keep({ m: writeMixture(this.mixture) }); this.refresh(); }
 
   choose(index) {
     this.chosen = index;
@@ -150,8 +157,8 @@ class Field {
   }
 
   handles() {
-    const list = this.source === "points" ? [] : this.mixture.means.map((at, k) => ({ at, label: `mode ${k + 1}`, chosen: k === this.chosen }));
-    this.plane.handles(list, (k, at) => { this.mixture.means[k] = at; this.edited(); }, (k) => { if (k !== this.chosen) this.choose(k); });
+    const list = this.source !== "mixture" || this.context.recorded ? [] : this.mixture.means.map((at, k) => ({ at, label: `mode ${k + 1}`, chosen: k === this.chosen }));
+    this.plane.handles(list, (k, at) => { this.mixture.means[k] = at; this.change(); }, (k) => { if (k !== this.chosen) this.choose(k); });
   }
 
   async upload(file) {
@@ -172,38 +179,61 @@ class Field {
 
   press(at) {
     if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
-    this.clean = at;
-    this.context.keep({ clean: at.join(",") });
+    this.clean = this.context.near("clean", at);
+    this.context.keep({ clean: this.clean.join(",") });
     this.askPoint();
   }
 
-  pointAt(at) { this.pointer = at; this.context.keep({ at: at.join(",") }); this.askPoint(); }
+  pointAt(at) {
+    const near = this.context.near("x", at);
+    if (near.join() === this.pointer.join()) return;
+    this.pointer = near;
+    this.context.keep({ at: near.join(",") });
+    this.askPoint();
+  }
 
   refresh() {
-    if (!this.mixture) return;
-    const points = this.source === "points";
-    this.modes.hidden = points;
+    if (!this.mixture || !this.subject.known) return;
+    const points = this.source === "points", mine = this.source === "run";
+    this.modes.hidden = points || mine || this.context.recorded;
     this.own.hidden = !points;
     this.handles();
     if (points && !this.points.length) { this.plane.view.heat(null); this.plane.view.arrows(null); this.plane.marks([]); return; }
-    this.context.ask("field.grid", "field.grid", { ...this.subject(), sigma: this.sigma.value(), x_range: RANGE, y_range: RANGE, n: 128 },
-      (result) => { this.grid = result; this.show(); });
+    this.askGrid();
     this.askPoint();
   }
+
+  /** The field; where it is costly the arrows first, or a coarse one, and the whole once the level rests. */
+  askGrid() {
+    const ask = (more) => this.context.ask("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
+      (result) => { this.grid = result; this.show(); });
+    if (this.source === "run") {
+      ask({ n: 2 });
+      this.context.rest("grid", () => ask({ n: 40, landscape: true }));
+    } else if (this.source === "points" && this.points.length > 150) {
+      ask({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
+      this.context.rest("grid", () => ask({ n: this.points.length > 1500 ? 64 : 96 }));
+    } else ask({ n: 96, landscape: false });
+  }
+
+  level() { return this.source === "run" ? this.subject.level(this.sigma.value()) : this.sigma.value(); }
 
   show() { if (this.grid) showField(this.plane.view, this.grid, { arrows: this.arrows.value() }); }
 
   askPoint() {
     if (this.source === "points" && !this.points.length) return;
-    const clean = this.clean.length === 2 ? { clean: this.clean } : {};
-    this.context.ask("field.point", "field.point", { ...this.subject(), x: this.pointer, sigma: this.sigma.value(), ...clean, seed: 0, count: 400 },
-      (result) => this.tell(result));
+    const about = { ...this.about(), sigma: this.level() };
+    this.context.ask("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.tell(); });
+    if (this.clean.length !== 2) return;
+    this.context.ask("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.tell(); });
   }
 
-  tell(result) {
-    const { score, x0, eps, residuals, cloud, candidates } = result, x = this.pointer;
+  tell() {
+    const { result, cloud, pointer: x } = this;
+    if (!result) return;
+    const { score, x0, eps, residuals, candidates } = result;
     this.numbers.say({
-      x: vector(x), log_density: number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
+      x: vector(x), log_density: result.log_density === null ? "– (scene Density)" : number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
       first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
     });
     const marks = [];
@@ -211,11 +241,10 @@ class Field {
     if (candidates) this.tellCandidates(result, marks);
     marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
     if (cloud) this.tellCloud(cloud, marks);
-    else this.plane.view.remove("cloud");
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
       ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
-      : "Bold arrow: from x to x̂₀, along the score. Thin: to clean points that x may come from. Click: a clean point’s cloud.";
+      : `Bold arrow: from x to x̂₀, along the score.${candidates ? " Thin: to clean points that x may come from." : ""} Click: a clean point’s cloud.`;
   }
 
   tellCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {

@@ -1,10 +1,10 @@
 // Langevin dynamics: particles that follow the score and are shaken, against the exact answer.
 
 import { chart } from "../charts.js";
-import { button, group, make, number, readout, row, select, slider, toggle, vector } from "../controls.js";
+import { button, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
-import { RANGE, WINDOW, offer, showField, withPresets } from "./common.js";
+import { Subject, WINDOW } from "./common.js";
 
 export const title = "Langevin";
 export const lead = "Thousands of particles climb the score and are shaken by noise. Do they end where the density says?";
@@ -22,8 +22,17 @@ const QUESTION = {
 };
 
 const READ = [["step", "step"], ["level", "level σ"], ["mean", "mean"], ["exact_mean", "exact mean"], ["covariance", "covariance (xx, xy, yy)"],
-  ["exact_covariance", "exact"], ["weights", "mode weights"], ["exact_weights", "exact"], ["w1", "sliced Wasserstein-1"],
+  ["exact_covariance", "exact covariance"], ["weights", "mode weights"], ["exact_weights", "exact weights"], ["w1", "sliced Wasserstein-1"],
   ["floor", "its floor", "what exact samples of the same number reach"], ["acceptance", "acceptance"]];
+
+/** States that show one thing each: [label, what to set]. */
+const SHOWS = [
+  ["Nobody crosses", { preset: "unequal weights", mode: "one", start: "first mode", sigma: 0.1, step: 0.05, adjusted: false, steps: 200 }],
+  ["Annealing crosses", { preset: "unequal weights", mode: "annealed", start: "first mode", sigma: 0.1, step: 0.5, adjusted: false, steps: 400 }],
+  ["A step too large", { preset: "correlated", mode: "one", start: "wide", sigma: 0.02, step: 0.6, adjusted: false, steps: 100 }],
+  ["Larger still", { preset: "correlated", mode: "one", start: "wide", sigma: 0.02, step: 0.9, adjusted: false, steps: 200 }],
+  ["The same, adjusted", { preset: "correlated", mode: "one", start: "wide", sigma: 0.02, step: 0.6, adjusted: true, steps: 100 }],
+];
 
 class Langevin {
   constructor(context, place, intro) {
@@ -33,16 +42,17 @@ class Langevin {
     this.curve = chart({ title: "Distance to the exact answer", x: "step", logY: true, series: [
       { label: "sliced W1", colour: "particle" }, { label: "floor", colour: "muted", dash: [6, 4] }] });
     this.build();
-    place.append(intro, make("div", { className: "picture" }, this.plane.root, this.curve.root), this.side);
+    place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
-    withPresets(context, (presets) => this.fill(presets));
+    this.subject.meet(() => this.refresh());
   }
 
   build() {
-    const { context } = this, keep = (key) => (value) => { context.keep({ [key]: value }); this.changed(); };
+    const { context } = this, { select, slider, toggle } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.changed(); };
     this.run = button({ label: "Run", name: "run", primary: true, onPress: () => this.toggleRun() });
-    this.question = question("langevin", QUESTION, (locked) => this.run.lock(locked));
+    this.question = question("langevin", QUESTION, (locked) => { for (const one of [this.run, ...(this.shows ?? [])]) one.lock(locked); });
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
+    this.subject = new Subject(context, this.preset, "unequal weights");
     this.mode = select({ label: "Noise levels", options: [["one", "one level"], ["annealed", "annealed"]], value: context.text("mode", "one"), name: "mode",
       onInput: (value) => { this.step.set(value === "annealed" ? 0.5 : 0.05); context.keep({ step: this.step.value() }); keep("mode")(value); } });
     this.adjusted = toggle({ label: "Metropolis-adjusted", value: context.text("adjusted", "0") === "1", name: "adjusted", onInput: (on) => keep("adjusted")(on ? "1" : null) });
@@ -52,30 +62,40 @@ class Langevin {
     this.step = slider({ label: "Step size h (annealed: of σ²)", low: 0.001, high: 3, log: true, value: context.number("step", 0.05), name: "step", onInput: keep("step") });
     this.count = slider({ label: "Particles", low: 500, high: 20000, log: true, whole: true, value: context.number("n", 5000), name: "n", onInput: keep("n") });
     this.steps = slider({ label: "Steps", low: 20, high: 500, whole: true, value: context.number("steps", 300), name: "steps", onInput: keep("steps") });
-    this.side = make("aside", { className: "side" }, this.question.root, group("Walk", row(this.run.root), this.preset.root, this.mode.root, this.first.root,
-      this.sigma.root, this.step.root, this.adjusted.root, this.count.root, this.steps.root), this.numbers.root);
+    this.shows = SHOWS.map(([label, values]) => button({ label, name: "show", onPress: () => this.present(values) }));
+    this.side = make("aside", { className: "side" }, this.question.root, group("Walk", row(this.run.root), this.preset.root, this.subject.hint, this.mode.root, this.first.root,
+      this.sigma.root, this.step.root, this.adjusted.root, this.count.root, this.steps.root),
+    group("See it", row(...this.shows.map((one) => one.root)), make("p", { className: "hint" }, "A step h shows a mode of variance v with variance v / (1 − h / 2v), and beyond h = 2v "
+      + "the particles fly off. The Metropolis test refuses such steps: the answer is right at any h, but beyond some h nobody moves.")));
+    if (this.run.input.disabled) for (const one of this.shows) one.lock(true);
   }
-
-  fill(presets) {
-    this.presets = presets;
-    offer(this.preset, presets, this.context, "unequal weights");
-    this.refresh();
-  }
-
-  mixture() { return this.presets.find((one) => one.name === this.preset.value()).mixture; }
 
   changed() { this.stop(); this.refresh(); }
 
   refresh() {
-    const annealed = this.mode.value() === "annealed";
-    this.adjusted.lock(annealed);
+    if (!this.subject.known) return;
+    const annealed = this.mode.value() === "annealed", { isRun } = this.subject;
+    this.adjusted.lock(annealed || isRun);
     this.first.lock(annealed);
-    if (this.presets && !this.running) this.back(this.sigma.value());
+    if (isRun && this.first.value() === "first mode") this.first.set("wide");
+    this.numbers.name({ exact_mean: isRun ? "mean of the run’s own samples" : "exact mean", exact_covariance: isRun ? "covariance of its own samples" : "exact covariance" });
+    if (!this.running) this.back(this.sigma.value());
   }
 
-  back(sigma) {
-    this.context.ask("field.grid", "field.grid", { mixture: this.mixture(), sigma, x_range: RANGE, y_range: RANGE, n: 96 },
-      (result) => showField(this.plane.view, result, { arrows: false }));
+  back(sigma) { this.subject.backdrop([this.plane.view], sigma); }
+
+  /** Sets the controls to a state that shows something, and runs it. */
+  present(values) {
+    this.stop();
+    const { preset, mode, start, sigma, step, adjusted, steps } = values;
+    this.preset.set(preset);
+    this.mode.set(mode);
+    this.first.set(start);
+    this.adjusted.set(adjusted);
+    for (const [control, value] of [[this.sigma, sigma], [this.step, step], [this.steps, steps]]) control.set(value);
+    this.context.keep({ preset, mode, start, sigma, step, adjusted: adjusted ? "1" : null, steps });
+    this.refresh();
+    this.begin();
   }
 
   toggleRun() { if (this.running) this.stop(); else this.begin(); }
@@ -93,22 +113,23 @@ class Langevin {
     this.level = null;
     this.question.moved();
     this.running = this.context.stream("langevin", "langevin.run", {
-      mixture: this.mixture(), n: this.count.value(), step: this.step.value(), sigma: this.sigma.value(), annealed,
-      adjusted: this.adjusted.value() && !annealed, start: this.first.value(), steps: this.steps.value(), every: 2, seed: 0,
+      ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
+      adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
     }, (result) => this.tell(result, curve), () => this.stop());
     this.running.promise.catch(() => {});
   }
 
   tell(result, curve) {
     this.plane.view.layer("particles", { kind: "point", data: result.positions.data, colour: "particle", size: 2.6, alpha: 0.75 });
-    this.plane.caption.textContent = result.diverged ?? "Particles on log p_σ at the level of now.";
+    this.plane.caption.textContent = result.diverged ? `Step ${result.step}: ${result.diverged}` : "Particles on log p_σ at the level of now.";
+    this.plane.caption.classList.toggle("loud", Boolean(result.diverged));
     if (result.diverged) { this.numbers.say({ step: String(result.step) }); return; }
-    if (result.sigma !== this.level) { this.level = result.sigma; this.back(result.sigma); }
+    if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(result.sigma); }
     const three = ([[a, b], [, c]]) => vector([a, b, c]), { exact } = result;
     this.numbers.say({
       step: String(result.step), level: number(result.sigma, 3), mean: vector(result.mean), exact_mean: vector(exact.mean),
       covariance: three(result.covariance), exact_covariance: three(exact.covariance),
-      weights: vector(result.mode_weights, 2), exact_weights: vector(exact.mode_weights, 2),
+      weights: result.mode_weights ? vector(result.mode_weights, 2) : "–", exact_weights: exact.mode_weights ? vector(exact.mode_weights, 2) : "–",
       w1: number(result.sliced_wasserstein), floor: number(result.floor), acceptance: number(result.acceptance, 3),
     });
     curve[0].push(result.step);

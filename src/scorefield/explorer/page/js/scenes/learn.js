@@ -1,10 +1,10 @@
 // Learn: a network is trained while you look; its field beside the exact one.
 
 import { chart } from "../charts.js";
-import { button, group, make, number, readout, row, select, slider } from "../controls.js";
+import { button, group, make, number, readout, row } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
-import { RANGE, WINDOW, offer, withPresets } from "./common.js";
+import { RANGE, WINDOW, withPresets } from "./common.js";
 
 export const title = "Learn";
 export const lead = "Train a small network with each objective and watch its field converge to the exact one.";
@@ -20,9 +20,11 @@ const QUESTION = {
   source: "Vincent (2011). The implicit loss with the trace: Hyvärinen (2005); many levels: Song and Ermon (2019).",
 };
 
-const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "field error (rms under the data)"], ["cost", "milliseconds a step"]];
+const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "distance to the exact field", "root mean square under the data"], ["clean", "to the clean data’s score", "which denoising at one level does not learn"], ["cost", "milliseconds a step"]];
 const OBJECTIVES = [["denoising", "denoising, one level"], ["multi-level", "denoising, many levels"], ["implicit", "implicit, exact trace"],
   ["sliced", "sliced"], ["finite-difference sliced", "finite differences"], ["explicit", "explicit"]];
+
+const NETWORKS = [["field", "a field (residual MLP)"], ["energy", "gradient of an energy"], ["linear", "linear (a Gaussian’s score)"]];
 
 class Learn {
   constructor(context, place, intro) {
@@ -36,40 +38,42 @@ class Learn {
       { label: "implicit", colour: "particle", points: true }, { label: "sliced", colour: "particle-b", points: true }, { label: "denoising", colour: "particle-c", points: true }] });
     this.costs.root.hidden = true;
     this.build();
-    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)), this.curve.root,
-      this.costs.root), this.side);
+    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)),
+      make("div", { className: "cards" }, this.numbers.root, this.curve.root), this.costs.root), this.side);
     for (const { plane } of this.planes) plane.start();
     withPresets(context, (presets) => this.fill(presets));
   }
 
   build() {
-    const { context } = this, keep = (key) => (value) => { context.keep({ [key]: value }); this.stop(); this.refresh(); };
+    const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.stop(); this.refresh(); };
     this.train = button({ label: "Train", name: "train", primary: true, onPress: () => (this.running ? this.stop() : this.begin()) });
     this.question = question("learn", QUESTION, (locked) => this.train.lock(locked));
     this.objective = select({ label: "Objective", options: OBJECTIVES, value: context.text("objective", "denoising"), name: "objective", onInput: keep("objective") });
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
     this.sigma = slider({ label: "Level σ", low: 0.1, high: 2, log: true, value: context.number("sigma", 0.5), name: "sigma", onInput: keep("sigma") });
+    this.network = select({ label: "Network", options: NETWORKS, value: context.text("network", "field"), name: "network", onInput: keep("network") });
     this.width = slider({ label: "Width of the network", low: 8, high: 128, log: true, whole: true, value: context.number("width", 64), name: "width", onInput: keep("width") });
     this.steps = slider({ label: "Steps", low: 100, high: 5000, log: true, whole: true, value: context.number("steps", 1000), name: "steps", onInput: keep("steps") });
+    this.own = make("p", { className: "hint", hidden: true }, "This scene trains its own networks, where the exact field is known; your run is in the other scenes.");
     const cost = button({ label: "Measure the cost by dimension", name: "cost", onPress: () => this.measure() });
-    this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.sigma.root, this.preset.root,
+    this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.network.root, this.sigma.root, this.preset.root,
       this.width.root, this.steps.root, row(cost.root),
-      make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ.")), this.numbers.root);
+      make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ."), this.own));
   }
 
   fill(presets) {
     this.presets = presets;
-    offer(this.preset, presets, this.context, "two modes");
+    this.preset.offer(presets.map(({ name }) => [name, name]));
+    this.preset.set(this.context.text("preset", "two modes"));
+    this.context.about(({ kind }) => { this.own.hidden = kind === "none"; });
     this.refresh();
   }
-
-  mixture() { return this.presets.find((one) => one.name === this.preset.value()).mixture; }
 
   /** The field that is to be learned, before the training. */
   refresh() {
     if (!this.presets || this.running) return;
     const noisy = ["denoising", "multi-level"].includes(this.objective.value());
-    this.context.ask("grid", "field.grid", { mixture: this.mixture(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
+    this.context.ask("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
       this.planes[1].plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], 2);
       this.planes[1].plane.view.heat(null);
     });
@@ -85,14 +89,14 @@ class Learn {
     const curve = [[], [], []];
     this.train.set("Stop");
     this.question.moved();
-    this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.mixture(), sigma: this.sigma.value(),
+    this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.preset.value(), sigma: this.sigma.value(), network: this.network.value(),
       width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.tell(result, curve), () => this.stop());
   }
 
   tell(result, curve) {
     if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
     this.numbers.say({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
-      error: number(result.rms), cost: number(result.milliseconds, 3) });
+      error: number(result.rms), clean: number(result.rms_clean), cost: number(result.milliseconds, 3) });
     if (result.loss !== null) {
       [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));
       this.curve.set(curve);

@@ -1,0 +1,6 @@
+"""The explorer as one file: scenes whose answers were computed beforehand."""
+
+from scorefield.explorer.export.page import write
+from scorefield.explorer.export.scenes import FULL, Scope
+
+__all__ = ["FULL", "Scope", "write"]

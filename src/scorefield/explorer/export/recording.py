@@ -1,0 +1,112 @@
+"""Answers kept for a page without a server: asked of the library, packed into one text and one frame of bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from scorefield.explorer.asks import ASKS, Ask
+from scorefield.explorer.asks.about import About, about
+from scorefield.explorer.asks.reading import read
+from scorefield.explorer.session import Session
+
+Use: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+_TABLE = {**ASKS, "session.about": Ask(About, about)}
+_STEPS = 65535  # of a picture's range: finer than any screen shows
+
+
+class Recording:
+    """Answers to be told by a page, in the order in which they were asked for.
+
+    An entry is `{"ask", "params", "result"}`; of a stream `"parts"` in place of the result; of answers over many
+    values of one parameter `"over"`, its name, `"values"`, and the answers' leaves stacked along a new first axis. An
+    array is `{"dtype", "shape", "offset"}` in the frame; one of 16 bits has `"low"` and `"step"`: value = low + step
+    times the number.
+
+    Args:
+        session: what the answers are about.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._frame = session, bytearray()
+        self.entries: list[dict[str, Any]] = []
+        self._known: set[str] = set()
+
+    @property
+    def frame(self) -> bytes:
+        """The arrays' bytes, little-endian, each at a multiple of 8."""
+        return bytes(self._frame)
+
+    def asked(self, ask: str, params: Mapping[str, Any]) -> Any:
+        """What the library answers."""
+        entry = _TABLE[ask]
+        return entry.call(read(entry.params, params), self._session)
+
+    def keep(self, ask: str, params: Mapping[str, Any], used: Use = lambda result: result) -> None:
+        """Record what is used of one answer; asked for twice, it is kept once."""
+        if self._is_new(ask, params):
+            result = self._packed(used(self.asked(ask, params)))
+            self.entries.append({"ask": ask, "params": dict(params), "result": result})
+
+    def keep_parts(self, ask: str, params: Mapping[str, Any], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Record the parts of a stream under the parameters that a page sends, and give them."""
+        parts: list[dict[str, Any]] = list(self.asked(ask, asked))
+        if self._is_new(ask, params):
+            self.entries.append({"ask": ask, "params": dict(params), "parts": [self._packed(part) for part in parts]})
+        return parts
+
+    def keep_over(
+        self, ask: str, params: Mapping[str, Any], over: str, values: Sequence[Any], results: Sequence[dict[str, Any]]
+    ) -> None:
+        """Record one answer for each value of a parameter; all have the same names and shapes."""
+        if self._is_new(ask, {**params, over: None}):
+            stacked = self._packed(_stacked(results), exact=True)
+            self.entries.append(
+                {"ask": ask, "params": dict(params), "over": over, "values": list(values), "result": stacked}
+            )
+
+    def _is_new(self, ask: str, params: Mapping[str, Any]) -> bool:
+        key = repr((ask, sorted(params.items())))
+        if key in self._known:
+            return False
+        self._known.add(key)
+        return True
+
+    def _packed(self, value: Any, exact: bool = False) -> Any:
+        """A value as JSON has it, its arrays in the frame; numbers stay what they are."""
+        if isinstance(value, np.ndarray):
+            return self._placed(value, exact)
+        if isinstance(value, Mapping):
+            return {name: self._packed(part, exact or name in ("P", "E", "c")) for name, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._packed(part, exact) for part in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return value
+
+    def _placed(self, array: np.ndarray, exact: bool) -> dict[str, Any]:
+        self._frame.extend(bytes(-len(self._frame) % 8))
+        place: dict[str, Any] = {"shape": list(array.shape), "offset": len(self._frame)}
+        if exact or array.size < 64:  # what stands in numbers on the page, or is small
+            self._frame.extend(np.ascontiguousarray(array, "<f4").tobytes())
+            return {"dtype": "float32", **place}
+        low, high = float(array.min()), float(array.max())
+        step = (high - low) / _STEPS or 1.0
+        self._frame.extend(np.ascontiguousarray(np.rint((array.astype(np.float64) - low) / step), "<u2").tobytes())
+        return {"dtype": "uint16", **place, "low": low, "step": step}
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    """Answers of one form as one, the leaves along a new first axis: `{"each": array, "as": number, list or array}`."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {name: _stacked([value[name] for value in values]) for name in first}
+    if isinstance(first, bool) or first is None or isinstance(first, str):
+        if any(value != first for value in values):
+            raise ValueError("answers that are stacked have equal words.")
+        return first
+    kind = "array" if isinstance(first, np.ndarray) else "list" if isinstance(first, list) else "number"
+    return {"each": np.array(values, dtype=np.float64), "as": kind}

@@ -1,0 +1,110 @@
+// Scenes as addresses: #/field?sigma=0.5. The controls live in the address, so that a state can be shared.
+
+import { controls, make } from "./controls.js";
+import { Superseded } from "./socket.js";
+
+const place = document.getElementById("scene"), status = document.getElementById("status");
+
+/** What one scene may use: its state in the address, its controls, asks, and a place for one sentence of trouble. */
+function context(name, state, connection, address) {
+  const trouble = make("p", { className: "trouble", role: "alert", hidden: true });
+  const alive = { value: true }, timers = new Map();
+  const guard = (promise, done) => promise.then((result) => {
+    if (!alive.value) return;
+    trouble.hidden = true;
+    done?.(result);
+  }).catch((error) => {
+    if (!alive.value || error instanceof Superseded) return;
+    trouble.textContent = error.message;
+    trouble.hidden = false;
+  });
+  const later = (key, work, wait) => {
+    clearTimeout(timers.get(key));
+    timers.set(key, setTimeout(() => { if (alive.value) work(); }, wait));
+  };
+  return {
+    alive, trouble,
+    recorded: connection.recorded ?? false,
+    controls: controls(connection.stops?.(name) ?? {}),
+    /** The recorded point that is nearest; without a recording the point itself. */
+    near(key, at) {
+      const known = connection.stops?.(name)[key];
+      const away = (one) => (one[0] - at[0]) ** 2 + (one[1] - at[1]) ** 2;
+      return known && at.length === 2 ? known.reduce((best, one) => (away(one) < away(best) ? one : best)) : at;
+    },
+    text: (key, other) => state.get(key) ?? other,
+    number: (key, other) => {
+      const value = Number(state.get(key) ?? NaN);
+      return Number.isFinite(value) && state.get(key) !== "" ? value : other;
+    },
+    keep(values) {
+      for (const [key, value] of Object.entries(values)) {
+        if (value === null || value === undefined || value === "") state.delete(key);
+        else state.set(key, String(value));
+      }
+      later("address", () => address(name, `#/${name}${state.size ? `?${state}` : ""}`), 150);
+    },
+    ask: (channel, ask, params, done) => guard(connection.ask(channel, ask, params), done),
+    stream: (channel, ask, params, part, done) => {
+      const request = connection.stream(channel, ask, params, (result) => { if (alive.value) part(result); });
+      guard(request.promise, done);
+      return request;
+    },
+    /** Does costly work once the controls have rested. */
+    rest: (key, work, wait = 220) => later(key, work, connection.recorded ? 0 : wait),
+    fail: (message) => { trouble.textContent = message; trouble.hidden = false; },
+  };
+}
+
+/** Shows the scenes, {name: module}, over a connection: connect(told) makes one and says "open" or "lost". */
+export function start(scenes, connect) {
+  let now = null, written = "", ready = false, about = null;
+  const first = Object.keys(scenes)[0];
+  const say = (text, state) => { status.textContent = text; status.dataset.state = state; };
+  const connection = connect((state, text = "live") => {
+    if (state === "open") { ready = true; say(text, "open"); now?.scene?.refresh?.(); } else say(ready ? "reconnecting" : "no connection", "lost");
+  });
+  const parse = () => {
+    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    return { name: Object.hasOwn(scenes, path) ? path : first, state: new URLSearchParams(query) };
+  };
+
+  const address = (name, text) => {
+    if (parse().name !== name) return; // another scene was chosen meanwhile, and is about to open
+    written = text;
+    history.replaceState(null, "", text);
+  };
+
+  const open = () => {
+    const { name, state } = parse();
+    if (now) { now.context.alive.value = false; now.scene.close(); connection.clear(); }
+    const here = context(name, state, connection, address), module = scenes[name];
+    here.about = (done) => {
+      if (about) { done(about); return; }
+      here.ask("about", "session.about", {}, (result) => { about = result; done(about); });
+    };
+    place.replaceChildren();
+    place.dataset.scene = name;
+    document.title = `${module.title} · scorefield explorer`;
+    for (const link of document.querySelectorAll("#menu a")) {
+      if (link.dataset.scene === name) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    const intro = make("header", { className: "intro" }, make("h1", {}, module.title), make("p", {}, module.lead),
+      here.recorded ? make("p", { className: "hint" }, "Recorded answers of the library, for some values of each control; `scorefield explore` computes all of them, live.") : null, here.trouble);
+    now = { scene: module.open(here, place, intro), context: here };
+  };
+
+  for (const [name, module] of Object.entries(scenes)) {
+    const link = make("a", { href: `#/${name}` }, module.title);
+    link.dataset.scene = name;
+    document.getElementById("menu").append(link);
+  }
+  addEventListener("hashchange", () => { if (location.hash !== written) { written = location.hash; open(); } });
+  document.getElementById("share").addEventListener("click", async (event) => {
+    try { await navigator.clipboard.writeText(location.href); event.target.textContent = "Copied"; } catch { prompt("The address of this state", location.href); }
+    setTimeout(() => { event.target.textContent = "Copy link"; }, 1500);
+  });
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); place.focus(); });
+  open();
+}

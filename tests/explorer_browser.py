@@ -1,0 +1,102 @@
+"""A real browser for the tests of the explorer's page, and how to find what it says."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    from scorefield.explorer.session import Session
+
+CHROMIUM = Path("/usr/bin/chromium")
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]
+needed = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests need a browser at {CHROMIUM}")
+
+
+@contextmanager
+def serving(session: Session) -> Iterator[str]:
+    """The explorer on a session; the address of its page."""
+    from scorefield.explorer import server
+    from scorefield.explorer.asks import ASKS
+    from scorefield.explorer.gate import Gate
+
+    with server.bound() as listener:
+        port = listener.getsockname()[1]
+        running = server.server(server.application(ASKS, session, Gate("secret", port)))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{port}/?token=secret"
+        running.should_exit = True
+        thread.join(10)
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """The browser."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched(browser: Browser) -> Iterator[Page]:
+    """A page of its own, on which any error of the console or the page fails the test."""
+    context = browser.new_context(viewport={"width": 1024, "height": 768})
+    page, errors = context.new_page(), list[str]()
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    trouble = [text for text in page.locator(".trouble:visible").all_inner_texts() if text]
+    context.close()
+    assert not errors and not trouble
+
+
+def scene(page: Page, address: str, name: str, state: str = "", choice: int | None = 1) -> None:
+    """Open a scene, and answer its question unless choice is None."""
+    page.goto(f"{address}#/{name}?{state}")
+    page.wait_for_selector(f"#scene[data-scene={name}] .question")
+    page.wait_for_selector("#status[data-state=open]")
+    if choice is not None:
+        page.locator(".option").nth(choice).click()
+        control(page, "commit").click()
+
+
+def control(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-name={name}]")
+
+
+def said(page: Page, key: str) -> str:
+    """What a readout says, once it says something."""
+    cell = page.locator(f"[data-value={key}]").first  # of two samplers the one on the left
+    until(lambda: cell.inner_text() != "–")
+    return cell.inner_text()
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", text.replace("−", "-"))]
+
+
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "the page did not say it in time"
+        time.sleep(0.05)

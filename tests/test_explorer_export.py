@@ -1,0 +1,145 @@
+"""The explorer as one file: it opens without a network, is complete, and says the library's numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from explorer_browser import control, needed, numbers, said, scene, until
+from scorefield.core import Level
+from scorefield.explorer import export
+from scorefield.explorer.asks import ASKS
+from scorefield.explorer.asks.laws import PRESETS
+from scorefield.explorer.asks.params import read
+from scorefield.explorer.export import Scope, write
+from scorefield.explorer.session import Session
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SMALL = Scope(
+    fields=("two modes", "moons"),
+    sigmas=(0.3, 2.0),
+    pointers=((0.0, 0.0), (1.5, 0.75)),
+    cleans=((0.0, 0.0), (1.5, 0.0)),
+    walks=("unequal weights",),
+    step_sizes=(0.05, 0.2),
+    walk_steps=40,
+    walkers=100,
+    samplers=("ddim", "dpmpp2", "euler"),
+    targets=("two modes",),
+    steps=(4, 8),
+    particles=50,
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "page.html"
+    assert write(path, SMALL) == path.stat().st_size < 1e6
+    return path
+
+
+@pytest.fixture
+def alone(page: Page, file: Path) -> Iterator[str]:
+    """The file's address, on a page that asks nobody for anything."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield file.as_uri()
+    assert all(url.startswith(("data:", "blob:", file.as_uri())) for url in asked)
+
+
+def ask(name: str, **params: Any) -> Any:
+    entry = ASKS[name]
+    return entry.call(read(entry.params, params), Session())
+
+
+def test_nothing_is_left_to_be_fetched(file: Path) -> None:
+    html = file.read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", html, flags=re.S))
+    assert "default-src 'none'" in html and "http://" not in re.sub(r"http://www.w3.org/[\w/]*", "", html)
+
+
+def test_a_recording_is_the_same_every_time(tmp_path: Path, file: Path) -> None:
+    write(tmp_path / "again.html", SMALL)
+    assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
+
+
+def test_the_command_writes_the_file_or_says_why_not(
+    scorefield: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
+) -> None:
+    monkeypatch.setattr(export, "write", lambda path: write(path, SMALL))
+    code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
+    assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
+    for words in ((tmp_path,), (tmp_path / "nowhere" / "page.html",), (tmp_path / "page.html", "a run")):
+        code, _, err = scorefield("explore", "--export", *words)
+        assert code == 2 and err.count("\n") == 1 and "--export" in err
+
+
+@needed
+def test_the_fields_numbers_are_the_librarys(page: Page, alone: str) -> None:
+    scene(page, alone, "field", "sigma=2&preset=moons&at=1.4,0.8&clean=1.4,0.1")
+    law, x, level = PRESETS["moons"], torch.tensor([[1.5, 0.75]], dtype=torch.float64), Level(1.0, 2.0)
+    assert numbers(said(page, "x")) == [1.5, 0.75]  # the nearest point that was recorded
+    assert numbers(said(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
+    assert numbers(said(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(said(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
+    control(page, "sigma").focus()
+    page.keyboard.press("Home")
+    score = law.score(x, Level(1.0, 0.3))[0].tolist()
+    until(lambda: numbers(said(page, "score")) == pytest.approx(score, rel=1e-3, abs=1e-3))
+    assert "sigma=0.3" in page.evaluate("new Promise((done) => setTimeout(() => done(location.hash), 300))")
+
+
+@needed
+def test_the_chains_are_the_librarys(page: Page, alone: str) -> None:
+    for state, how in (("", {"start": "first mode"}), ("mode=annealed&step=0.2", {"annealed": True, "step": 0.2})):
+        scene(page, alone, "langevin", state, choice=None if state else 1)
+        control(page, "run").click()
+        until(lambda: said(page, "step") == "40")
+        params = {"mixture": "unequal weights", "n": 100, "sigma": 0.1, "step": 0.05, "steps": 40, **how}
+        *_, last = ask("langevin.run", **params)
+        assert numbers(said(page, "w1")) == pytest.approx([last["sliced_wasserstein"]], rel=1e-3)
+        assert numbers(said(page, "weights")) == pytest.approx(last["mode_weights"], abs=0.006)
+
+
+@needed
+def test_the_samplers_are_the_librarys(page: Page, alone: str) -> None:
+    scene(page, alone, "diffusion", "a=euler&steps=4")
+    for schedule in ("vp", "rectified flow"):
+        control(page, "schedule").select_option(schedule)
+        result = ask("diffusion.sample", mixture="two modes", plan="euler", schedule=schedule, steps=4, n=50)
+        until(lambda r=result: numbers(said(page, "rms")) == pytest.approx([r["error"]["rms"]], rel=1e-3))
+    control(page, "forwards").click()
+    until(lambda: "forward" in page.locator("figcaption").first.inner_text())
+
+
+@needed
+def test_every_value_of_every_control_was_recorded(page: Page, alone: str) -> None:
+    """A page that was asked for what it lacks says so, and fails."""
+    for name in ("field", "langevin", "diffusion"):
+        scene(page, alone, name)
+        for place in range(page.locator("select:visible").count()):
+            select = page.locator("select:visible").nth(place)
+            for value in select.locator("option").evaluate_all("all => all.map((one) => one.value)"):
+                if select.is_enabled():
+                    select.select_option(value)
+                    looked_at(page, name)
+        for slider in page.locator(".side input[type=range]:visible").all():
+            slider.focus()
+            page.keyboard.press("Home")
+            for _ in range(int(slider.get_attribute("max") or 0)):
+                page.keyboard.press("ArrowRight")
+                looked_at(page, name)
+
+
+def looked_at(page: Page, name: str) -> None:
+    if name == "langevin":
+        control(page, "run").click()
+    page.wait_for_timeout(80)
+    assert page.locator(".trouble:visible").count() == 0
