@@ -36,6 +36,7 @@ MIN_ROWS = 20
 _COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells; rows in all
 SIZES = {"small": (64, 2, 8), "medium": (96, 2, 5), "large": (256, 3, 1)}
 """Width, depth and members of the networks: few rows are learned by several small ones, whose mean is more careful."""
+_MANY_ROWS = 4000  # are learned by one large network, fewer by several small ones
 _RANKED = 400  # training rows whose log-density is kept, for percentiles
 
 
@@ -135,9 +136,10 @@ def settings_for(rows: int, **asked: Any) -> Settings:
         rows: of the table.
         asked: fields of `Settings` that are given.
     """
+    small = rows < _MANY_ROWS
     chosen: dict[str, Any] = {
-        "learning_rate": 1e-3,
-        "batch": 256,
+        "learning_rate": 3e-3 if small else 2e-3,
+        "batch": 128 if small else 256,
         "evaluate_every": 25 if rows < 250 else 100 if rows < 5000 else 250,
         "patience": 40 if rows < 250 else 20,  # 1,000 to 5,000 steps
         "ema_halflife": 100_000.0,
@@ -244,7 +246,7 @@ def _less(settings: Settings, spent: float) -> Settings:
 
 
 def _size_for(rows: int) -> str:
-    return "small" if rows < 250 else "medium" if rows < 4000 else "large"
+    return "small" if rows < 250 else "medium" if rows < _MANY_ROWS else "large"
 
 
 def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
