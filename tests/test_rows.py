@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import plans
+from scorefield import completing, plans
 from scorefield.analytic import GaussianMixture, PartialMixture
-from scorefield.completing import Layout, complete, row_log_density
-from scorefield.core import Level
-from scorefield.levels import LogUniform
-from scorefield import completing
 from scorefield.analytic.conditional import Kinds
 from scorefield.analytic.partial import Conditioned, Pattern, mixed
+from scorefield.completing import Layout, complete, row_log_density
+from scorefield.core import Level
 from scorefield.gains import believed
+from scorefield.levels import LogUniform
 from scorefield.masked import GAINS, MaskedDenoiser
 from scorefield.mixture_fit import choose_mixture, fit_mixture, log_densities
 from scorefield.nets import MaskedMLP
@@ -295,9 +294,7 @@ def perturbed(law: GaussianMixture, members: int = 2) -> MaskedDenoiser:
 
 
 @pytest.mark.parametrize("kind", PATTERNS)
-def test_densities_beside_the_reference_are_those_of_the_whole_ode(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_densities_beside_the_reference_are_those_of_the_whole_ode(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     law, layout = LAWS[2], Layout(4, 0, (-1,) * 4)
     model, x = perturbed(law), law.sample(6, seed=3).double()
     given = pattern(kind, x)

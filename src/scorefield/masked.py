@@ -24,7 +24,6 @@ from scorefield.analytic.partial import (
 from scorefield.core import Estimate, Level, Scalar
 from scorefield.nets import MaskedMLP
 
-
 GAINS = (3, 9)
 """Shares of what is given, and noise levels, for which it is known how far the network can be believed."""
 
@@ -358,9 +357,7 @@ class MaskedDenoiser(nn.Module):
         x0, eps, scale = (torch.cat(values)[torch.cat(index).argsort()] for values in zip(*parts, strict=True))
         return Rest(Estimate(x0, eps), None, scale)
 
-    def _rest_shared(
-        self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _rest_shared(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
         law, total = (kinds.grouped(pattern) for kinds in self.kinds)
         return *law.estimate(x, alpha, sigma), _root(total.left(alpha, sigma))
 

@@ -106,10 +106,10 @@ def log_densities(law: GaussianMixture, x: Tensor) -> Tensor:
 
 def _maximised(means: Tensor, sums: Sums, shrinkage: float, diagonal: float) -> GaussianMixture:
     """The mixture of greatest penalised likelihood for sums around the means `(K, d)`."""
-    count = sums.count + 1e-9
+    count = sums.weight + 1e-9
     shift = sums.first / count[:, None]
     scatter = sums.second - count[:, None, None] * shift[:, :, None] * shift[:, None, :]
-    pooled = scatter.sum(0) / sums.count.sum()
+    pooled = scatter.sum(0) / sums.weight.sum()
     target = (1 - diagonal) * pooled + diagonal * torch.diag(pooled.diagonal())
     covariances = (scatter + shrinkage * target) / (count + shrinkage)[:, None, None]
     covariances = (covariances + covariances.mT) / 2 + _FLOOR * torch.eye(means.shape[1], dtype=means.dtype)

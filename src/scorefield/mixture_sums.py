@@ -19,12 +19,12 @@ class Sums(NamedTuple):
     """Of completed rows, weighted by each component's share in them.
 
     Args:
-        count: of rows, `(K,)`.
+        weight: shares in all, `(K,)`: how many rows each component has.
         first: of `x - mean_k`, `(K, d)`.
         second: of `E[(x - mean_k) (x - mean_k)^T | what is there, k]`, `(K, d, d)`.
     """
 
-    count: Tensor
+    weight: Tensor
     first: Tensor
     second: Tensor
 
@@ -88,7 +88,7 @@ def expected(law: GaussianMixture, x: Tensor, groups: list[Group]) -> tuple[floa
 
 
 def _summed(share: Tensor, away: Tensor, spread: Tensor | None) -> Sums:
-    """Sums of rows one by one: shares `(n, K)`, `x - mean_k` `(n, K, d)` and covariances `(n, K, d, d)` of the holes."""
+    """Sums of rows one by one: shares `(n, K)`, `x - mean_k` `(n, K, d)`, covariances `(n, K, d, d)` of the holes."""
     weighted = away * share.sqrt()[..., None]
     second = torch.einsum("nkd,nke->kde", weighted, weighted)
     if spread is not None:
@@ -164,7 +164,7 @@ def _with_holes(law: GaussianMixture, group: Group, precision: Tensor, sums: Sum
     """The sums with the holes filled in by their conditional means and covariances."""
     if not len(group.away):
         return sums
-    (k, d), count = law.means.shape, sums.count
+    (k, d), count = law.means.shape, sums.weight
     cross = law.covariances[:, group.away][:, :, group.there]
     slope = cross @ precision  # of the holes on what is there
     left = law.covariances[:, group.away][:, :, group.away] - slope @ cross.mT

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from scorefield._tensor import uniform
 from scorefield.levels import TrainingLevels
 
-
 TOGETHER = 32
 """Consecutive samples whose questions about parts share their pattern: what it costs to condition on it is shared."""
 PATTERNS = 512
