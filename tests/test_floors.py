@@ -12,7 +12,7 @@ import scorefield
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_tensor", "core", "_files", "parallel"),
     ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
-    ("model", "analytic", "masked", "mixture_sums", "mixture_fit"),
+    ("model", "analytic", "remainder", "masked", "mixture_sums", "mixture_fit"),
     ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
     ("heldout", "checkpoint", "gains", "train"),
     ("model_folder", "trained", "fitting", "trained_table", "fitting_table", "predicting"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,11 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64: the odd constant 
 _MIX1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX2 = -7723592293110705685  # 0x94D049BB133111EB
 _LOW32 = 0xFFFFFFFF
+
+
+def rows_of(value: Any, rows: Tensor) -> Any:
+    """Some rows of what has one entry per sample; what all samples share as it is."""
+    return value[rows] if isinstance(value, Tensor) and value.ndim else value
 
 
 def expand(value: float | Tensor, x: Tensor) -> Tensor:

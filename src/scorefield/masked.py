@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from scorefield._tensor import check_batch, expand
+from scorefield._tensor import check_batch, expand, rows_of
 from scorefield.analytic.conditional import Kinds
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
@@ -21,54 +20,12 @@ from scorefield.analytic.partial import (
     scaled_factor,
     standard_elsewhere,
 )
-from scorefield.core import Estimate, Level, Scalar
+from scorefield.core import Estimate, Level
 from scorefield.nets import MaskedMLP
+from scorefield.remainder import Rest, by_kind, hats, root_of
 
 GAINS = (3, 9)
 """Shares of what is given, and noise levels, for which it is known how far the network can be believed."""
-
-
-class Rest(NamedTuple):
-    """What the reference leaves to the network, in float64.
-
-    Args:
-        estimate: the reference's.
-        basis: `(d, d)` of the directions that are scaled; None: the coordinates.
-        scale: the standard deviation that a Gaussian with the reference's covariance leaves, `(n, d)`.
-    """
-
-    estimate: Estimate
-    basis: Tensor | None
-    scale: Tensor
-
-    def scaled(self, raw: Tensor) -> Tensor:
-        """The change of `E[x0]` for the network's raw answer."""
-        return raw * self.scale if self.basis is None else ((raw @ self.basis) * self.scale) @ self.basis.T
-
-    def unscaled(self, x0: Tensor) -> Tensor:
-        """The inverse of `scaled`: an error of x0 in units of what is left to learn."""
-        return x0 / self.scale if self.basis is None else (x0 @ self.basis) / self.scale
-
-
-def by_kind(whole: Tensor, x: Tensor, level: Level, answer: Callable[[Tensor, Level, Tensor], Estimate]) -> Estimate:
-    """The answers of rows that are asked for as a whole and of the others, each kind by itself: no row sees another.
-
-    Args:
-        whole: `(n,)` bool.
-        x: `(n, d)`.
-        level: 0-d or `(n,)`.
-        answer: `(x, level, rows) -> Estimate` of some rows.
-    """
-    kinds = [index for index in (whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]) if len(index)]
-    if len(kinds) < 2:
-        return answer(x, level, torch.arange(len(x), device=x.device))
-    parts = [answer(x[rows], Level(*(_rows(v, rows) for v in level)), rows) for rows in kinds]
-    back = torch.cat(kinds).argsort()
-    return Estimate(*(torch.cat(values)[back] for values in zip(*parts, strict=True)))
-
-
-def _rows(value: Scalar, rows: Tensor) -> Any:
-    return value[rows] if isinstance(value, Tensor) and value.ndim else value
 
 
 class Bound:
@@ -108,7 +65,7 @@ class Bound:
         if bool(self._whole[index].all()):
             return self.model.rest(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
         law, total = self._law.rows(index), self._total.rows(index)
-        return Rest(law.estimate(x.double(), alpha, sigma), None, _root(total.left(alpha, sigma)))
+        return Rest(law.estimate(x.double(), alpha, sigma), None, root_of(total.left(alpha, sigma)))
 
     def change(self, x: Tensor, level: Level, index: Tensor, rest: Rest) -> Tensor:
         """What the network adds to the reference's `E[x0]`."""
@@ -122,24 +79,9 @@ class Bound:
         return self._law.rows(index).log_density(x.double(), *(expand(v, x).double() for v in level))
 
 
-def _root(variance: Tensor) -> Tensor:
-    return variance.clamp(min=1e-12).sqrt()
-
-
 def _kinds_of(law: GaussianMixture) -> tuple[Kinds, Kinds]:
     total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
     return Kinds(law), Kinds(total)
-
-
-def hats(place: Tensor, count: int) -> Tensor:
-    """Weights `(n, count)` of equally spaced knots for linear interpolation at places in [0, 1], beyond it the end's.
-
-    Example:
-        >>> hats(torch.tensor([0.25, 2.0]), 3).tolist()
-        [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
-    """
-    at = place.clamp(0, 1)[:, None] * (count - 1)
-    return (1 - (at - torch.arange(count, device=place.device)).abs()).clamp(min=0)
 
 
 class MaskedDenoiser(nn.Module):
@@ -318,7 +260,7 @@ class MaskedDenoiser(nn.Module):
             if len(index):
                 own, answer = Pattern(*(v[index] for v in pattern)), raw[:, index].double()
                 with torch.no_grad():
-                    rest = self.rest(x[index], _rows(alpha, index), _rows(sigma, index), own)
+                    rest = self.rest(x[index], rows_of(alpha, index), rows_of(sigma, index), own)
                     left = rest.unscaled(clean[index] - rest.estimate.x0)
                 answer = answer if rest.basis is None else answer @ rest.basis
                 yield index, torch.where(own.asked, answer, 0.0), torch.where(own.asked, left, 0.0)
@@ -353,13 +295,13 @@ class MaskedDenoiser(nn.Module):
         for rows, answer in zip(index, (self._rest_shared, self._rest_alone), strict=True):
             if len(rows):
                 own = Pattern(*(v[rows] for v in pattern))
-                parts.append(answer(x[rows], _rows(alpha, rows), _rows(sigma, rows), own))
+                parts.append(answer(x[rows], rows_of(alpha, rows), rows_of(sigma, rows), own))
         x0, eps, scale = (torch.cat(values)[torch.cat(index).argsort()] for values in zip(*parts, strict=True))
         return Rest(Estimate(x0, eps), None, scale)
 
     def _rest_shared(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
         law, total = (kinds.grouped(pattern) for kinds in self.kinds)
-        return *law.estimate(x, alpha, sigma), _root(total.left(alpha, sigma))
+        return *law.estimate(x, alpha, sigma), root_of(total.left(alpha, sigma))
 
     def _rest_alone(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
         seen = self._partial.partly(x, alpha, sigma, pattern)
@@ -378,7 +320,7 @@ class MaskedDenoiser(nn.Module):
         root = roots(alpha, sigma, pattern)
         factor = scaled_factor(self._total[None], root)[:, 0]
         half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
-        return _root(self._total.diagonal() - half.square().sum(1))
+        return root_of(self._total.diagonal() - half.square().sum(1))
 
     @property
     def rows_at_once(self) -> int:

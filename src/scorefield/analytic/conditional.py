@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scorefield._tensor import rows_of
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import GIVEN_NOISE, Pattern
 from scorefield.core import Estimate
@@ -151,17 +152,17 @@ class Grouped(NamedTuple):
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
         """The mixture's answer at x `(n, d)`, 0 where not asked for; levels 0-d or `(n, 1)`; float64."""
-        parts = [s.estimate(x[s.rows], _at(alpha, s.rows), _at(sigma, s.rows)) for s in self.slices]
+        parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`."""
-        parts = [s.log_density(x[s.rows], _at(alpha, s.rows), _at(sigma, s.rows)) for s in self.slices]
+        parts = [s.log_density(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
         return torch.cat(parts)[self._back]
 
     def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variance of each coordinate under the first component, `(n, d)`."""
-        parts = [s.left(_at(alpha, s.rows), _at(sigma, s.rows)) for s in self.slices]
+        parts = [s.left(rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
         return torch.cat(parts)[self._back]
 
     def rows(self, index: Tensor) -> Grouped:
@@ -220,7 +221,3 @@ class Kinds:
 
 def _bits(pattern: Pattern) -> Tensor:
     return torch.cat([pattern.asked, pattern.given], 1)
-
-
-def _at(value: Tensor, rows: Tensor) -> Tensor:
-    return value[rows] if value.ndim else value
