@@ -80,8 +80,8 @@ def fit(
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
         steps: optimiser steps, instead of a time or beside it.
         seed: of everything random; 0 unless given.
-        batch: rows per step; 128 unless given.
-        learning_rate: of AdamW after warm-up; 2e-3 unless given, for tables 5e-4 (under 2,000 rows) or 1e-3.
+        batch: rows per step; 128 unless given, for tables of 4,000 rows or more 256.
+        learning_rate: of AdamW after warm-up; 2e-3 unless given, for tables 3e-3 (under 4,000 rows) or 2e-3.
         size: of the network.
         condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables of numbers, without the answers for tables).
