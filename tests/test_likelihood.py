@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import levels
+from scorefield._tensor import normal, uniform
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.data import ImageCodec, fit_codec, load
@@ -26,10 +27,9 @@ F64 = torch.float64
 
 def low_rank_mixture(d: int = 64, count: int = 10, rank: int = 6, seed: int = 0) -> GaussianMixture:
     """Modes of low rank plus a small diagonal."""
-    g = torch.Generator().manual_seed(seed)
-    means = torch.randn(count, d, generator=g, dtype=F64)
-    factors = 0.5 * torch.randn(count, d, rank, generator=g, dtype=F64) / math.sqrt(rank)
-    weights = torch.rand(count, generator=g, dtype=F64) + 0.2
+    means = normal(count, (d,), seed, "means", dtype=F64)  # torch's own draws depend on the processor
+    factors = 0.5 * normal(count, (d, rank), seed, "factors", dtype=F64) / math.sqrt(rank)
+    weights = uniform(count, (), seed, "weights", dtype=F64) + 0.2
     return GaussianMixture(weights, means, factors @ factors.mT + 0.01 * torch.eye(d, dtype=F64))
 
 

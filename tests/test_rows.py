@@ -289,22 +289,22 @@ def perturbed(law: GaussianMixture, members: int = 2) -> MaskedDenoiser:
     draw = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    gains = 0.3 + torch.rand(GAINS, generator=draw, dtype=torch.float64)
+    gains = 0.3 + torch.rand(*GAINS, law.means.shape[1], generator=draw, dtype=torch.float64)
     return MaskedDenoiser(network.double(), law, gains=gains, sigma_min=0.02, sigma_max=40.0).eval()
 
 
 @pytest.mark.parametrize("kind", PATTERNS)
 def test_densities_beside_the_reference_are_those_of_the_whole_ode(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     law, layout = LAWS[2], Layout(4, 0, (-1,) * 4)
-    model, x = perturbed(law), law.sample(6, seed=3).double()
+    model, x = perturbed(law), law.sample(3, seed=3).double()
     given = pattern(kind, x)
     rows, asked = torch.where(torch.isinf(given), NAN, x), torch.isnan(given)
-    found = row_log_density(model, layout, rows, asked, tolerance=1e-8)
+    found = row_log_density(model, layout, rows, asked, tolerance=1e-7)
     monkeypatch.setattr(completing, "Bound", type(None))  # as a model of which no reference is known
-    whole = row_log_density(model, layout, rows, asked, tolerance=1e-8)
+    whole = row_log_density(model, layout, rows, asked, tolerance=1e-7)
     bare = row_log_density(MaskedDenoiser(MaskedMLP(4, width=8, depth=1), law, sigma_min=0.02, sigma_max=40.0).eval(),
                            layout, rows, asked)  # fmt: skip
-    torch.testing.assert_close(found.value, whole.value, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.value, whole.value, rtol=0, atol=1e-4)
     assert float((found.value - bare.value).abs().max()) > 0.05  # the network does say something
 
 
@@ -357,6 +357,7 @@ def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
     monkey = model.rest
     model.rest = lambda x, a, s, p: monkey(x, a, s, p)._replace(basis=None) if p.whole else monkey(x, a, s, p)  # type: ignore[method-assign]
     gains = believed(model, objective, held)
-    assert float((gains[:2, 3:7] - 0.5).abs().max()) < 0.1
+    assert float((gains[:2, 3:7].mean(2) - 0.5).abs().max()) < 0.1
+    assert float((gains[:2, 3:7] - 0.5).abs().mean()) < 0.1  # of each number: half the evidence
     noise = perturbed(law)
     assert float(believed(noise, objective, held)[:2, 2:8].mean()) < 0.3

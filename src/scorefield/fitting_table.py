@@ -117,8 +117,9 @@ class Prepared:
 
     def table(self, info: dict[str, Any] | None = None) -> TrainedTable:
         """What the training has made, its network believed as far as the held-out rows allow."""
-        self.model.eval().gains = believed(self.model, self.objective, self.held)
-        return TrainedTable(self.model, self.codec, {}, info or {})
+        model = _gathered(self.model.eval()).to("cpu")
+        model.gains = believed(model, self.objective, self.held)
+        return TrainedTable(model, self.codec, {}, info or {})
 
     def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
         """As `table`, with the log-densities of training rows, for percentiles."""
@@ -127,6 +128,19 @@ class Prepared:
         noised = self.codec.dequantise(rows, self.settings.seed) if self.codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
         return replace(table, levels=(found + self.codec.log_det_encoded(rows)).sort().values)
+
+
+def _gathered(model: MaskedDenoiser) -> MaskedDenoiser:
+    """The model with whole weights, where several processes hold parts of them; all of these must call."""
+    if not any(hasattr(p, "full_tensor") for p in model.parameters()):
+        return model
+    network = MaskedMLP(**model.network.config)  # type: ignore[arg-type]
+    network.load_state_dict({name: parallel.whole(value) for name, value in model.network.state_dict().items()})
+    reference = None if model.reference is None else model.law
+    whole = MaskedDenoiser(
+        network, reference, model.log_frequencies, sigma_min=model.sigma_min, sigma_max=model.sigma_max
+    )
+    return whole.to(model.log_frequencies.device).eval()
 
 
 def settings_for(rows: int, **asked: Any) -> Settings:

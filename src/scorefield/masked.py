@@ -25,7 +25,7 @@ from scorefield.nets import MaskedMLP
 from scorefield.remainder import Rest, by_kind, hats, root_of
 
 GAINS = (3, 9)
-"""Shares of what is given, and noise levels, for which it is known how far the network can be believed."""
+"""Shares of what is given, and noise levels, for which it is known how far to believe the network in each number."""
 
 
 class Bound:
@@ -95,9 +95,9 @@ class MaskedDenoiser(nn.Module):
         network: for d numbers and codes.
         reference: of the numbers; its dtype is float64. None where d = 0.
         log_frequencies: of the codes, side by side, where nothing is known; default: equal.
-        gains: how much of the network's answer counts, `GAINS`: for shares of the row that are given, from none to
-            all, and noise levels, from sigma_min to sigma_max in equal steps of the logarithm; default: all of it. See
-            `gains.believed`.
+        gains: how much of the network's answer counts, `(*GAINS, d)`: for shares of the row that are given, from none
+            to all, for noise levels, from sigma_min to sigma_max in equal steps of the logarithm, and for each number
+            (each direction of the reference where all are asked for); default: all of it. See `gains.believed`.
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
 
@@ -129,7 +129,7 @@ class MaskedDenoiser(nn.Module):
         self.reference = None if reference is None else PartialMixture(reference)
         codes = sum(network.sizes)
         self.register_buffer("log_frequencies", torch.zeros(codes) if log_frequencies is None else log_frequencies)
-        self.register_buffer("gains", torch.ones(GAINS, dtype=torch.float64) if gains is None else gains.double())
+        self.register_buffer("gains", torch.ones(*GAINS, d, dtype=torch.float64) if gains is None else gains.double())
         if reference is not None:
             self._total = reference.covariance
             self._variances, self._basis = torch.linalg.eigh(self._total)
@@ -195,11 +195,12 @@ class MaskedDenoiser(nn.Module):
 
     def change(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Tensor:
         """What the network adds to the reference's `E[x0]`, `(n, d)`; of what is not asked for without meaning."""
-        return rest.scaled(self.raw(x, level, given).double()) * self.trust(level, pattern)
+        believed = rest._replace(scale=rest.scale * self.trust(level, pattern))
+        return believed.scaled(self.raw(x, level, given).double())
 
     def trust(self, level: Level, pattern: Pattern) -> Tensor:
-        """By what the network's answer is multiplied, `(n, 1)`: `gains` between their knots."""
-        return (self.knots(level, pattern) @ self.gains.flatten())[:, None]
+        """By what the network's answer is multiplied, `(n, d)`: `gains` between their knots."""
+        return self.knots(level, pattern) @ self.gains.flatten(0, 1)
 
     def knots(self, level: Level, pattern: Pattern) -> Tensor:
         """The weights `(n, knots)` of `gains` for rows: hats in log(sigma / alpha) and in the share that is given."""
