@@ -26,7 +26,7 @@ from scorefield.mixture_fit import choose_mixture
 from scorefield.nets import MaskedMLP
 from scorefield.objectives.masked import Masked
 from scorefield.train import Progress, train
-from scorefield.trained_table import TrainedTable
+from scorefield.trained_table import TrainedTable, careful
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +118,7 @@ class Prepared:
     def table(self, info: dict[str, Any] | None = None) -> TrainedTable:
         """What the training has made, its network believed as far as the held-out rows allow."""
         model = _gathered(self.model.eval()).to("cpu")
+        careful(model.network)
         model.gains = believed(model, self.objective, self.held)
         return TrainedTable(model, self.codec, {}, info or {})
 
