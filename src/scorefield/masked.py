@@ -57,7 +57,7 @@ class Bound:
         if bool(self._whole[index].all()):
             return self.model(x, level, self.given[index])
         given = self.given[index]
-        return self.model.corrected(x, level, given, self.rest(x, level, index), self._law.rows(index).pattern)
+        return self.model.corrected(x, level, given, self.rest(x, level, index), self.model.pattern(given))
 
     def rest(self, x: Tensor, level: Level, index: Tensor) -> Rest:
         """The reference's answer for rows all of which are asked for as a whole, or none; see `Rest`."""
