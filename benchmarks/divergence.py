@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from scorefield.divergence import jacobian_trace
+from scorefield.numerics.divergence import jacobian_trace
 
 D, WIDTH, DEPTH = 64, 256, 4
 

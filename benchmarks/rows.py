@@ -14,13 +14,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scorefield import completing
 from scorefield.analytic import GaussianMixture
 from scorefield.analytic.conditional import Kinds
 from scorefield.analytic.partial import PartialMixture, Pattern, mixed
-from scorefield.completing import Layout, row_log_density
-from scorefield.masked import MaskedDenoiser
-from scorefield.nets import MaskedMLP
+from scorefield.tables import density
+from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.density import row_log_density
+from scorefield.tables.network import MaskedMLP
+from scorefield.tables.row_model import Layout
 
 DIM, COMPONENTS, ROWS = 10, 240, 64
 
@@ -68,9 +69,9 @@ def densities() -> None:
     model, layout = MaskedDenoiser(network, mixture).eval(), Layout(DIM, 0, (-1,) * DIM)
     x = mixture.sample(ROWS, seed=2).double()
     beside = seconds(lambda: row_log_density(model, layout, x).value, 1)
-    bound, completing.Bound = completing.Bound, type(None)  # as a model of which no reference is known
+    bound, density.Bound = density.Bound, type(None)  # as a model of which no reference is known
     whole = seconds(lambda: row_log_density(model, layout, x).value, 1)
-    completing.Bound = bound
+    density.Bound = bound
     told("log-densities beside the mixture's", whole, beside)
 
 

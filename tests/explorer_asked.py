@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from scorefield.analytic import GaussianMixture
-from scorefield.explorer.asks import ASKS
-from scorefield.explorer.asks.about import About, about
-from scorefield.explorer.asks.params import read
+from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries.about import About, about
+from scorefield.explorer.queries.params import read
 from scorefield.explorer.session import Session
 
 NONE = Session()

@@ -35,8 +35,8 @@ needed = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests nee
 def serving(session: Session) -> Iterator[str]:
     """The explorer on a session; the address of its page."""
     from scorefield.explorer import server
-    from scorefield.explorer.asks import ASKS
     from scorefield.explorer.gate import Gate
+    from scorefield.explorer.queries import ASKS
 
     with server.bound() as listener:
         port = listener.getsockname()[1]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from scorefield.explorer.asks import Ask
 from scorefield.explorer.gate import Gate
+from scorefield.explorer.queries import Ask
 from scorefield.explorer.server import application, bound, server
 from scorefield.explorer.session import Session
 

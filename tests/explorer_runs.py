@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from scorefield.analytic import GaussianMixture
-from scorefield.data import fit_codec, load
+from scorefield.data import load
+from scorefield.denoiser import Denoiser
 from scorefield.explorer.session import Session
-from scorefield.fitting import digest
-from scorefield.masked import MaskedDenoiser
-from scorefield.model import Denoiser
-from scorefield.nets import MaskedMLP, ResidualMLP, UNet
-from scorefield.trained import TrainedModel
+from scorefield.nets import ResidualMLP, UNet
+from scorefield.records.codec import fit_codec
+from scorefield.records.fit import digest
+from scorefield.records.trained import TrainedModel
+from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.network import MaskedMLP
 
 
 def stirred(model: Denoiser) -> Denoiser:
@@ -46,8 +48,8 @@ def digits_session() -> Session:
 def table_session() -> Session:
     """On a run of a table of two numbers."""
     pd = pytest.importorskip("pandas")
-    from scorefield.data import fit_row_codec
-    from scorefield.trained_table import TrainedTable
+    from scorefield.tables.codec import fit_row_codec
+    from scorefield.tables.trained import TrainedTable
 
     x = GaussianMixture(torch.ones(2), torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), 0.2 * torch.eye(2).expand(2, 2, 2))
     codec = fit_row_codec(pd.DataFrame(x.sample(300, 0).numpy(), columns=["a", "b"]))

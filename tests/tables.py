@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from scorefield import levels, objectives, schedules
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
-from scorefield.model import TARGETS as TARGETS
-from scorefield.model import Target
+from scorefield.denoiser import TARGETS as TARGETS
+from scorefield.denoiser import Target
 
 DATA = Path(__file__).parent / "data"
 F64 = torch.float64

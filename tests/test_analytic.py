@@ -7,7 +7,7 @@ import torch
 
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture, _law
 from scorefield.core import Level
-from scorefield.model import at
+from scorefield.denoiser import at
 from tables import F64, LAWS, NOISE_LEVELS, SMOOTH_LAWS, doubles, law_nodes, mixture_1d, reference, reference_law
 
 STORED = [(name, k) for name in ("ring", "blend") for k in range(7)]

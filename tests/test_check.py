@@ -15,13 +15,14 @@ from torch import Tensor
 from scorefield import check, objectives, plans
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.check import CheckReport, Row, exact
-from scorefield.checkpoint import Settings
 from scorefield.core import Estimate, Level, Levels, Model
-from scorefield.data import DataError, Dataset, fit_codec, load
-from scorefield.fitting import fit
-from scorefield.model import Denoiser, Energy
+from scorefield.data import DataError, Dataset, load
+from scorefield.denoiser import Denoiser, Energy
 from scorefield.nets import ResidualMLP, ScalarMLP
-from scorefield.trained import TrainedModel
+from scorefield.records.codec import fit_codec
+from scorefield.records.fit import fit
+from scorefield.records.trained import TrainedModel
+from scorefield.training.checkpoint import Settings
 from tables import doubles, mixture_2d
 
 

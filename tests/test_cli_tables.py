@@ -15,10 +15,13 @@ import pandas as pd
 import pytest
 import torch
 
-from scorefield import runs, table_answers
+from scorefield import runs
 from scorefield._files import read_tensors
-from scorefield.data import detect, fit_row_codec, read_frame
-from scorefield.trained_table import TrainedTable
+from scorefield.data import read_frame
+from scorefield.tables import answers
+from scorefield.tables.codec import fit_row_codec
+from scorefield.tables.detection import detect
+from scorefield.tables.trained import TrainedTable
 
 FIT = ("--batch", "32", "--size", "small", "--quiet")
 
@@ -159,7 +162,7 @@ def test_outliers_name_the_row_and_the_column(scorefield, folder: Path, tmp_path
     assert list(found["row"]) == [12, 8] and list(found["column"]) == ["area", "garden"]
     assert (found["surprise"] > 5).all() and found["log_density"].is_monotonic_increasing
     assert list(found.columns[6:]) == list(rows.columns) and found["garden"][1] == 140.0
-    assert table_answers.free_name("row", ["row", "row_"]) == "row__"
+    assert answers.free_name("row", ["row", "row_"]) == "row__"
     assert scorefield("outliers", folder / "run", table, "-o", tmp_path / "o.csv", "--share", 2)[0] == 2
 
 
@@ -299,7 +302,7 @@ def test_words_and_numbers_of_a_file_are_read_as_the_model_has_them() -> None:
     frame = pd.DataFrame({"zip": ["12", "7", "12", "A1"] * 10, "size": np.linspace(0, 1, 40)})
     model = TrainedTable.__new__(TrainedTable)
     object.__setattr__(model, "codec", fit_row_codec(frame))
-    read = table_answers.typed(model, pd.DataFrame({"zip": [7, 12], "size": ["0.5", "?"]}))
+    read = answers.typed(model, pd.DataFrame({"zip": [7, 12], "size": ["0.5", "?"]}))
     assert list(read["zip"]) == ["7", "12"] and read["size"][0] == 0.5 and np.isnan(read["size"][1])
 
 

@@ -11,7 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorefield.data import Codec, DataError, Dataset, ImageCodec, TableCodec, codec_from_json, fit_codec
+from scorefield.data import DataError, Dataset
+from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.codec import Codec, codec_from_json, fit_codec
+from scorefield.records.image_codec import ImageCodec
 
 RNG = np.random.default_rng(0)
 FLOAT32 = 2.0**-24  # relative rounding
@@ -224,5 +227,5 @@ def test_constant_data_have_no_codec() -> None:
 
 def test_codecs_are_values() -> None:
     assert fit_codec(DATASETS["mixed"]) == fit_codec(DATASETS["mixed"])
-    assert isinstance(fit_codec(DATASETS["mixed"]), TableCodec) and isinstance(fit_codec(DATASETS["grey"]), ImageCodec)
+    assert isinstance(fit_codec(DATASETS["mixed"]), ArrayCodec) and isinstance(fit_codec(DATASETS["grey"]), ImageCodec)
     assert fit_codec(DATASETS["seventeen levels"]).to_json()["levels"] == 17

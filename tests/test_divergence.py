@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scorefield.divergence import Trace, hutch_plus_plus, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import Trace, hutch_plus_plus, hutchinson, jacobian_trace, probe
 
 KINDS = ["rademacher", "gaussian", "sphere"]
 DTYPE = torch.float64

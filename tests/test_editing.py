@@ -10,9 +10,9 @@ from torch import Tensor
 
 from scorefield import editing, plans
 from scorefield.analytic import Gaussian, GaussianMixture
+from scorefield.conditioning.editing import Route
 from scorefield.core import Estimate, Level, Levels
-from scorefield.editing import Route
-from scorefield.model import Denoiser
+from scorefield.denoiser import Denoiser
 from scorefield.nets import ResidualMLP
 from tables import F64, LAWS, doubles, some_covariance
 

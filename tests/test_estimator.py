@@ -20,8 +20,9 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from scorefield._files import FileError  # noqa: E402
-from scorefield.data import Column, Schema, detect  # noqa: E402
-from scorefield.estimator import ScoreDensity, ScoreImputer, ScoreOutlier, ScoreRegressor  # noqa: E402
+from scorefield.estimators import ScoreDensity, ScoreImputer, ScoreOutlier, ScoreRegressor  # noqa: E402
+from scorefield.tables.detection import detect  # noqa: E402
+from scorefield.tables.schema import Column, Schema  # noqa: E402
 
 FAST: dict[str, Any] = {"steps": 2, "seconds": None, "random_state": 0}
 ROUGH: dict[str, Any] = {**FAST, "tolerance": 0.1}
@@ -124,7 +125,7 @@ def test_pickles_hold_the_files_of_the_folder_and_nothing_of_torch(
     estimator.table_.save(tmp_path)
     for name in ("model.json", "model.safetensors"):
         assert (tmp_path / name).read_bytes() in content
-    assert b"torch._utils" not in content and b"scorefield.masked" not in content
+    assert b"torch._utils" not in content and b"scorefield.tables.denoiser" not in content
     np.testing.assert_array_equal(answer(pickle.loads(content), X), expected)
 
 

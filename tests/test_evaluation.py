@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from scorefield import TrainedModel
-from scorefield.checkpoint import Settings
 from scorefield.data import Dataset
-from scorefield.evaluation import Comparison, among, evaluate
-from scorefield.fitting import fit
+from scorefield.records.evaluate import Comparison, among, evaluate
+from scorefield.records.fit import fit
+from scorefield.training.checkpoint import Settings
 
 ROWS, HELD = 300, 30
 RNG = np.random.default_rng(0)

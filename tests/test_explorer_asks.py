@@ -11,12 +11,12 @@ import torch
 from explorer_asked import LAW, NONE, TWO, ask, same, stream
 from scorefield import langevin, log_density, metrics, objectives
 from scorefield.analytic import Empirical
+from scorefield.conditioning.editing import Route, invert
 from scorefield.core import Level
-from scorefield.editing import Route, invert
-from scorefield.explorer.asks import ASKS
-from scorefield.explorer.asks.diffusion import PLANS, SCHEDULES
-from scorefield.explorer.asks.laws import PRESETS, noised
-from scorefield.explorer.asks.params import read
+from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries.diffusion import PLANS, SCHEDULES
+from scorefield.explorer.queries.laws import PRESETS, noised
+from scorefield.explorer.queries.params import read
 
 # ------------------------------------------------------------------------------------------------------------ field
 

@@ -13,10 +13,10 @@ import torch
 from explorer_browser import control, needed, numbers, said, scene, until
 from scorefield.core import Level
 from scorefield.explorer import export
-from scorefield.explorer.asks import ASKS
-from scorefield.explorer.asks.laws import PRESETS
-from scorefield.explorer.asks.params import read
 from scorefield.explorer.export import Scope, write
+from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries.laws import PRESETS
+from scorefield.explorer.queries.params import read
 from scorefield.explorer.session import Session
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import torch
 from explorer_browser import control, needed, numbers, said, scene, serving, until
 from explorer_runs import digits_session, points_session
 from scorefield.core import Level
-from scorefield.explorer.asks import density, diffusion, images
-from scorefield.explorer.asks.laws import PRESETS
+from scorefield.explorer.queries import density, diffusion, images
+from scorefield.explorer.queries.laws import PRESETS
 from scorefield.explorer.session import Session
 
 if TYPE_CHECKING:

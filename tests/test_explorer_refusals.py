@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from explorer_asked import NONE, TWO, ask
-from scorefield.explorer.asks import ASKS
-from scorefield.explorer.asks.params import read
+from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries.params import read
 
 # ------------------------------------------------------------------------------------------------------------ field
 

@@ -11,15 +11,15 @@ import torch
 from explorer_asked import ask, same, stream
 from explorer_runs import digits_session, points_session, table_session
 from scorefield import langevin, log_density
+from scorefield.conditioning.editing import Route, interpolate, partial_noise
 from scorefield.core import Level
 from scorefield.data import load
-from scorefield.editing import Route, interpolate, partial_noise
-from scorefield.explorer.asks.diffusion import SCHEDULES
-from scorefield.explorer.asks.laws import PRESETS, noised
+from scorefield.denoiser import at
+from scorefield.explorer.queries.diffusion import SCHEDULES
+from scorefield.explorer.queries.laws import PRESETS, noised
 from scorefield.explorer.session import Session
-from scorefield.fitting import Parts
-from scorefield.model import at
-from scorefield.trained import TrainedModel
+from scorefield.records.fit import Parts
+from scorefield.records.trained import TrainedModel
 
 
 @pytest.fixture(scope="module")

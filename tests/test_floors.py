@@ -10,24 +10,14 @@ import pytest
 import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
-    ("_tensor", "core", "_files", "parallel"),
-    ("schedules", "levels", "divergence", "ode", "langevin", "nets", "data"),
-    ("model", "analytic", "remainder", "masked", "mixture_sums", "mixture_fit"),
-    ("objectives", "closed_form", "plans", "guidance", "editing", "likelihood", "inverse", "metrics", "completing"),
-    ("heldout", "checkpoint", "gains", "train"),
-    ("model_folder", "trained", "fitting", "trained_table", "fitting_table", "predicting"),
-    (
-        "evaluation",
-        "runs",
-        "table_scores",
-        "table_answers",
-        "table_evaluation",
-        "estimator",
-        "check",
-        "report",
-        "explorer",
-    ),
-    ("demo", "cli"),
+    ("_tensor", "_files", "core", "numerics"),
+    ("schedules", "levels", "nets", "data"),
+    ("denoiser", "analytic"),
+    ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
+    ("training",),
+    ("records", "tables"),
+    ("estimators", "check", "report", "runs", "explorer"),
+    ("cli",),
     ("__main__",),
 )
 ORDER = [name for floor in FLOORS for name in floor]

@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield import guidance, levels, plans
 from scorefield.analytic import Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
-from scorefield.model import Denoiser, Energy, at
+from scorefield.denoiser import Denoiser, Energy, at
 from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.plans import run
 from tables import F64, doubles, some_covariance

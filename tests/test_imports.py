@@ -25,7 +25,7 @@ def test_import_loads_the_standard_library_only() -> None:
 
 
 def test_public_names_load_no_optional_library() -> None:
-    mine = [name for name in scorefield.__all__ if not scorefield._NAMES.get(name, "").startswith("estimator.")]
+    mine = [name for name in scorefield.__all__ if not scorefield._NAMES.get(name, "").startswith("estimators.")]
     everything = modules_after(f"import scorefield\nfor name in {mine}: getattr(scorefield, name)")
     assert not OPTIONAL & (everything - modules_after("import torch"))
 
@@ -44,17 +44,10 @@ def test_help_loads_no_torch() -> None:
     assert not ({"torch", "numpy"} | OPTIONAL) & modules_after(HELP)
 
 
-ORDERS = (
-    "import scorefield.train; from scorefield import train",
-    "from scorefield import train; import scorefield.train",
-    "from scorefield.train import train as first; from scorefield import train; assert train is first",
-    "import scorefield.trained, scorefield.plans.run; from scorefield import run as train",
-)
-
-
-@pytest.mark.parametrize("imports", ORDERS)
-def test_functions_are_not_overwritten_by_modules_of_their_name(imports: str) -> None:
-    modules_after(f"{imports}; import types; assert isinstance(train, types.FunctionType), train")
+def test_the_package_shows_public_names_alone() -> None:
+    code = "import scorefield; {}; assert set(dir(scorefield)) == set(scorefield.__all__), dir(scorefield)"
+    for first in ("pass", "scorefield.train", "import scorefield.training.loop, scorefield.runs, scorefield.cli"):
+        modules_after(code.format(first))
 
 
 @pytest.mark.parametrize("name", scorefield.__all__)
@@ -64,7 +57,7 @@ def test_public_names_resolve(name: str) -> None:
     if name in scorefield._NAMES:
         assert value.__module__ == f"scorefield.{scorefield._NAMES[name]}"  # the module that defines it
     elif name in scorefield._MODULES:
-        assert value.__name__ == f"scorefield.{name}"
+        assert value.__name__ == f"scorefield.{scorefield._MODULES[name]}"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -75,14 +68,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse(Path(scorefield.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    modules, names = [], {}
+    modules, names = {}, {}
     for node in block.body:
         assert isinstance(node, ast.ImportFrom) and len(node.names) == 1
         (alias,) = node.names
-        assert alias.asname == alias.name, f"{alias.name}: written as `{alias.name} as {alias.name}`, it is exported"
-        if node.module == "scorefield":
-            modules.append(alias.name)
+        assert alias.asname, f"{alias.name}: written as `{alias.name} as {alias.name}`, it is exported"
+        package = node.module.removeprefix("scorefield").removeprefix(".")
+        if alias.asname in scorefield._MODULES:
+            modules[alias.asname] = f"{package}.{alias.name}".removeprefix(".")
         else:
-            names[alias.name] = node.module.removeprefix("scorefield.")
-    assert modules == sorted(scorefield._MODULES)
+            names[alias.asname] = package
+    assert modules == scorefield._MODULES
     assert names == scorefield._NAMES

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from scorefield import log_density
 from scorefield.analytic import Gaussian, GaussianMixture
+from scorefield.conditioning.inverse import impute, posterior, posterior_samples
 from scorefield.core import Estimate, Level
-from scorefield.inverse import impute, posterior, posterior_samples
+from scorefield.denoiser import Denoiser
 from scorefield.levels import flow
-from scorefield.model import Denoiser
 from scorefield.nets import ResidualMLP
 from scorefield.plans import ancestral
 from tables import F64, doubles, some_covariance

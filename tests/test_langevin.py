@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield._tensor import normal
-from scorefield.langevin import Chains, adjusted, effective_sample_size, split_r_hat, unadjusted
+from scorefield.mcmc.langevin import Chains, adjusted, effective_sample_size, split_r_hat, unadjusted
+from scorefield.numerics.random import normal
 
 DTYPE = torch.float64
 

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import levels
-from scorefield._tensor import normal, uniform
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
-from scorefield.data import ImageCodec, fit_codec, load
-from scorefield.fitting import moments
-from scorefield.likelihood import Options, bits_per_dim, log_density, record_log_density, variational_bound
+from scorefield.data import load
+from scorefield.denoiser import Denoiser
+from scorefield.likelihood import log_density, variational_bound
 from scorefield.likelihood.student import student_quantile
-from scorefield.model import Denoiser
 from scorefield.nets import ResidualMLP
-from scorefield.trained import TrainedModel
+from scorefield.numerics.random import normal, uniform
+from scorefield.records.codec import fit_codec
+from scorefield.records.density import Options, bits_per_dim, record_log_density
+from scorefield.records.fit import moments
+from scorefield.records.image_codec import ImageCodec
+from scorefield.records.trained import TrainedModel
 from tables import SCHEDULES, SMOOTH_LAWS, mixture_1d, mixture_2d, reference, reference_law
 
 F64 = torch.float64

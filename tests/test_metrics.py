@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scorefield import metrics
-from scorefield._tensor import normal
+from scorefield.numerics.random import normal
 
 PHI = NormalDist().cdf
 DTYPE = torch.float64

@@ -7,19 +7,7 @@ import torch
 from torch import nn
 
 from scorefield.core import Estimate, Level, Levels, Model, StaticScore
-from scorefield.model import (
-    ANGLE,
-    DATA,
-    EDM_F,
-    FLOW,
-    NOISE,
-    Denoiser,
-    Energy,
-    StaticNetwork,
-    at,
-    from_energy,
-    plain,
-)
+from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Denoiser, Energy, StaticNetwork, at, from_energy, plain
 from scorefield.nets import ScalarMLP
 from tables import F64, LAWS, SCHEDULES, TARGETS, ExactNetwork, SmoothEnergy, doubles, mixture_2d
 

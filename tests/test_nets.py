@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
-from scorefield._tensor import normal
-from scorefield.nets import NETWORKS, MaskedMLP, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for
+from scorefield.nets import NETWORKS, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for
+from scorefield.numerics.random import normal
+from scorefield.tables.network import MaskedMLP
 
 Shape = tuple[int, ...]
 
@@ -326,7 +327,7 @@ def test_initialisation_is_a_function_of_the_seed(kind, config, shape):
 
 
 def test_the_table_names_every_network():
-    assert {kind for kind, _, _ in CASES} | {MaskedMLP} == set(NETWORKS.values())  # rows have laws of their own, below
+    assert {kind for kind, _, _ in CASES} == set(NETWORKS.values())
     with pytest.raises(ValueError, match="did you mean 'residual-mlp'"):
         build("residual_mlp", {"dim": 2})
     with pytest.raises(ValueError, match="it takes dim, width"):
@@ -414,7 +415,7 @@ def test_networks_for_rows(config: dict[str, Any]) -> None:
     level = torch.tensor(0.3, dtype=torch.float64)
     fresh = MaskedMLP(**config).double()
     assert all(float(v.detach().abs().sum()) == 0 for v in fresh(x, level, given))  # the mixture and the frequencies
-    assert build(name_of(fresh), fresh.config).config == fresh.config
+    assert MaskedMLP(**fresh.config).config == fresh.config
     net = trained(MaskedMLP, config)
     raw, logits = net(x, level, given)
     assert raw.shape == x.shape and logits.shape == (len(x), sum(config["sizes"]))

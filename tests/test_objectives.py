@@ -10,9 +10,9 @@ import torch
 from scorefield import levels, objectives, schedules
 from scorefield.analytic import Gaussian
 from scorefield.core import Estimate, Level
-from scorefield.divergence import probe
-from scorefield.model import Denoiser, Energy, at, from_energy
+from scorefield.denoiser import Denoiser, Energy, at, from_energy
 from scorefield.nets import ScalarMLP
+from scorefield.numerics.divergence import probe
 from tables import (
     EXACT_OBJECTIVES,
     F64,

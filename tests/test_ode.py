@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield._tensor import normal
-from scorefield.ode import _attempt, integrate
+from scorefield.numerics.ode import _attempt, integrate
+from scorefield.numerics.random import normal
 
 DTYPE = torch.float64
 MATRIX = torch.tensor([[-0.3, 2.0], [-2.0, -0.1]], dtype=DTYPE)

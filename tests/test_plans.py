@@ -260,7 +260,7 @@ def denoise(model: GaussianMixture, x: Tensor, sigma: float) -> Tensor:
 
 
 def test_heun_is_the_textbook_loop_with_churn(flow_map: tuple[GaussianMixture, Tensor, Tensor]) -> None:
-    from scorefield._tensor import normal
+    from scorefield.numerics.random import normal
 
     model = flow_map[0]
     n, churn = 8, 2.0
@@ -289,7 +289,7 @@ def test_heun_is_the_textbook_loop_with_churn(flow_map: tuple[GaussianMixture, T
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_dpmpp_2m_is_the_textbook_loop(eta: float, flow_map: tuple[GaussianMixture, Tensor, Tensor]) -> None:
-    from scorefield._tensor import normal
+    from scorefield.numerics.random import normal
 
     model = flow_map[0]
     lv = levels.karras(8)

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from torch import Tensor
 
-from scorefield.data import DataError, RowCodec, as_frame, detect, fit_row_codec
-from scorefield.data.transforms import Identity
+from scorefield.data import DataError
+from scorefield.tables.codec import RowCodec, fit_row_codec
+from scorefield.tables.detection import detect
+from scorefield.tables.series import as_frame
+from scorefield.tables.transforms import Identity
 
 RNG = np.random.default_rng(0)
 N = 240

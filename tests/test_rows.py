@@ -8,20 +8,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import completing, plans
+from scorefield import plans
 from scorefield.analytic import GaussianMixture, PartialMixture
 from scorefield.analytic.conditional import Kinds
 from scorefield.analytic.partial import Conditioned, Pattern, mixed
-from scorefield.completing import Layout, complete, row_log_density
 from scorefield.core import Level
-from scorefield.gains import believed
 from scorefield.levels import LogUniform
-from scorefield.masked import GAINS, MaskedDenoiser
-from scorefield.mixture_fit import choose_mixture, fit_mixture, log_densities
-from scorefield.nets import MaskedMLP
-from scorefield.objectives.masked import Masked, Shares, gated
+from scorefield.objectives.batch import Draws
+from scorefield.tables import density
+from scorefield.tables.denoiser import GAINS, MaskedDenoiser
+from scorefield.tables.density import row_log_density
+from scorefield.tables.impute import complete
+from scorefield.tables.mixture import choose_mixture, fit_mixture, log_densities
+from scorefield.tables.network import MaskedMLP
+from scorefield.tables.objective import Masked, Shares, gated
+from scorefield.tables.row_model import Layout
+from scorefield.tables.shrinkage import believed
 
 NAN, HIDDEN = math.nan, math.inf
+LEVELS = LogUniform(0.01, 50.0)
 
 
 def mixture(d: int, components: int, seed: int = 0, spread: float = 1.0) -> GaussianMixture:
@@ -209,7 +214,7 @@ def rows_with_holes() -> Tensor:
 @pytest.mark.parametrize("shares", [Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), Shares(0.0, 0.0, 1.0), Shares()])
 def test_questions_ask_for_what_is_there(shares: Shares) -> None:
     x, gates = rows_with_holes(), (-1, -1, 0)
-    ask = Masked(3, 2, gates, seed=1, shares=shares)
+    ask = Masked(3, 2, gates, LEVELS, seed=1, shares=shares)
     number = torch.arange(len(x))
     given, codes = ask.questions(x, number)
     there, numbers = torch.isfinite(x), given[:, :3]
@@ -231,7 +236,7 @@ def test_the_loss_is_least_at_the_exact_conditional() -> None:
     law = LAWS[2]
     x = law.sample(20_000, seed=1).double()
     model = untrained(law)
-    objective = Masked(4, 0, (-1,) * 4, shares=Shares(0.5, 0.5, 0.0))
+    objective = Masked(4, 0, (-1,) * 4, LEVELS, shares=Shares(0.5, 0.5, 0.0))
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
     number = torch.arange(len(x))
@@ -239,7 +244,7 @@ def test_the_loss_is_least_at_the_exact_conditional() -> None:
     def loss(shift: float) -> Tensor:
         with torch.no_grad():
             model.network.outputs.bias.fill_(shift)
-            return objective(model, x, LogUniform(0.01, 50.0), noise, u, number)
+            return objective(model, x, Draws(noise, u, number))
 
     base = loss(0.0)
     for shift in (0.1, -0.1):
@@ -300,7 +305,7 @@ def test_densities_beside_the_reference_are_those_of_the_whole_ode(kind: str, mo
     given = pattern(kind, x)
     rows, asked = torch.where(torch.isinf(given), NAN, x), torch.isnan(given)
     found = row_log_density(model, layout, rows, asked, tolerance=1e-7)
-    monkeypatch.setattr(completing, "Bound", type(None))  # as a model of which no reference is known
+    monkeypatch.setattr(density, "Bound", type(None))  # as a model of which no reference is known
     whole = row_log_density(model, layout, rows, asked, tolerance=1e-7)
     bare = row_log_density(MaskedDenoiser(MaskedMLP(4, width=8, depth=1), law, sigma_min=0.02, sigma_max=40.0).eval(),
                            layout, rows, asked)  # fmt: skip
@@ -340,7 +345,7 @@ def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
     """The law's own samples: a network that is right by a factor of 2 is halved, one of noise is not believed."""
     law = mixture(2, 3, seed=1, spread=2.0)
     total = GaussianMixture(torch.ones(1), law.mean[None], law.covariance[None])
-    held, objective = law.sample(500, seed=2).float(), Masked(2, 0, (-1, -1))
+    held, objective = law.sample(500, seed=2).float(), Masked(2, 0, (-1, -1), LEVELS)
 
     class Right(MaskedMLP):
         factor = 2.0

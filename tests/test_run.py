@@ -30,7 +30,7 @@ def plain(x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
 
 def by_hand(plan: Plan, model: Callable[..., Estimate], x: Tensor, seed: int) -> Tensor:
     """The definition, with everything kept."""
-    from scorefield._tensor import normal
+    from scorefield.numerics.random import normal
 
     answers: list[Estimate] = []
     for k in range(plan.evaluations):

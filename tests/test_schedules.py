@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scorefield import schedules
-from scorefield._tensor import normal
+from scorefield.numerics.random import normal
 from tables import F64, SCHEDULES
 
 WITH_DRIFT = {name: (0.9 if name in ("RectifiedFlow", "Cosine", "angle") else 1.0) for name in SCHEDULES}

@@ -9,20 +9,12 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from scorefield.data import (
-    Column,
-    DataError,
-    Schema,
-    builtin_frame,
-    detect,
-    overridden,
-    overrides_from_toml,
-    read_frame,
-    to_toml,
-    write_frame,
-)
-from scorefield.data.lattice import Lattice, find_lattice
-from scorefield.data.transforms import (
+from scorefield.data import DataError, builtin_frame, read_frame, write_frame
+from scorefield.tables.detection import detect
+from scorefield.tables.lattice import Lattice, find_lattice
+from scorefield.tables.schema import Column, Schema
+from scorefield.tables.schema_toml import overridden, overrides_from_toml, to_toml
+from scorefield.tables.transforms import (
     Asinh,
     Identity,
     Log,

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from scorefield import train
 from scorefield._files import FileError, read_tensors
-from scorefield._tensor import normal
 from scorefield.analytic import Gaussian
-from scorefield.checkpoint import Settings
 from scorefield.core import Level
-from scorefield.model import Denoiser, Energy
+from scorefield.denoiser import Denoiser, Energy
 from scorefield.nets import ResidualMLP, ScalarMLP
-from scorefield.parallel import folder_lock
-from scorefield.train import Progress, TrainingError, _batch_index
+from scorefield.numerics.random import normal
+from scorefield.training.checkpoint import Settings
+from scorefield.training.loop import Progress, TrainingError, _batch_index
+from scorefield.training.parallel import folder_lock
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
 X = normal(600, (2,), 0, "test data") @ torch.linalg.cholesky(COVARIANCE).T

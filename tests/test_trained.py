@@ -14,11 +14,14 @@ import torch
 
 from scorefield import TrainedModel, plans
 from scorefield._files import FileError
-from scorefield._tensor import normal
-from scorefield.data import Codec, Dataset, ImageCodec, TableCodec, fit_codec, load
+from scorefield.data import Dataset, load
+from scorefield.denoiser import Denoiser, Energy
 from scorefield.levels import karras
-from scorefield.model import Denoiser, Energy
 from scorefield.nets import ResidualMLP, ScalarMLP, UNet
+from scorefield.numerics.random import normal
+from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.codec import Codec, fit_codec
+from scorefield.records.image_codec import ImageCodec
 
 
 def shaken(model: Denoiser | Energy) -> Denoiser | Energy:
@@ -43,7 +46,7 @@ MODELS: dict[str, Callable[[], TrainedModel]] = {
     "energy": lambda: TrainedModel(shaken(Energy(ScalarMLP(4, width=16, depth=1))), table_codec()),
     "one column": lambda: TrainedModel(
         shaken(Denoiser(ResidualMLP(1, width=16, depth=1), sigma_data=1.2)),
-        TableCodec(("a",), mean=(1e6,), std=(0.01,), resolution=(0.0,)),
+        ArrayCodec(("a",), mean=(1e6,), std=(0.01,), resolution=(0.0,)),
     ),
     "images": lambda: TrainedModel(shaken(Denoiser(UNet(6, 4, 3, base=8, multipliers=(1, 2)))), odd_images()),
     "classes": lambda: TrainedModel(

@@ -7,13 +7,14 @@ import sys
 import torch
 from torch import nn
 
-from scorefield import parallel
-from scorefield._tensor import normal
-from scorefield.checkpoint import Settings
-from scorefield.model import Denoiser
+from scorefield.denoiser import Denoiser
 from scorefield.nets import ResidualMLP
+from scorefield.numerics.random import normal
 from scorefield.objectives import EDM
-from scorefield.train import _start, _step, default_levels
+from scorefield.objectives.batch import Multilevel
+from scorefield.training import parallel
+from scorefield.training.checkpoint import Settings
+from scorefield.training.loop import _start, _step, default_levels
 
 
 def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
@@ -22,7 +23,7 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
             p.add_(0.1 * normal(1, p.shape, 0, "test weights", first=k)[0])
     run, wrapped = _start(model, settings)
     x, device = normal(100, (3,), 0, "test data"), torch.device("cpu")
-    _step(run, wrapped, x, None, default_levels(0.002, 20.0), EDM(), None, 1e-3, settings, device)
+    _step(run, wrapped, x, None, Multilevel(default_levels(0.002, 20.0), EDM()), 1e-3, settings, device)
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]
 
 

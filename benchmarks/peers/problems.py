@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from scorefield import Estimate, Level
-from scorefield._tensor import normal
 from scorefield.analytic import GaussianMixture
-from scorefield.ode import integrate
+from scorefield.numerics.ode import integrate
+from scorefield.numerics.random import normal
 
 F64 = torch.float64
 SIGMA = 80.0

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from peers import azula, diffusers, kdiffusion, ours
 from peers.problems import BUDGETS, F64, Counted, Problem, Sampler, TooManyError
-from scorefield._tensor import normal
 from scorefield.metrics import sliced_wasserstein
+from scorefield.numerics.random import normal
 
 PACKAGES: dict[str, ModuleType] = {"azula": azula, "k-diffusion": kdiffusion, "diffusers": diffusers}
 SHORTLIST = Path(__file__).with_name("shortlist.json")

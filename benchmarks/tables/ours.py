@@ -23,10 +23,10 @@ SAMPLES = 199
 def available() -> str | None:
     """Why the estimators cannot be measured, or None."""
     try:
-        from scorefield import estimator
+        from scorefield import estimators
     except ImportError as why:
-        return f"scorefield.estimator cannot be imported: {why}"
-    missing = [n for n in ("ScoreDensity", "ScoreImputer", "ScoreRegressor") if not hasattr(estimator, n)]
+        return f"scorefield.estimators cannot be imported: {why}"
+    missing = [n for n in ("ScoreDensity", "ScoreImputer", "ScoreRegressor") if not hasattr(estimators, n)]
     return f"scorefield.estimator lacks {', '.join(missing)}" if missing else None
 
 
@@ -72,7 +72,7 @@ store: Path | None = None
 
 def fitted(split: Split, part: str, seconds: float, seed: int) -> Any:
     """A `ScoreDensity` of the rows of train and val, or of half a; fitted once for all parts of the benchmark."""
-    from scorefield.estimator import ScoreDensity
+    from scorefield.estimators import ScoreDensity
 
     key = (split.key, part, seconds)
     kept = None if store is None else store / f"{split.key}-{part}-{seconds:g}s"
@@ -111,7 +111,7 @@ def generator(split: Split, seconds: float, seed: int) -> tuple[Any, str]:
 
 
 def impute(split: Split, values: Floats, seconds: float, seed: int) -> tuple[Floats, str]:
-    from scorefield.estimator import ScoreImputer
+    from scorefield.estimators import ScoreImputer
 
     table = fitted(split, "train", seconds, seed).table_
     model = ScoreImputer.from_table(table, draws=peers_impute.DRAWS, random_state=seed)
@@ -134,7 +134,7 @@ def draws_first(found: Any, n: int) -> Floats:
 
 def predict(split: Split, seconds: float, seed: int) -> Predicted:
     """p(target | features) of the last column."""
-    from scorefield.estimator import ScoreRegressor
+    from scorefield.estimators import ScoreRegressor
 
     test = split.rows("test")
     target = str(test.columns[-1])

@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield import objectives
 from scorefield.analytic import Empirical
 from scorefield.core import Level
-from scorefield.divergence import Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import Kind, hutchinson, jacobian_trace, probe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, hermite
 from scorefield import objectives
 from scorefield.analytic import Empirical
 from scorefield.core import Level
-from scorefield.divergence import jacobian_trace
+from scorefield.numerics.divergence import jacobian_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

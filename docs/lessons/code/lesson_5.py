@@ -10,7 +10,7 @@ from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, modes
 from torch import Tensor
 
 from scorefield import levels, plans
-from scorefield._tensor import normal
+from scorefield.numerics.random import normal
 from scorefield.plans import Plan, run
 from scorefield.plans.laws import gaussian_moments
 from scorefield.schedules import VE, VP, Cosine, RectifiedFlow, Schedule

@@ -8,8 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_real, normal
+from scorefield._tensor import check_real
 from scorefield.core import Estimate, Level
+from scorefield.numerics.random import normal
 
 CLEAN = Level(1.0, 0.0)
 _LARGEST_BLOCK = 1 << 24  # numbers in one intermediate tensor: larger batches are answered in pieces

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, check_real, expand, uniform
+from scorefield._tensor import check_batch, check_real, expand
 from scorefield.analytic._law import CLEAN, check_noisy, in_pieces, noised
 from scorefield.core import Estimate, Level
+from scorefield.numerics.random import uniform
 
 
 @dataclass(frozen=True, eq=False)

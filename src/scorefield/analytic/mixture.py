@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, expand, normal, uniform
+from scorefield._tensor import check_batch, expand
 from scorefield.analytic._law import CLEAN, check_noisy, in_pieces, noised, parameter
 from scorefield.core import Estimate, Level
+from scorefield.numerics.random import normal, uniform
 
 
 class _Parts(NamedTuple):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from scorefield import levels, objectives, plans
-from scorefield._tensor import normal
 from scorefield.analytic import GaussianMixture
 from scorefield.check.report import Row
 from scorefield.core import Estimate, Level, Levels, Model, StaticScore
+from scorefield.numerics.random import normal
 from scorefield.plans import Plan, run
 from scorefield.plans.laws import end_error, marginal_error, measured_order, point_mass, true_moments
 

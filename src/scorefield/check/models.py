@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from scorefield import plans
-from scorefield._tensor import check_batch, noise_like, normal, sum_rest
+from scorefield._tensor import check_batch, sum_rest
 from scorefield.check.exact import difference
 from scorefield.check.report import Row
 from scorefield.core import Level, Model
-from scorefield.model import Energy
+from scorefield.denoiser import Energy
+from scorefield.numerics.random import noise_like, normal
 from scorefield.plans import Plan, run
 
 

@@ -13,8 +13,8 @@ from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.data import DataError, Dataset, load
-from scorefield.fitting import fitted_to, parts_of, unseen
-from scorefield.trained import TrainedModel
+from scorefield.records.fit import fitted_to, parts_of, unseen
+from scorefield.records.trained import TrainedModel
 
 
 def laws(model: TrainedModel | None = None, data: str | Path | Dataset | None = None, *, seed: int = 0) -> CheckReport:

@@ -7,13 +7,13 @@ import sys
 
 from cyclopts import CycloptsError
 
-from scorefield.cli import exploring as _exploring  # noqa: F401  # importing them gives the application its commands
-from scorefield.cli import fitting as _fitting  # noqa: F401
+from scorefield.cli import explore as _exploring  # noqa: F401  # importing them gives the application its commands
+from scorefield.cli import fit as _fitting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import tables as _tables  # noqa: F401
-from scorefield.cli.words import app, fail
-from scorefield.cli.words import seconds as seconds
-from scorefield.cli.words import whole_numbers as whole_numbers
+from scorefield.cli.app import app, fail
+from scorefield.cli.app import seconds as seconds
+from scorefield.cli.app import whole_numbers as whole_numbers
 
 
 def main() -> None:

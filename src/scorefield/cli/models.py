@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from scorefield.cli.words import app, check_table_file, seconds, whole_numbers
+from scorefield.cli.app import app, check_table_file, seconds, whole_numbers
 
 if TYPE_CHECKING:
-    from scorefield.trained import TrainedModel
-    from scorefield.trained_table import TrainedTable
+    from scorefield.records.trained import TrainedModel
+    from scorefield.tables.trained import TrainedTable
 
 
 @app.command(
@@ -44,7 +44,7 @@ def sample(
         quiet: show no progress.
     """
     from scorefield import runs
-    from scorefield.trained_table import TrainedTable
+    from scorefield.tables.trained import TrainedTable
 
     if n < 1:
         raise ValueError(f"-n must be at least 1, got {n}.")
@@ -121,7 +121,7 @@ def evaluate(
         seed: of samples and metrics.
     """
     from scorefield import _files, runs
-    from scorefield.trained_table import TrainedTable
+    from scorefield.tables.trained import TrainedTable
 
     model = runs.load(run)
     compare = _compare_rows if isinstance(model, TrainedTable) else _compare_records
@@ -138,21 +138,22 @@ def evaluate(
 def _compare_records(
     model: Any, data: str, n: int | None, steps: int, seed: int
 ) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    from scorefield import evaluation
+    from scorefield.records import evaluate
     from scorefield.report import write_report
 
-    result = evaluation.evaluate(model, data, n=n, steps=steps, seed=seed)
+    result = evaluate.evaluate(model, data, n=n, steps=steps, seed=seed)
     return result.table(), result.to_json(), lambda path: write_report(path, model, result)
 
 
 def _compare_rows(
     model: Any, data: str, n: int | None, steps: int, seed: int
 ) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    from scorefield import runs, table_answers, table_evaluation
+    from scorefield import runs
     from scorefield.report import write_table_report
+    from scorefield.tables import answers, evaluate
 
-    rows = table_answers.known(model, runs.frame(data), "error")
-    result = table_evaluation.evaluate(model, rows, source=data, n=n, steps=steps, seed=seed)
+    rows = answers.known(model, runs.frame(data), "error")
+    result = evaluate.evaluate(model, rows, source=data, n=n, steps=steps, seed=seed)
     return result.table(), result.to_json(), lambda path: write_table_report(path, model, result)
 
 
@@ -168,7 +169,7 @@ def info(run: Path) -> None:
     """
     from scorefield import runs
     from scorefield.report import describe, describe_table
-    from scorefield.trained_table import TrainedTable
+    from scorefield.tables.trained import TrainedTable
 
     model = runs.load(run)
     print(describe_table(model) if isinstance(model, TrainedTable) else describe(model))
@@ -198,8 +199,9 @@ def calibrate(
     """
     from dataclasses import replace
 
-    from scorefield import parallel, runs
+    from scorefield import runs
     from scorefield.plans import calibration
+    from scorefield.training import parallel
 
     budgets = whole_numbers(steps)
     with parallel.folder_lock(run):
@@ -266,6 +268,6 @@ def demo(
         time: training time.
         seed: of everything random.
     """
-    from scorefield.demo import demo as run_demo
+    from scorefield.cli.demo import demo as run_demo
 
     run_demo(output, seconds(time), seed)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from scorefield.cli.words import app, check_table_file, warn
+from scorefield.cli.app import app, check_table_file, warn
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scorefield.trained_table import TrainedTable
+    from scorefield.tables.trained import TrainedTable
 
 Output: TypeAlias = Annotated[Path, Parameter(("--output", "-o"))]
 Unseen: TypeAlias = Literal["error", "missing"]
@@ -44,11 +44,11 @@ def density(
         unseen: a category that training did not have: an error, or taken as a hole.
         seed: of the noise within cells of whole numbers.
     """
-    from scorefield import table_answers
     from scorefield.data import write_frame
+    from scorefield.tables import answers
 
     model, rows = _opened(run, data, output, "density", unseen)
-    found = table_answers.densities(model, rows, tolerance=tolerance, seed=seed)
+    found = answers.densities(model, rows, tolerance=tolerance, seed=seed)
     write_frame(found, output)
     print(f"{output}: {len(found):,} rows, mean log-density {found['log_density'].mean():.3f} nats.")
 
@@ -80,11 +80,11 @@ def outliers(
         unseen: a category that training did not have: an error, or taken as a hole.
         seed: of all noise.
     """
-    from scorefield import table_answers
     from scorefield.data import write_frame
+    from scorefield.tables import answers
 
     model, rows = _opened(run, data, output, "outliers", unseen)
-    found = table_answers.outliers(model, rows, share, tolerance=tolerance, seed=seed)
+    found = answers.outliers(model, rows, share, tolerance=tolerance, seed=seed)
     write_frame(found, output)
     print(f"{output}: the {len(found):,} least likely of {len(rows):,} rows.")
 
@@ -116,11 +116,11 @@ def impute(
         unseen: a category that training did not have: an error, or taken as a hole and filled.
         seed: of the draws.
     """
-    from scorefield import table_answers
     from scorefield.data import write_frame
+    from scorefield.tables import answers
 
     model, rows = _opened(run, data, output, "impute", unseen)
-    found = table_answers.imputed(model, rows, draws, steps=steps, seed=seed)
+    found = answers.imputed(model, rows, draws, steps=steps, seed=seed)
     write_frame(found, output)
     holes = int(rows[list(model.codec.schema.names)].isna().to_numpy().sum())
     print(f"{output}: {holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {seed}.")
@@ -156,17 +156,18 @@ def predict(
     """
     import numpy as np
 
-    from scorefield import runs, table_answers
+    from scorefield import runs
     from scorefield.data import write_frame
+    from scorefield.tables import answers
 
     check_table_file(output)
     model = runs.table(run, "predict")
-    rows = table_answers.without(model, runs.frame(data), target)
-    rows = table_answers.known(model, rows, unseen)
+    rows = answers.without(model, runs.frame(data), target)
+    rows = answers.known(model, rows, unseen)
     for message in model.codec.warnings(rows):
         if not message.startswith(f"column {target!r} has no values"):
             warn(message)
-    found = table_answers.predicted(model, rows, target, interval, steps=steps, seed=seed)
+    found = answers.predicted(model, rows, target, interval, steps=steps, seed=seed)
     lost = int((~np.isfinite(found.select_dtypes("number").to_numpy())).any(1).sum())
     if lost:
         warn(f"{lost} prediction(s) are beyond all numbers: the rest of the row is far from all that was learned.")
@@ -176,11 +177,12 @@ def predict(
 
 def _opened(run: Path, data: str, output: Path, command: str, unseen: Unseen) -> tuple[TrainedTable, pd.DataFrame]:
     """The model and the rows, both checked, what is worth knowing said."""
-    from scorefield import runs, table_answers
+    from scorefield import runs
+    from scorefield.tables import answers
 
     check_table_file(output)
     model = runs.table(run, command)
-    rows = table_answers.known(model, runs.frame(data), unseen)
+    rows = answers.known(model, runs.frame(data), unseen)
     for message in model.codec.warnings(rows):
         warn(message)
     return model, rows

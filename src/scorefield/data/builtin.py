@@ -30,10 +30,8 @@ def builtin(name: str) -> Dataset:
         return Dataset(points, "table", ("x", "y"), source=name)
     if name not in REAL:
         raise DataError(f"{name!r} is no built-in data set; there are {', '.join(BUILTIN)}.")
-    try:
-        from sklearn import datasets
-    except ImportError:
-        raise DataError(f"{name} comes with scikit-learn; install it with pip install 'scorefield[sklearn]'.") from None
+    from sklearn import datasets
+
     if name == "digits":
         return _digits(datasets.load_digits())
     if name == "diabetes":

@@ -12,7 +12,6 @@ import numpy as np
 
 from scorefield.data.builtin import builtin
 from scorefield.data.dataset import DataError, check_names
-from scorefield.data.series import need_pandas
 from scorefield.data.tables import _is_number, _layout, _rows, arrow_table
 from scorefield.data.writing import _atomically
 
@@ -50,7 +49,6 @@ def read_frame(path: str | Path) -> pd.DataFrame:
         0 2024-05-01   1.5   True
         1 2024-05-02   NaN  False
     """
-    need_pandas()
     path = Path(path)
     suffix = _suffix(path, "read")
     if not path.is_file():
@@ -78,12 +76,6 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
     if suffix == ".csv":
         _atomically(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8", lineterminator="\n"))
         return
-    try:
-        import pyarrow  # noqa: F401  # what pandas writes parquet with
-    except ImportError:
-        raise DataError(
-            "writing a .parquet file needs pyarrow; install it with pip install 'scorefield[tables]'."
-        ) from None
     _atomically(path, lambda to: frame.to_parquet(to, index=False))
 
 
@@ -101,7 +93,8 @@ def builtin_frame(name: str, *, target: bool = True) -> pd.DataFrame:
         >>> builtin_frame("iris").columns[-1], len(builtin_frame("iris", target=False).columns)
         ('target', 4)
     """
-    pd = need_pandas()
+    import pandas as pd
+
     dataset = builtin(name)
     if dataset.kind == "image":
         raise DataError(f"{name} holds images, not a table.")

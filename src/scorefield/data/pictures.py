@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorefield.data.codecs import grey_levels
 from scorefield.data.dataset import Array, DataError
 
 if TYPE_CHECKING:
@@ -99,3 +98,19 @@ def _least(images: Array) -> float:
 def _greatest(images: Array) -> float:
     levels = grey_levels(images)
     return float(images.max()) if levels is None else float(levels - 1)
+
+
+def grey_levels(images: Array) -> int | None:
+    """How many grey levels integer images have: their highest value + 1, or all of the type's from half of it on.
+
+    None for floats.
+
+    Example:
+        >>> grey_levels(np.array([[[0, 16]]], np.uint8)), grey_levels(np.array([[[0, 254]]], np.uint8))
+        (17, 256)
+    """
+    if images.dtype.kind == "f":
+        return None
+    most = int(np.iinfo(images.dtype).max)
+    high = int(images.max())
+    return most + 1 if high > most // 2 else max(high, 1) + 1

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scorefield._tensor import uniform
 from scorefield.data.dataset import Array
+from scorefield.numerics.random import uniform
 
 Index = npt.NDArray[np.int64]
 

@@ -159,7 +159,7 @@ def read_parquet(path: Path) -> Dataset:
     """A parquet file of numeric columns; true and false become 1 and 0.
 
     Raises:
-        DataError: without pyarrow, for a file that is none, for columns that are not numbers, for missing values.
+        DataError: for a file that is none, for columns that are not numbers, for missing values.
     """
     table = arrow_table(path)
     names = tuple(table.column_names)
@@ -173,15 +173,11 @@ def arrow_table(path: Path) -> Any:
     """What a parquet file holds, as a `pyarrow.Table`, each column with a name of its own.
 
     Raises:
-        DataError: without pyarrow, for a file that is none, for unnamed or doubled columns.
+        DataError: for a file that is none, for unnamed or doubled columns.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise DataError(
-            f"{path}: reading parquet needs pyarrow; install it with pip install 'scorefield[tables]'."
-        ) from None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:

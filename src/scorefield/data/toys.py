@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, normal, uniform
+from scorefield._tensor import check_batch
+from scorefield.numerics.random import normal, uniform
 
 _CHUNK = 1024  # points at once: with 512 components 4 MiB of float64
 

@@ -156,13 +156,9 @@ def _write_csv(path: Path, records: Array, names: Sequence[str], labels: Array |
 
 
 def _write_parquet(path: Path, records: Array, names: Sequence[str], labels: Array | None) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise DataError(
-            "writing a .parquet file needs pyarrow; install it with pip install 'scorefield[tables]'."
-        ) from None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns = {name: pa.array(np.ascontiguousarray(records[:, j])) for j, name in enumerate(names)}
     if labels is not None:
         columns["label"] = pa.array(labels)

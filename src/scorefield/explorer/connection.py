@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from scorefield.explorer.asks import Ask
-from scorefield.explorer.asks.reading import read
 from scorefield.explorer.protocol import Cancel, RefusedError, Request, error, packed, parse
+from scorefield.explorer.queries import Ask
+from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 
 CHANNELS = 16

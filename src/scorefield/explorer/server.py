@@ -19,11 +19,11 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from scorefield import __version__
-from scorefield.explorer.asks import Ask
-from scorefield.explorer.asks.about import About, about
 from scorefield.explorer.connection import Connection, Workers
 from scorefield.explorer.gate import Gate, Gated
 from scorefield.explorer.protocol import MESSAGE_LIMIT
+from scorefield.explorer.queries import Ask
+from scorefield.explorer.queries.about import About, about
 from scorefield.explorer.session import Session
 
 PAGE = Path(__file__).parent / "page"

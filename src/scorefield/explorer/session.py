@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scorefield.trained import TrainedModel
-    from scorefield.trained_table import TrainedTable
+    from scorefield.records.trained import TrainedModel
+    from scorefield.tables.trained import TrainedTable
 
 
 @dataclass(frozen=True)

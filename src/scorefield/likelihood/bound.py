@@ -9,9 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, check_real, normal
+from scorefield._tensor import check_batch, check_real
 from scorefield.core import Level, Levels, Model
 from scorefield.likelihood.reference import Moment, Reference
+from scorefield.numerics.random import normal
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from scorefield.likelihood.flow import Flow
 from scorefield.likelihood.reference import Moment, Reference
 from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import DIVERGENCES, Divergence, Tracer
-from scorefield.ode import integrate, integrate_on
+from scorefield.numerics.ode import integrate, integrate_on
 
 _BATCH = 1 << 18  # numbers in the state of one solve, unless asked otherwise
 _FIRST_STEP = 0.02  # of u: noise of 2 % of the data's spread; less from a little noise on: networks vary in log sigma

@@ -19,10 +19,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scorefield.divergence import Field, jacobian_trace
 from scorefield.likelihood.density import LogDensity
 from scorefield.likelihood.reference import Reference
-from scorefield.ode import integrate, integrate_on
+from scorefield.numerics.divergence import Field, jacobian_trace
+from scorefield.numerics.ode import integrate, integrate_on
 
 _FIRST_STEP = 0.2  # of t
 

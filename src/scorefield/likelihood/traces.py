@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from scorefield.divergence import Field, Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import Field, Kind, hutchinson, jacobian_trace, probe
 
 Divergence: TypeAlias = Literal["exact", "hutchinson", "hutch++"]
 DIVERGENCES: tuple[Divergence, ...] = ("exact", "hutchinson", "hutch++")

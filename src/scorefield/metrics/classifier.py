@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scorefield._tensor import normal
 from scorefield.metrics.samples import Sample, check_count, pair, random_order, shuffled
+from scorefield.numerics.random import normal
 
 
 class Accuracy(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scorefield._tensor import normal
 from scorefield.metrics.samples import CHUNK, Sample, check_count, distance_rows, pair
+from scorefield.numerics.random import normal
 
 
 def energy_distance(x: Sample, y: Sample, *, chunk: int = CHUNK) -> float:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield._tensor import uniform
 from scorefield.metrics.samples import CHUNK, Sample, check_count, distance_rows, pair, random_order
+from scorefield.numerics.random import uniform
 
 
 class TwoSample(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield._tensor import uniform
+from scorefield.numerics.random import uniform
 
 Sample: TypeAlias = Tensor | np.ndarray
 Result = TypeVar("Result")

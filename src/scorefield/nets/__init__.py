@@ -1,7 +1,7 @@
 """Networks: `forward(x (n, *shape), level_feature, condition=None) -> raw` of x's shape.
 
 `level_feature = log(sigma / alpha)`, 0-d or `(n,)`, is all that a network hears of noise; what raw means is the
-target's business (`scorefield.model`). A `ScalarMLP` answers with one number per sample, for `Energy`. Every network
+target's business (`scorefield.denoiser`). A `ScalarMLP` answers with one number per sample, for `Energy`. Every network
 has a `config`, from which files rebuild it.
 """
 
@@ -14,16 +14,14 @@ from difflib import get_close_matches
 from torch import nn
 
 from scorefield.nets.defaults import network_for
-from scorefield.nets.masked import MaskedMLP
 from scorefield.nets.mlp import ResidualMLP, ScalarMLP
 from scorefield.nets.unet import UNet
 
-__all__ = ["NETWORKS", "MaskedMLP", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for"]
+__all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for"]
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "residual-mlp": ResidualMLP,
     "scalar-mlp": ScalarMLP,
-    "masked-mlp": MaskedMLP,
     "unet": UNet,
 }
 """Names for files and the command line; library code takes the classes."""

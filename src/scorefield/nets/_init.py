@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from scorefield._tensor import normal
 from scorefield.nets._members import Members
+from scorefield.numerics.random import normal
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:

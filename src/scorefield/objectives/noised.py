@@ -9,10 +9,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, sum_rest, uniform
+from scorefield._tensor import check_batch, sum_rest
 from scorefield.analytic import Law
 from scorefield.core import Level, Model, Scalar
 from scorefield.levels import TrainingLevels
+from scorefield.numerics.random import uniform
 from scorefield.objectives.static import drawn_noise
 from scorefield.schedules import Schedule
 

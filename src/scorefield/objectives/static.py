@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, expand, noise_like, sum_rest
+from scorefield._tensor import check_batch, expand, sum_rest
 from scorefield.core import StaticScore
-from scorefield.divergence import Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.random import noise_like
 
 
 def explicit(score: StaticScore, x: Tensor, true_score: StaticScore) -> Tensor:

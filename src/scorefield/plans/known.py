@@ -9,9 +9,10 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from scorefield._tensor import check_batch, normal, uniform
+from scorefield._tensor import check_batch
 from scorefield.core import Level, Model
 from scorefield.levels import log_uniform
+from scorefield.numerics.random import normal, uniform
 from scorefield.plans.default import method, spread
 from scorefield.plans.multistep import unipc
 from scorefield.plans.onestep import ddim

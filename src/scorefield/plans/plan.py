@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, check_real, normal
+from scorefield._tensor import check_batch, check_real
 from scorefield.core import Levels
+from scorefield.numerics.random import normal
 
 _FORMAT, _VERSION = "scorefield.plan", 1
 

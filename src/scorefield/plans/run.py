@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple, overload
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_batch, normal
+from scorefield._tensor import check_batch
 from scorefield.core import Estimate, Level, Model
+from scorefield.numerics.random import normal
 from scorefield.plans.plan import Plan, last_uses
 
 

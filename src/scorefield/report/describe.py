@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from scorefield import nets
-from scorefield.model import Denoiser, Energy
-from scorefield.trained import TrainedModel
-from scorefield.trained_table import TrainedTable
+from scorefield.denoiser import Denoiser, Energy
+from scorefield.records.trained import TrainedModel
+from scorefield.tables.trained import TrainedTable
 
 
 def facts(model: TrainedModel) -> list[tuple[str, str]]:
@@ -50,7 +50,7 @@ def table_facts(model: TrainedTable) -> list[tuple[str, str]]:
             ("reference", f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions")
         )
     count = sum(p.numel() for p in m.parameters())
-    found.append(("network", f"{nets.name_of(m.network)}, {count:,} parameters"))
+    found.append(("network", f"masked-mlp, {count:,} parameters"))
     found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))
     found += _training(training)
     memory = model.info.get("memorisation")

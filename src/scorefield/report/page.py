@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from scorefield import _files, metrics
-from scorefield.evaluation import Comparison
+from scorefield.records.evaluate import Comparison
+from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
 from scorefield.report.describe import facts
-from scorefield.trained import TrainedModel
 
 LEVELS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Noise levels at which held-out images are denoised, in standard deviations of the data."""

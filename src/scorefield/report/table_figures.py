@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scorefield.data.schema import Column
-from scorefield.data.transforms import Log
 from scorefield.report.figures import GREY, NEW, REAL, _panels, _png
-from scorefield.table_evaluation import Coverage, Densities
-from scorefield.table_scores import is_number
+from scorefield.tables.evaluate import Coverage, Densities
+from scorefield.tables.measures import is_number
+from scorefield.tables.schema import Column
+from scorefield.tables.transforms import Log
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,14 +6,14 @@ import html
 from pathlib import Path
 
 from scorefield import _files
-from scorefield.data.schema import describe as values_in_words
 from scorefield.report.describe import DENSITY, table_facts
 from scorefield.report.figures import losses_png
 from scorefield.report.page import STYLE, _figure, _pm, _rows
 from scorefield.report.table_figures import MOST_MARGINALS, Shown, coverage_png, density_png, marginals_png, pairs_png
-from scorefield.table_evaluation import TableComparison, mean_text
-from scorefield.table_scores import modelled
-from scorefield.trained_table import TrainedTable
+from scorefield.tables.evaluate import TableComparison, mean_text
+from scorefield.tables.measures import modelled
+from scorefield.tables.schema import describe as values_in_words
+from scorefield.tables.trained import TrainedTable
 
 
 def write_table_report(path: str | Path, model: TrainedTable, comparison: TableComparison) -> None:

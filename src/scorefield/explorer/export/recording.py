@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scorefield.explorer.asks import ASKS, Ask
-from scorefield.explorer.asks.about import About, about
-from scorefield.explorer.asks.reading import read
+from scorefield.explorer.queries import ASKS, Ask
+from scorefield.explorer.queries.about import About, about
+from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 
 Use: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]

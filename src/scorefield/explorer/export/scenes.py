@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scorefield.explorer.asks.diffusion import PLANS, SCHEDULES
 from scorefield.explorer.export.recording import Recording
+from scorefield.explorer.queries.diffusion import PLANS, SCHEDULES
 
 _DEPTH = 12.0  # nats below the top that a picture of a log-density keeps: more than any scene draws
 _EVERY = 10  # steps between two recorded parts of chains

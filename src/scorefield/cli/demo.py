@@ -1,0 +1,40 @@
+"""The demo: scikit-learn's handwritten digits, from the data to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from scorefield import data
+from scorefield.records import evaluate, fit
+from scorefield.records.trained import TrainedModel
+from scorefield.report import write_report
+from scorefield.training.checkpoint import Settings
+from scorefield.training.run import CHECKPOINT, watch
+
+STEPS = 24  # network evaluations per sample
+SHARE = 0.2  # of the digits, held out
+
+
+def demo(folder: Path, seconds: float = 90.0, seed: int = 0) -> None:
+    """Fit the digits, draw new ones, compare them with held-out ones, write a report, and say where all is.
+
+    Args:
+        folder: to write to; a run of an earlier demo in it is replaced.
+        seconds: of training.
+        seed: of everything random.
+    """
+    run = folder / "run"
+    (run / CHECKPOINT).unlink(missing_ok=True)
+    settings = Settings(seconds=seconds, seed=seed, evaluate_every=100, patience=None)
+    print(f"Training on scikit-learn's 8x8 handwritten digits for {seconds:.0f} s ...")
+    watch(fit.fit("digits", run, settings=settings, held_share=SHARE), settings)
+    model = TrainedModel.load(run)
+    print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")
+    result = evaluate.evaluate(model, "digits", steps=STEPS, seed=seed)
+    digits = torch.arange(10).repeat_interleave(10)
+    data.write(folder / "samples.png", model.sample(100, steps=STEPS, seed=seed + 1, condition=digits))
+    write_report(folder / "report.html", model, result)
+    print(result.table())
+    print(f"run:     {run}\nsamples: {folder / 'samples.png'}\nreport:  {folder / 'report.html'}")

@@ -1,0 +1,39 @@
+"""A model of a table with too few rows to train on: one Gaussian, and the frequencies of the codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scorefield.tables.codec import fit_row_codec
+from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.fit import Prepared, log_frequencies_of, table_levels
+from scorefield.tables.mixture import PRIORS, fit_mixture
+from scorefield.tables.network import MaskedMLP
+from scorefield.tables.objective import Masked
+from scorefield.tables.schema import Schema
+from scorefield.training.checkpoint import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> Prepared:
+    """The Gaussian of the numbers, its covariance held towards its diagonal, and the frequencies of the codes.
+
+    Args:
+        frame: at least one row.
+        schema: of its columns.
+        seed: of the noise within cells.
+
+    Returns:
+        What needs no training.
+    """
+    codec = fit_row_codec(frame, schema)
+    rows = codec.encode(frame)
+    numbers = codec.continuous
+    law = fit_mixture(rows[:, :numbers], 1, *PRIORS[0]) if numbers else None
+    network = MaskedMLP(numbers, codec.sizes, width=16, depth=1, seed=seed)
+    model = MaskedDenoiser(network, law, log_frequencies_of(codec, rows))
+    objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(model.sigma_min, model.sigma_max), seed)
+    noised = rows.float()
+    return Prepared(model, codec, noised, noised, rows, objective, Settings(steps=1, seed=seed))

@@ -1,0 +1,139 @@
+"""Between the user's records and the tensors that networks see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from scorefield.data.dataset import Array, DataError, Dataset, check_varies
+from scorefield.data.pictures import grey_levels
+from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.image_codec import DType, ImageCodec
+
+_CHUNK = 1 << 22  # pixels in float64 at once
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A map from records in the user's units to standardised float32 tensors, and back."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one encoded record."""
+        ...
+
+    def encode(self, records: Array, seed: int | None = None, *, first: int | Tensor = 0, row: int = 0) -> Tensor:
+        """Records as float32 `(n, *shape)`; a seed adds the noise that gives integers a density."""
+        ...
+
+    def decode(self, x: Tensor) -> Array:
+        """Tensors `(n, *shape)` as records in the user's units and dtype."""
+        ...
+
+    def decode_floats(self, x: Tensor) -> Array:
+        """As decode, but float64 and neither rounded nor clipped: for noisy or averaged records."""
+        ...
+
+    def layout(self, x: Tensor) -> Array:
+        """Tensors `(n, *shape)` as float64 arrays shaped as records, on the encoded scale: for scores and noise."""
+        ...
+
+    @property
+    def slope(self) -> Array:
+        """`d encoded / d record`, float64, broadcasting against records."""
+        ...
+
+    def log_det(self, records: Array) -> Tensor:
+        """`log |d encoded / d record|`, float64 `(n,)`: log p(record) = log p(encoded) + log_det."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What `codec_from_json` takes."""
+        ...
+
+
+_KINDS: dict[str, Callable[..., Codec]] = {"table": ArrayCodec, "image": ImageCodec}
+
+
+def fit_codec(dataset: Dataset) -> Codec:
+    """The codec that gives these records mean 0 and standard deviation 1, per column or over all pixels.
+
+    Raises:
+        DataError: when a column, or every pixel, is constant.
+
+    Example:
+        >>> codec = fit_codec(Dataset(np.array([[0.0, 1.0], [2.0, 5.0]]), "table", ("a", "b")))
+        >>> codec.mean, codec.std, codec.resolution
+        ((1.0, 3.0), (1.0, 2.0), (1.0, 1.0))
+    """
+    return _fit_image(dataset) if dataset.kind == "image" else _fit_table(dataset)
+
+
+def _fit_table(dataset: Dataset) -> ArrayCodec:
+    check_varies(dataset)
+    x = dataset.records
+    scale = np.abs(x).max(0)  # not 0 in a column that varies; keeps squares from overflowing
+    mean = (x / scale).mean(0) * scale
+    mean = mean + (x - mean).mean(0)  # the second pass removes the rounding of the first
+    spread = np.abs(x - mean).max(0)
+    std = ((x - mean) / spread).std(0) * spread
+    whole = ((x == np.rint(x)) & (np.abs(x) < 2.0**53)).all(0).astype(np.float64)  # float64 beyond is always whole
+    columns = dataset.columns or tuple(f"x{j}" for j in range(x.shape[1]))
+    return ArrayCodec(columns, tuple(mean.tolist()), tuple(std.tolist()), tuple(whole.tolist()))
+
+
+def _fit_image(dataset: Dataset) -> ImageCodec:
+    x = dataset.records
+    mean = sum(float(part.sum(dtype=np.float64)) for part in _parts(x)) / x.size
+    mean += sum(float((part - mean).sum()) for part in _parts(x)) / x.size
+    variance = sum(float(np.square(part - mean).sum()) for part in _parts(x)) / x.size
+    if not variance > 0:
+        raise DataError(f"{dataset.source}: every pixel of every image is {x.flat[0]}.")
+    axis = x.ndim == 4
+    return ImageCodec(
+        height=x.shape[1],
+        width=x.shape[2],
+        channels=x.shape[3] if axis else 1,
+        mean=mean,
+        std=variance**0.5,
+        levels=grey_levels(x),
+        dtype=cast(DType, x.dtype.name),
+        channel_axis=axis,
+    )
+
+
+def codec_from_json(fields: Mapping[str, Any]) -> Codec:
+    """The codec that `to_json` described.
+
+    Raises:
+        ValueError: for an unknown kind, for missing or unknown fields, for values that make no codec.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"a codec is described by a JSON object, got {type(fields).__name__}.")
+    kind = fields.get("kind")
+    if kind not in _KINDS:
+        raise ValueError(
+            f"a codec's kind is one of {', '.join(_KINDS)}, got {kind!r}; was it saved by a newer version?"
+        )
+    made = _KINDS[kind]
+    wanted = set(signature(made).parameters)
+    given = {name: value for name, value in fields.items() if name != "kind"}
+    if set(given) != wanted:
+        missing, foreign = sorted(wanted - set(given)), sorted(set(given) - wanted)
+        raise ValueError(
+            f"the {kind} codec lacks the fields {missing or 'none'} and has the unknown {foreign or 'none'}."
+        )
+    try:
+        return made(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    except TypeError as error:
+        raise ValueError(f"the {kind} codec cannot be read: {error}.") from None
+
+
+def _parts(x: Array) -> Iterator[Array]:
+    """The records in slices that fit into memory as float64."""
+    step = max(1, _CHUNK // max(1, x[0].size))
+    return (x[i : i + step].astype(np.float64) for i in range(0, len(x), step))

@@ -1,0 +1,232 @@
+"""Samples of a trained model beside real records: each figure with the value that two halves of the real ones give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from scorefield import metrics
+from scorefield.data import DataError, Dataset, load
+from scorefield.data.overlap import among
+from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
+from scorefield.records.fit import fitted_to, parts_of, unseen
+from scorefield.records.trained import TrainedModel
+
+MOST_SEEN = 0.4
+"""Share of training records among the real ones above which the distance between them means little: below, each half
+of the real records holds others."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Samples beside real records.
+
+    Args:
+        source: of the real records.
+        figures: the metrics.
+        real: real records, in the user's units.
+        new: samples, in the user's units.
+        training: what the model was trained on, where it is at hand.
+        unseen: whether it is known that the model was trained on none of the real records.
+        real_labels: classes of the real records, where known.
+        steps: network evaluations per sample.
+        plan: name of the sampler.
+        seed: of samples and metrics.
+        note: what the reader should know.
+        in_training: how many of the real records equal a training record; None where those are not at hand.
+        left_out: how many of the records given were left out of the real ones because they equal a training record.
+    """
+
+    source: str
+    figures: tuple[Figure, ...]
+    real: np.ndarray = field(repr=False)
+    new: np.ndarray = field(repr=False)
+    training: np.ndarray | None = field(repr=False)
+    unseen: bool
+    real_labels: np.ndarray | None = field(repr=False)
+    steps: int
+    plan: str
+    seed: int
+    note: str = ""
+    in_training: int | None = None
+    left_out: int = 0
+
+    def table(self) -> str:
+        """The figures as text."""
+        head = f"{len(self.new):,} samples ({self.steps} evaluations each) against {len(self.real):,} real records"
+        head += " that the model has not seen" if self.unseen else ""
+        lines = [head, f"{'':28} {'new : real':>18} {'real : real':>18}"]
+        lines += [f"{f.name:28} {f.text():>18} {f.floor_text():>18}" for f in self.figures]
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as a JSON-able dict."""
+        names = ("name", "value", "error", "floor", "floor_error")
+        figures = [{name: getattr(f, name) for name in names} for f in self.figures]
+        counts: dict[str, Any] = {"samples": len(self.new), "real": len(self.real), "unseen": self.unseen}
+        counts |= {"in_training": self.in_training, "left_out": self.left_out}
+        run = {"steps": self.steps, "plan": self.plan, "seed": self.seed, "note": self.note}
+        return {"source": self.source, **counts, **run, "figures": figures}
+
+
+def evaluate(
+    model: TrainedModel, source: str | Path | Dataset, *, n: int | None = None, steps: int = 18, seed: int = 0
+) -> Comparison:
+    """Draw samples and compare them with real records.
+
+    If the source is what the model was fitted to, its held-out rows are taken (or the source's own test records, if it
+    has some). Otherwise every record is compared with the training records, where these are at hand: those that the
+    model was trained on are left out as long as enough remain, and counted where they do not. Records that take few
+    values coincide by chance; those that do so no oftener than held-out rows are kept, and counted.
+
+    Args:
+        model: a trained model.
+        source: a file, a folder of images, a built-in name or a `Dataset`, of the kind the model was fitted to.
+        n: how many records of each to compare; default: all real ones, at most 2,000.
+        steps: network evaluations per sample.
+        seed: of samples and metrics.
+
+    Raises:
+        DataError: for records of another kind or other columns than the model's.
+    """
+    dataset = load(source)
+    _check_kind(model, dataset)
+    found = _records(model, dataset)
+    count = min(len(found.real), n or MOST)
+    if count < LEAST:
+        raise DataError(
+            f"{dataset.source}: a comparison needs at least {LEAST} real records, got {count}; "
+            "give more, or hold more out when fitting."
+        )
+    real, labels = found.real[:count], None if found.labels is None else found.labels[:count]
+    new = model.sample(count, steps=steps, seed=seed)
+    a, b = (_flat(model, records) for records in (real, new))
+    figures, notes = distances(a, b, seed), [*found.notes(count)]
+    if count >= C2ST_LEAST:
+        figures = (*figures, _c2st(a, b, seed))
+    else:
+        notes.append(f"No C2ST: it needs {C2ST_LEAST} real records, there are {count}.")
+    if found.training is None:
+        notes.append("No memorisation ratio: give the data the model was fitted to.")
+    elif not found.fair or found.seen[:count].mean() > MOST_SEEN:
+        notes.append("No memorisation ratio: it needs records that are not among the training records.")
+    else:
+        figures = (*figures, _memorisation(a, b, _flat(model, found.training), seed))
+    return Comparison(
+        dataset.source,
+        figures,
+        real,
+        new,
+        found.training,
+        found.unseen(count),
+        labels,
+        steps,
+        model.plan(steps).name,
+        seed,
+        " ".join(notes),
+        None if found.training is None else int(found.seen[:count].sum()),
+        found.left_out,
+    )
+
+
+class _Real(NamedTuple):
+    """Real records to compare with, and what is known of them.
+
+    Args:
+        real: the records.
+        labels: their classes, where known.
+        training: the training records, where they are at hand.
+        seen: which of the real records equal a training record.
+        fair: no more of them do than held-out rows do by chance.
+        held: whether they are the run's own held-out rows, or its source's test records.
+        left_out: how many were left out because they equal a training record.
+    """
+
+    real: np.ndarray
+    labels: np.ndarray | None
+    training: np.ndarray | None
+    seen: np.ndarray
+    fair: bool = True
+    held: bool = False
+    left_out: int = 0
+
+    def unseen(self, count: int) -> bool:
+        """Whether the model was surely trained on none of the first records."""
+        return self.training is not None and ((self.held and self.fair) or not self.seen[:count].any())
+
+    def notes(self, count: int) -> Iterator[str]:
+        """What the reader must know of the first records."""
+        if self.training is None:
+            yield "Whether the model was trained on these records is not known: its training records are not at hand."
+            return
+        if self.left_out:
+            given = self.left_out + len(self.real)
+            yield f"{self.left_out:,} of the {given:,} records given are in the training data and were left out."
+        seen = int(self.seen[:count].sum())
+        if seen:
+            why = ", about as many as chance gives" if self.fair else ""
+            yield f"{seen:,} of the {count:,} real records are in the training data{why}."
+
+
+def _records(model: TrainedModel, dataset: Dataset) -> _Real:
+    """What to compare with: held-out rows of the model's own data; of other data, the rows it was not trained on."""
+    own = parts_of(model, dataset)
+    again = dataset if own is not None else fitted_to(model)
+    parts = own if own is not None or again is None else parts_of(model, again)
+    if parts is None:
+        return _Real(dataset.records, dataset.labels, None, np.zeros(len(dataset), bool))
+    training = parts.training.records
+    real, labels = (dataset.records, dataset.labels) if own is None else unseen(parts, dataset)
+    seen, by_chance = among(real, training), among(parts.held.records, training)
+    fair = bool(seen.mean() <= _at_most(by_chance, len(real)))
+    if fair or (~seen).sum() < LEAST:
+        return _Real(real, labels, training, seen, fair, own is not None)
+    kept = np.flatnonzero(~seen)
+    labels = None if labels is None else labels[kept]
+    return _Real(real[kept], labels, training, seen[kept], True, own is not None, int(seen.sum()))
+
+
+def _at_most(seen: np.ndarray, n: int) -> float:
+    """The greatest share among n other rows that goes with the share among these: three standard errors more."""
+    share = float(seen.mean()) if len(seen) else 0.0
+    return share + 3 * (share * (1 - share) * (1 / max(len(seen), 1) + 1 / n)) ** 0.5
+
+
+def _check_kind(model: TrainedModel, dataset: Dataset) -> None:
+    data = model.info.get("data", {})
+    mine, theirs = data.get("columns"), dataset.columns
+    if data.get("kind", dataset.kind) == "table" and mine and theirs and list(mine) != list(theirs):
+        raise DataError(
+            f"{dataset.source}: the model knows the columns {', '.join(mine)}; got {', '.join(theirs)}; "
+            "give the same, in order."
+        )
+    try:
+        model.codec.encode(dataset.records[:1])
+    except ValueError as error:
+        raise DataError(
+            f"{dataset.source}: these are not records of the kind the model was fitted to: {error}"
+        ) from None
+
+
+def _flat(model: TrainedModel, records: np.ndarray) -> Tensor:
+    encoded = model.codec.encode(records)
+    return encoded.reshape(len(encoded), -1)
+
+
+def _c2st(real: Tensor, new: Tensor, seed: int) -> Figure:
+    value = metrics.c2st(new, real, seed=seed)
+    floor = metrics.floor(lambda x, y: metrics.c2st(x, y, seed=seed), real, seed=seed)
+    meaning = "held-out accuracy of a neural network that tells new from real: 0.5 means it cannot"
+    return Figure("C2ST accuracy", value.value, floor.value, meaning, value.standard_error, floor.standard_error)
+
+
+def _memorisation(real: Tensor, new: Tensor, training: Tensor, seed: int) -> Figure:
+    value = metrics.memorisation(new, training, real)
+    floor = metrics.floor(lambda x, y: metrics.memorisation(x, training, y), real, seed=seed)
+    meaning = "distance to the nearest training record, new over held-out: 1 is fresh, well below 1 is copied"
+    return Figure("memorisation ratio", value, floor, meaning)

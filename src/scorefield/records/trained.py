@@ -1,0 +1,329 @@
+"""What is saved: a trained model with its codec and plans, answering in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield import nets
+from scorefield.conditioning.guidance import classifier_free
+from scorefield.core import Estimate, Level
+from scorefield.denoiser import TARGETS, Denoiser, Energy
+from scorefield.likelihood import Divergence, LogDensity
+from scorefield.numerics.random import noise_like, uniform
+from scorefield.plans import Plan, default, run
+from scorefield.records.codec import Codec, codec_from_json
+from scorefield.records.density import BitsPerDim, Options, bits_per_dim, record_log_density
+from scorefield.training import model_folder, parallel
+
+FORMAT = 1
+"""Version of the folder's layout: raised when older readers could not read it rightly."""
+
+_FORM = "scorefield"
+_MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model in the user's units: a folder of JSON and safetensors, no pickle.
+
+    Noise levels `sigma` are in units of the data's standard deviation, as the codec measured it: a noised record is
+    `record + sigma * std * eps`, with the std of each column (tables) or of all pixels (images).
+
+    Args:
+        model: `Denoiser` or `Energy`, on standardised data.
+        codec: records <-> standardised tensors.
+        plans: by number of evaluations; `sample(steps=n)` takes the one stored for n, else `plans.default(n)`.
+        frequencies: of each class in the training data, for a model conditional on classes.
+        info: what else is known of it (data, training, version), JSON-able.
+        mean: of the encoded training data, `(*shape)`: what log-densities start from; None: 0.
+        covariance: likewise, `(d, d)` or variances `(*shape)`; None: sigma_data^2.
+
+    Example:
+        >>> import numpy as np
+        >>> from scorefield.data import load
+        >>> from scorefield.records.codec import fit_codec
+        >>> codec = fit_codec(load("iris"))
+        >>> m = TrainedModel(Denoiser(nets.ResidualMLP(4, width=16, depth=1)).eval(), codec)
+        >>> m.sample(3, steps=5, seed=0).shape
+        (3, 4)
+    """
+
+    model: Denoiser | Energy
+    codec: Codec
+    plans: Mapping[int, Plan] = field(default_factory=dict)
+    frequencies: tuple[float, ...] | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    mean: Tensor | None = None
+    covariance: Tensor | None = None
+
+    # ------------------------------------------------------------------------------------------------- answers
+
+    def sample(
+        self,
+        n: int,
+        *,
+        steps: int = 18,
+        plan: Plan | None = None,
+        seed: int = 0,
+        condition: int | Tensor | np.ndarray | None = None,
+        guidance: float = 1.0,
+        first: int = 0,
+        batch: int = 1024,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Draw n new records.
+
+        Args:
+            n: how many.
+            steps: network evaluations per sample.
+            plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
+            seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+            condition: a class for all, or `(n,)`; default, for a conditional model: classes as often as in training.
+            guidance: classifier-free guidance towards the class; 1 is none, and other scales ask the network twice.
+            first: index of the first sample, to go on where an earlier call ended.
+            batch: at most this many at once.
+            progress: show a bar.
+
+        Returns:
+            Records `(n, *shape)` in the user's units.
+        """
+        plan = plan or self.plan(steps)
+        model = self.model if guidance == 1 else classifier_free(self.model, guidance)
+        given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
+        parts = []
+        for start in range(0, n, batch):
+            count = min(batch, n - start)
+            x = plan.start(
+                count,
+                self.codec.shape,
+                seed,
+                std=self.model.sigma_data,
+                first=first + start,
+                dtype=self._dtype,
+                device=self._device,
+            )
+            part = None if given is None else given[start : start + count].to(self._device)
+            x0 = run(plan, model, x, seed=seed, first=first + start, condition=part, progress=progress)
+            parts.append(self.codec.decode(x0.cpu()))
+        return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
+
+    def plan(self, steps: int) -> Plan:
+        """The plan that `sample(steps=steps)` takes."""
+        if steps in self.plans:
+            return self.plans[steps]
+        model = self.model
+        return default(steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max)
+
+    def conditions(self, n: int, seed: int = 0, first: int = 0) -> Tensor | None:
+        """The classes that `sample` draws, `(n,)`, as often as in training; None for an unconditional model."""
+        if self.frequencies is None:
+            return None
+        edges = torch.tensor(self.frequencies, dtype=torch.float64).cumsum(0)
+        u = uniform(n, (), seed, "class", first=first, dtype=torch.float64)
+        return torch.searchsorted(edges / edges[-1], u).clamp(max=len(edges) - 1)
+
+    def denoise(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`E[record | x]` for records x with noise of sigma data standard deviations on them, `(n, *shape)`."""
+        return self._floats(self._estimate(x, sigma, condition).x0)
+
+    def noise(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`E[eps | x]`, the standard normal noise on x, `(n, *shape)`, without unit."""
+        return self._values(self._estimate(x, sigma, condition).eps)
+
+    def score(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None = None) -> np.ndarray:
+        """`grad log p(x)` of the noised data's density, `(n, *shape)`, per unit of the record."""
+        score = self._estimate(x, sigma, condition).score(Level(1.0, sigma))
+        return self._values(score) * self.codec.slope
+
+    def log_density(
+        self,
+        records: np.ndarray,
+        *,
+        divergence: Divergence = "exact",
+        probes: int = 16,
+        tolerance: float = 1e-5,
+        evaluations: int | None = None,
+        condition: int | Tensor | np.ndarray | None = None,
+        seed: int = 0,
+        chunk: int | None = None,
+        batch: int | None = None,
+    ) -> LogDensity:
+        """`log p(record)` in nats per unit of the record, of the data noised at the model's sigma_min.
+
+        Args:
+            records: `(n, *shape)` in the user's units; integers are taken as they are.
+            divergence: as `scorefield.log_density`, like all that follows.
+            probes: random directions per record.
+            tolerance: in nats.
+            evaluations: instead of a tolerance.
+            condition: a class for all, or `(n,)`.
+            seed: of the probes.
+            chunk: directions at a time.
+            batch: records at a time.
+        """
+        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
+        return record_log_density(self.model, self.codec, records, options, self._given(condition, len(records)))
+
+    def bits_per_dim(
+        self,
+        records: np.ndarray,
+        *,
+        draws: int = 4,
+        divergence: Divergence = "exact",
+        probes: int = 16,
+        tolerance: float = 1e-5,
+        evaluations: int | None = None,
+        condition: int | Tensor | np.ndarray | None = None,
+        seed: int = 0,
+        chunk: int | None = None,
+        batch: int | None = None,
+    ) -> BitsPerDim:
+        """Bits per dimension of integer images, each with uniform noise within its grey levels, averaged over draws.
+
+        For a model fitted to images with that noise (`--dequantise`).
+
+        Args:
+            records: `(n, *shape)` integer images.
+            draws: of the noise.
+            divergence: this and the rest as `log_density`.
+
+        Raises:
+            ValueError: for records that are not integer images, or a model known to be fitted to grey levels alone.
+        """
+        if self.info.get("data", {}).get("dequantised") is False:
+            raise ValueError(
+                "this model was fitted to the grey levels themselves and has no density between them; fit it with "
+                "dequantise=True (--dequantise) for bits per dimension."
+            )
+        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
+        return bits_per_dim(self.model, self.codec, records, options, self._given(condition, len(records)), draws)
+
+    def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
+        """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
+        x0 = self.codec.encode(x)
+        return self._floats(x0 + sigma * noise_like(x0, seed, "add noise"))
+
+    # ------------------------------------------------------------------------------------------------ the folder
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors`, atomically each, the weights first.
+
+        With several processes all must call, and the first one writes.
+        """
+        kind, network = _network(self.model)
+        tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
+        moments = {_MEAN: self.mean, _COVARIANCE: self.covariance}
+        tensors |= {name: value.detach().cpu() for name, value in moments.items() if value is not None}
+        header = {
+            "kind": kind,
+            "network": {"name": nets.name_of(network), "config": network.config},
+            "target": self.model.target.name if isinstance(self.model, Denoiser) else None,
+            "sigma_data": self.model.sigma_data,
+            "sigma_min": self.model.sigma_min,
+            "sigma_max": self.model.sigma_max,
+            "codec": self.codec.to_json(),
+            "frequencies": self.frequencies,
+            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
+            "info": dict(self.info),
+        }
+        model_folder.save(Path(folder), _FORM, FORMAT, header, tensors)
+
+    @staticmethod
+    def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+        """Read the folder that `save` or `scorefield fit` wrote.
+
+        Raises:
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+        """
+        return model_folder.load(Path(folder), _FORM, FORMAT, "scorefield model", partial(_from_header, device=device))
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def _likelihood(
+        self,
+        divergence: Divergence,
+        probes: int,
+        tolerance: float,
+        evaluations: int | None,
+        seed: int,
+        chunk: int | None,
+        batch: int | None,
+    ) -> Options:
+        return Options(divergence, probes, tolerance, evaluations, self.mean, self.covariance, seed, chunk, batch)
+
+    def _given(self, condition: int | Tensor | np.ndarray | None, n: int) -> Tensor | None:
+        return None if condition is None else self._conditions(condition, n)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def _estimate(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None) -> Estimate:
+        encoded = self.codec.encode(x).to(self._device, self._dtype)
+        given = None if condition is None else self._conditions(condition, len(encoded)).to(self._device)
+        return self.model(encoded, Level(1.0, float(sigma)), given)
+
+    def _conditions(self, condition: int | Tensor | np.ndarray, n: int) -> Tensor:
+        if self.model.classes == 0:
+            raise ValueError("this model is not conditional on a class; leave the class out, or fit with labels.")
+        value = torch.as_tensor(condition)
+        if value.ndim == 0:
+            value = value.expand(n)
+        if value.shape != (n,) or value.is_floating_point():
+            raise ValueError(
+                f"condition must be one class or {n} integers, got shape {tuple(value.shape)} of {value.dtype}."
+            )
+        if bool(((value < 0) | (value >= self.model.classes)).any()):
+            raise ValueError(
+                f"classes are 0 to {self.model.classes - 1}, got {int(value.min())} to {int(value.max())}."
+            )
+        return value.long()
+
+    def _values(self, x: Tensor) -> np.ndarray:
+        """Per-coordinate values laid out as records are."""
+        return self.codec.layout(x.cpu())
+
+    def _floats(self, x: Tensor) -> np.ndarray:
+        """Records in the user's units, not rounded to the data's integers."""
+        return self.codec.decode_floats(x.cpu())
+
+
+def _network(model: Denoiser | Energy) -> tuple[str, Any]:
+    if isinstance(model, Energy):
+        return "energy", model.potential
+    return "denoiser", model.network
+
+
+def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
+    network = nets.build(header["network"]["name"], header["network"]["config"])
+    network.load_state_dict({name: value for name, value in tensors.items() if name not in (_MEAN, _COVARIANCE)})
+    scales = {key: header[key] for key in ("sigma_data", "sigma_min", "sigma_max")}
+    model: Denoiser | Energy
+    if header["kind"] == "energy":
+        model = Energy(network, **scales)
+    else:
+        target = next(t for t in TARGETS if t.name == header["target"])
+        model = Denoiser(network, target, **scales)
+    frequencies = header["frequencies"]
+    return TrainedModel(
+        model.to(device).eval(),
+        codec_from_json(header["codec"]),
+        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        None if frequencies is None else tuple(frequencies),
+        header["info"],
+        tensors.get(_MEAN),
+        tensors.get(_COVARIANCE),
+    )

@@ -1,0 +1,181 @@
+"""The log-density of encoded rows, of parts of them, and of parts given the rest."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from scorefield._tensor import expand
+from scorefield.analytic.partial import log_standard
+from scorefield.core import Estimate, Level, Model
+from scorefield.likelihood import LogDensity, log_density
+from scorefield.likelihood.reference import Reference
+from scorefield.likelihood.relative import relative_log_density
+from scorefield.likelihood.traces import Divergence
+from scorefield.numerics.divergence import Field
+from scorefield.tables.denoiser import Bound
+from scorefield.tables.objective import gated
+from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
+
+
+class _Centred:
+    """A bound model of some of its numbers alone, counted from each row's own `centre`; the condition is the row."""
+
+    def __init__(self, bound: BoundRows, mean: Tensor, columns: Tensor) -> None:
+        self.bound, self.mean, self.columns = bound, mean, columns
+        self.sigma_min, self.sigma_max = bound.sigma_min, bound.sigma_max
+
+    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        mean = self.mean if condition is None else self.mean[condition]
+        moved = (expand(level.alpha, x) * mean).index_add(1, self.columns, x)
+        estimate = self.bound(moved, level, condition)
+        return Estimate((estimate.x0 - mean)[:, self.columns], estimate.eps[:, self.columns])
+
+
+@torch.no_grad()
+def row_log_density(
+    model: RowModel,
+    layout: Layout,
+    rows: Tensor,
+    asked: Tensor | None = None,
+    *,
+    divergence: Divergence = "exact",
+    probes: int = 16,
+    tolerance: float = 1e-3,
+    evaluations: int | None = None,
+    seed: int = 0,
+    first: int = 0,
+    batch: int | None = None,
+) -> LogDensity:
+    """`log p(asked | given)` of rows: of the whole row, of what is there of it, or of some entries given the others.
+
+    The sum of `log P(code | given, codes before it)` over the codes that are asked for and of the log-density of the
+    numbers given all codes, by the probability-flow ODE: the law that `complete` draws from.
+
+    Args:
+        model: of rows.
+        layout: of the rows.
+        rows: `(n, numbers + codes)`, NaN where nothing is there: integrated out.
+        asked: `(n, numbers + codes)` bool; default: all that is there. The rest of what is there is given.
+        divergence: as `log_density`, like all that follows.
+        probes: random directions per row.
+        tolerance: in nats.
+        evaluations: instead of a tolerance.
+        seed: of the probes.
+        first: index of the first row.
+        batch: rows at a time.
+    """
+    values, numbers = rows.double(), layout.numbers
+    there = torch.isfinite(values)
+    wanted = there if asked is None else asked & there
+    codes = code_log_probability(model, layout, values, wanted)
+    question = torch.where(wanted, torch.nan, torch.where(there, values, torch.inf))
+    question[:, numbers:] = torch.where(there[:, numbers:], values[:, numbers:], torch.nan)
+    given = gated(question, numbers, layout.gates)
+    ask = torch.isnan(given[:, :numbers])
+    zero = values.new_zeros(len(rows))
+    parts = [LogDensity(codes, zero, codes[:, None].expand(-1, 2).clone(), zero, zero.long())]
+    whole = ask.all(1) if numbers else ask.new_zeros(len(rows))
+    for mine, exact in ((whole, True), (ask.any(1) & ~whole if numbers else whole, False)):
+        index = mine.nonzero()[:, 0]
+        if not len(index):
+            continue
+        condition = given[index]
+        x = torch.where(ask, values[:, :numbers], 0.0)[index]
+        bound = model.bound(condition)
+        if isinstance(bound, Bound) and divergence == "exact":
+            found = _relative(bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once)
+            parts.append(_placed(found, codes.new_zeros(len(rows)), index))
+            continue
+        asking: Model = model
+        columns = ask[index].any(0).nonzero()[:, 0]
+        if not exact:  # the ODE of what is asked for alone, which starts from each row's own centre
+            mean = centre(bound, numbers)
+            x = torch.where(ask[index], x - mean, 0.0)[:, columns]
+            asking, condition = _Centred(bound, mean, columns), torch.arange(len(index))
+        found = log_density(
+            asking, x, divergence=divergence, probes=probes, tolerance=tolerance, evaluations=evaluations, seed=seed,
+            first=first, condition=condition, mean=None if exact else 0.0,
+            covariance=None if exact else torch.ones(len(columns), dtype=torch.float64),
+            batch=batch or model.rows_at_once,
+        )  # fmt: skip
+        extra = log_standard((~ask[index][:, columns]).sum(1), model.sigma_min)
+        found = replace(found, value=found.value - extra, interval=found.interval - extra[:, None])
+        parts.append(_placed(found, codes.new_zeros(len(rows)), index))
+    return _summed(parts)
+
+
+def _relative(
+    bound: Bound, x: Tensor, ask: Tensor, whole: bool, tolerance: float, evaluations: int | None, batch: int
+) -> LogDensity:
+    """The log-density of the numbers that are asked for, beside that of the reference."""
+    model, columns = bound.model, ask.any(0).nonzero()[:, 0]
+    if whole:
+        mean, reference = model.mean.expand(len(x), -1), Reference.of(model, x, 0.0, model.covariance)
+    else:
+        mean = centre(bound, x.shape[1])
+        reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
+    z = torch.where(ask, x - mean, 0.0)[:, columns]
+    asking = _Asked(bound, mean, columns, ask[:, columns])
+    return relative_log_density(
+        asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch
+    )
+
+
+class _Asked:
+    """A bound model of some of its numbers, counted from each row's mean, as a reference and what the network adds."""
+
+    def __init__(self, bound: Bound, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
+        self.bound, self.mean, self.columns, self.counted = bound, mean, columns, counted
+
+    def split(self, z: Tensor, s: Tensor, index: Tensor) -> tuple[Tensor, Field]:
+        level, counted = Level(torch.ones_like(s[:, 0]), s[:, 0]), self.counted[index]
+        rest = self.bound.rest(self._moved(z, index), level, index)
+
+        def change(z: Tensor) -> Tensor:
+            found = self.bound.change(self._moved(z, index), level, index, rest)[:, self.columns]
+            return torch.where(counted, found, 0.0)
+
+        return torch.where(counted, rest.estimate.eps[:, self.columns], 0.0), change
+
+    def log_density(self, z: Tensor, s: Tensor, index: Tensor) -> Tensor:
+        level = Level(torch.ones_like(s[:, 0]), s[:, 0])
+        return self.bound.reference_log_density(self._moved(z, index), level, index)
+
+    def _moved(self, z: Tensor, index: Tensor) -> Tensor:
+        return self.mean[index].index_add(1, self.columns, z)
+
+
+def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: Tensor) -> Tensor:
+    """`sum_j log P(code_j | given, codes before j)` over the codes that are wanted, `(n,)`."""
+    numbers = layout.numbers
+    total = rows.new_zeros(len(rows))
+    known = torch.where(wanted, torch.nan, rows)
+    number = torch.arange(rows.shape[1]) < numbers
+    known = torch.where(number & ~torch.isfinite(known), torch.inf, known)
+    for j in range(layout.codes):
+        mine = wanted[:, numbers + j].nonzero()[:, 0]
+        if len(mine):
+            code = rows[mine, numbers + j]
+            table = model.log_codes(known[mine])[j]
+            total[mine] += table.gather(1, code.long()[:, None])[:, 0].to(total)
+            known[mine, numbers + j] = code
+    return total
+
+
+def _placed(found: LogDensity, zero: Tensor, index: Tensor) -> LogDensity:
+    """Results of some rows among all, 0 elsewhere."""
+    return LogDensity(
+        zero.index_add(0, index, found.value),
+        zero.index_add(0, index, found.standard_error),
+        torch.stack([zero, zero], 1).index_add(0, index, found.interval),
+        zero.index_add(0, index, found.solver_error),
+        zero.long().index_add(0, index, found.evaluations),
+    )
+
+
+def _summed(parts: list[LogDensity]) -> LogDensity:
+    """The sum of independent results, of which at most one is random in each row."""
+    return LogDensity(*(torch.stack([getattr(p, f.name) for p in parts]).sum(0) for f in fields(LogDensity)))

@@ -1,0 +1,380 @@
+"""What kind each column of a data frame is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from scorefield.data.dataset import Array, DataError
+from scorefield.tables.lattice import Lattice, find_lattice, with_step
+from scorefield.tables.schema import KINDS, Column, ColumnKind, Holds, Name, Schema, list_names
+from scorefield.tables.series import (
+    dtype_name,
+    holds,
+    missing_mark,
+    plain,
+    present,
+    read_numbers,
+    read_times,
+    read_values,
+    tick_digits,
+)
+from scorefield.tables.transforms import (
+    INTERVALS,
+    TRANSFORMS,
+    Asinh,
+    Identity,
+    Log,
+    Logit,
+    Transform,
+    asinh_for,
+    choose_transform,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CODES = 30  # an ordinal column has at most so many values
+_MOST_TEXTS = 50  # text with more values than this, and than half of the rows, tells records apart and nothing else
+_ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
+_ATOM_SHARE = 0.05  # an atom has more than this share of the rows that are not missing
+_ATOM_COUNT = 10  # ... at least so many rows
+_ATOM_STANDS_OUT = 5.0  # ... and so many times those of the values beside it
+_FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
+_OVERRIDES = frozenset(
+    {"kind", "transform", "low", "high", "atoms", "values", "resolution", "bound", "centre", "scale", "above", "of"}
+)
+_ALLOWED: dict[Holds, tuple[str, ...]] = {
+    "numbers": ("continuous", "integer", "ordinal", "categorical"),
+    "text": ("categorical",),
+    "booleans": ("boolean", "categorical"),
+    "times": ("datetime", "ordinal"),
+}
+
+
+def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Schema:
+    """The schema of a data frame, by these rules, the first that fits:
+
+    - A column without a single value is an error. A column with one value and no holes is a constant; with holes it
+      has one code, so that the holes survive.
+    - A column that has an earlier one's type and values, holes included, is a copy of it; numbers may differ in type.
+    - True and False are boolean. Text and categories are categorical: those that occur get codes, text in
+      alphabetical order, categories in theirs.
+    - Numbers and times are ordinal with 2 distinct values, or with at most 30 and at least 5 rows for each on average.
+    - Times are datetime. Numbers are integer when all are whole; else continuous. Both may have atoms: values with
+      more than 5 % of the rows (and 10 rows, and 5 times the rows of the values beside them).
+    - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
+      lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
+    - The transform is that of `choose_transform`; times have identity or asinh.
+
+    Args:
+        frame: at least one row and one column.
+        overrides: by column name (as text), any of kind, transform, low, high, atoms, values, resolution, and the
+            transform's own bound, above, centre, scale: these are taken as given, the rest is detected.
+
+    Raises:
+        DataError: for an empty frame, doubled names, a column without values or of an unknown type, infinite values,
+            an override that does not fit.
+
+    Example:
+        >>> import pandas as pd
+        >>> print(detect(pd.DataFrame({"size": [1.5, 2.25, 9.0], "sex": ["f", "m", "f"], "unit": "cm"})))
+        column  kind         values         density
+        size    continuous   steps of 0.01  Lebesgue, per unit of the column
+        sex     categorical  f, m           counting
+        unit    constant     cm             none (not in the model)
+    """
+    _check_frame(frame)
+    forced = _checked_overrides(frame, overrides or {})
+    columns: list[Column] = []
+    for j, name in enumerate(frame.columns):
+        series = frame.iloc[:, j]
+        choice = forced.get(str(name), {})
+        source = None if choice.get("kind", "copy") != "copy" else _copied(frame, j, columns)
+        if source is not None:
+            columns.append(
+                Column(name, "copy", holds(series, name), dtype_name(series, name), missing_mark(series),
+                       of=source, **_category_fields(series))
+            )  # fmt: skip
+        else:
+            columns.append(_column(series, name, choice))
+    return Schema(tuple(columns), str(frame.columns.dtype), frame.columns.name)
+
+
+def _check_frame(frame: pd.DataFrame) -> None:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"a table is a pandas DataFrame, got {type(frame).__name__}; use as_frame for arrays.")
+    if not len(frame) or not len(frame.columns):
+        raise DataError(f"the table has {len(frame)} rows and {len(frame.columns)} columns; it needs one of each.")
+    if not frame.columns.is_unique:
+        doubled = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
+    for name in frame.columns:
+        if not all(part is None or isinstance(part, (str, int, float)) for part in _parts(name)):
+            raise DataError(f"the column name {name!r} is no text or number; use frame.columns.map(str).")
+
+
+def _parts(name: Name) -> tuple[Any, ...]:
+    return name if isinstance(name, tuple) else (name,)
+
+
+def _checked_overrides(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    names = [str(name) for name in frame.columns]
+    for key, fields in overrides.items():
+        if key not in names:
+            raise DataError(
+                f"the schema speaks of a column {key!r}, which is not there; there are {list_names(names)}."
+            )
+        if names.count(key) > 1:
+            raise DataError(f"the schema speaks of a column {key!r}, and there are {names.count(key)} written so.")
+        for field in fields:
+            if field not in _OVERRIDES:
+                raise DataError(f"column {key!r}: {field!r} is no setting; there are {', '.join(sorted(_OVERRIDES))}.")
+        if fields.get("kind", "copy") not in KINDS:
+            raise DataError(f"column {key!r}: the kind is one of {', '.join(KINDS)}, got {fields['kind']!r}.")
+    return {key: dict(fields) for key, fields in overrides.items()}
+
+
+def _copied(frame: pd.DataFrame, j: int, columns: list[Column]) -> Name:
+    """The name of an earlier column with the same values and holes, or None."""
+    series = frame.iloc[:, j]
+    kind = holds(series, frame.columns[j])
+    here = present(series)
+    if not here.any():
+        return None
+    for i, column in enumerate(columns):
+        if column.kind in ("copy", "constant") or column.holds != kind:
+            continue
+        other = frame.iloc[:, i]
+        if kind != "numbers" and other.dtype != series.dtype:
+            continue
+        if not np.array_equal(here, present(other)):
+            continue
+        if _native(series, column.name, kind)[here].tolist() == _native(other, column.name, kind)[here].tolist():
+            return column.name
+    return None
+
+
+def _native(series: pd.Series, name: Name, kind: Holds) -> Array:
+    """Numbers, ticks or objects `(n,)`."""
+    if kind == "numbers":
+        return read_numbers(series, name)
+    return read_times(series, name) if kind == "times" else read_values(series)
+
+
+def _category_fields(series: pd.Series) -> dict[str, Any]:
+    if str(series.dtype) != "category":
+        return {}
+    index = series.cat.categories
+    values = tuple(plain(value) for value in index)
+    for value in values:
+        if not isinstance(value, (str, int, float, bool)):
+            raise DataError(
+                f"column {series.name!r} has categories of type {type(value).__name__}; make them text: "
+                ".cat.rename_categories(str)."
+            )
+    return {"categories": values, "categories_dtype": str(index.dtype), "ordered": bool(series.cat.ordered)}
+
+
+def _column(series: pd.Series, name: Name, choice: Mapping[str, Any]) -> Column:
+    kind = holds(series, name)
+    here = present(series)
+    if not here.any():
+        raise DataError(f"column {name!r} has no value in any of the {len(series)} rows; leave it out.")
+    wanted = choice.get("kind")
+    if wanted is not None and wanted not in (*_ALLOWED[kind], "constant", "copy"):
+        raise DataError(
+            f"column {name!r} holds {kind}, so its kind is one of {', '.join(_ALLOWED[kind])}; got {wanted!r}."
+        )
+    base = Column(name, "copy", kind, dtype_name(series, name), missing_mark(series), **_category_fields(series))
+    if kind in ("numbers", "times"):
+        return _number_column(base, _native(series, name, kind)[here], bool(here.all()), choice)
+    return _value_column(base, read_values(series)[here], bool(here.all()), choice)
+
+
+def _value_column(base: Column, values: Array, full: bool, choice: Mapping[str, Any]) -> Column:
+    found = {plain(value) for value in values}
+    used = tuple(v for v in base.categories if v in found) if base.categories else tuple(sorted(found))
+    if len(used) == 1 and full and choice.get("kind") in (None, "constant"):
+        return replace(base, kind="constant", values=used)
+    if len(used) > max(_MOST_TEXTS, len(values) // 2) and "kind" not in choice:
+        raise DataError(
+            f"column {base.name!r} holds {len(used)} different texts in {len(values)} rows, as names or numbers of "
+            "records do: leave it out, or join its values into fewer."
+        )
+    usual: ColumnKind = "boolean" if base.holds == "booleans" else "categorical"
+    return replace(base, kind=_not_out(base, choice) or usual, values=_all_values(base, used, choice))
+
+
+def _not_out(base: Column, choice: Mapping[str, Any]) -> ColumnKind | None:
+    wanted = choice.get("kind")
+    if wanted in ("constant", "copy"):
+        raise DataError(f"column {base.name!r} is no {wanted}: its values say otherwise; leave the kind out.")
+    return cast(ColumnKind | None, wanted)
+
+
+def _all_values(base: Column, used: tuple[Any, ...], choice: Mapping[str, Any]) -> tuple[Any, ...]:
+    if "values" not in choice:
+        return used
+    given = tuple(choice["values"])
+    lacking = [value for value in used if value not in given]
+    if lacking or len(set(given)) < len(given):
+        raise DataError(f"column {base.name!r}: values must name each value once; {lacking or given} does not fit.")
+    if base.dtype == "category" and not set(given) <= set(base.categories):
+        raise DataError(f"column {base.name!r}: values must be among the categories {list_names(base.categories)}.")
+    return given
+
+
+def _number_column(base: Column, native: Array, full: bool, choice: Mapping[str, Any]) -> Column:
+    origin = _origin(base, native)
+    distinct = np.unique(native)
+    values = tuple(distinct.tolist())
+    if len(distinct) == 1 and full and choice.get("kind") in (None, "constant"):
+        return replace(base, kind="constant", values=values, origin=origin)
+    kind = _not_out(base, choice) or _usual_kind(base, native, distinct)
+    if kind in ("ordinal", "categorical") or len(distinct) == 1:
+        kind = kind if kind in ("ordinal", "categorical") else "ordinal"
+        return replace(base, kind=kind, values=_all_values(base, values, choice), origin=origin)
+    return _fine_column(replace(base, origin=origin), kind, native, choice)
+
+
+def _origin(base: Column, native: Array) -> int:
+    if native.dtype.kind == "f":
+        return 0
+    least, most = int(native.min()), int(native.max())
+    if base.holds == "times":
+        return least
+    if most - least >= 2**52:
+        raise DataError(
+            f"column {base.name!r} has whole numbers from {least} to {most}, more than a float holds; "
+            "write it as text if it is a name, or leave it out."
+        )
+    return 0 if max(abs(least), abs(most)) < 2**52 else least
+
+
+def _usual_kind(base: Column, native: Array, distinct: Array) -> ColumnKind:
+    few = len(distinct) <= MOST_CODES and len(native) >= _ROWS_PER_CODE * len(distinct)
+    if len(distinct) <= 2 or few:
+        return "ordinal"
+    if base.holds == "times":
+        return "datetime"
+    whole = native.dtype.kind in "iu" or bool((np.abs(native) < 2.0**52).all() and (native == np.rint(native)).all())
+    return "integer" if whole else "continuous"
+
+
+def coordinate(column: Column, native: Array) -> Array:
+    """Numbers or ticks as float64 `(n,)`: whole numbers less the origin, times in seconds since it."""
+    if column.holds == "times":
+        return np.asarray((native - column.origin) / 10.0 ** tick_digits(column.dtype), dtype=np.float64)
+    return np.asarray(native - column.origin if column.origin else native, dtype=np.float64)
+
+
+def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[str, Any]) -> Column:
+    x = coordinate(base, native)
+    atoms = tuple(float(a) for a in choice["atoms"]) if "atoms" in choice else _atoms(base, x)
+    rest = x[~np.isin(x, atoms)]
+    if len(np.unique(rest)) < 2:
+        raise DataError(
+            f"column {base.name!r} has fewer than 2 values beside its atoms {list(atoms)}; make it ordinal."
+        )
+    lattice = _lattice(base, kind, native, x)
+    if kind == "integer" and lattice is None:
+        raise DataError(f"column {base.name!r} is to be integer, and its values lie on no lattice of decimals.")
+    repeats = len(np.unique(rest)) <= _FEW_TWINS * len(rest)
+    usual = lattice.width if lattice is not None and (kind == "integer" or repeats) else 0.0
+    resolution = float(choice.get("resolution", usual))
+    lattice = _of_width(base, lattice, resolution)
+    low, high = (None if choice.get(side) is None else float(choice[side]) for side in ("low", "high"))
+    transform = _transform(base, rest, lattice, low, high, choice)
+    if low is None and high is None and isinstance(transform, (Log, Logit)):
+        low, high = (_data_bound(bound) for bound in transform.bounds)
+    return replace(
+        base, kind=kind, transform=transform, low=low, high=high, atoms=atoms, lattice=lattice, resolution=resolution
+    )
+
+
+def _atoms(base: Column, x: Array) -> tuple[float, ...]:
+    """Values that hold more than their share, seen beside the three values to either side."""
+    if base.holds == "times":
+        return ()
+    values, counts = np.unique(x, return_counts=True)
+    found = []
+    for i in np.flatnonzero((counts > _ATOM_SHARE * len(x)) & (counts >= _ATOM_COUNT)):
+        beside = np.concatenate([counts[max(i - 3, 0) : i], counts[i + 1 : i + 4]])
+        if counts[i] >= _ATOM_STANDS_OUT * np.median(beside):
+            found.append(float(values[i]))
+    return tuple(found) if len(values) - len(found) >= 2 else ()
+
+
+def _lattice(base: Column, kind: str, native: Array, x: Array) -> Lattice | None:
+    if base.holds == "times":
+        return with_step(native - base.origin, tick_digits(base.dtype))
+    if native.dtype.kind in "iu":
+        return with_step(native - base.origin, 0)
+    return find_lattice(x, "float32" if base.dtype.lower().startswith(("float32", "float16", "float[")) else "float64")
+
+
+def _of_width(base: Column, lattice: Lattice | None, resolution: float) -> Lattice | None:
+    """The lattice whose width is the resolution, where one is given."""
+    if resolution < 0 or not math.isfinite(resolution):
+        raise DataError(f"column {base.name!r}: a resolution is a distance >= 0, got {resolution}.")
+    if lattice is None and resolution:
+        raise DataError(f"column {base.name!r}: its values lie on no lattice of decimals, so its resolution is 0.")
+    if lattice is None or not resolution or resolution == lattice.width:
+        return lattice
+    step = round(resolution * 10**lattice.digits)
+    if step < 1 or not math.isclose(step, resolution * 10**lattice.digits, rel_tol=1e-9) or lattice.step % step:
+        raise DataError(
+            f"column {base.name!r}: its values lie {lattice.width:g} apart, so its resolution is that, or that divided "
+            f"by a whole number, down to {10.0**-lattice.digits:g}; got {resolution:g}."
+        )
+    return Lattice(lattice.digits, step, lattice.offset % step)
+
+
+def _data_bound(bound: float) -> float | None:
+    """The bound that the user sees: the end of an interval, without the half cell beyond it."""
+    ends = {end for interval in INTERVALS for end in interval}
+    return min(ends, key=lambda end: abs(end - bound)) if math.isfinite(bound) else None
+
+
+def _transform(
+    base: Column, x: Array, lattice: Lattice | None, low: float | None, high: float | None, choice: Mapping[str, Any]
+) -> Transform:
+    wanted = choice.get("transform")
+    if wanted is None:
+        if low is None and high is None:
+            return choose_transform(x, lattice, bounded=base.holds == "numbers")
+        wanted = "log" if low is None or high is None else "logit"
+    if wanted not in TRANSFORMS:
+        raise DataError(f"column {base.name!r}: the transform is one of {', '.join(TRANSFORMS)}, got {wanted!r}.")
+    if wanted == "identity":
+        return Identity()
+    if wanted == "asinh":
+        usual = asinh_for(x)
+        return Asinh(float(choice.get("centre", usual.centre)), float(choice.get("scale", usual.scale)))
+    low = 0.0 if low is None and high is None else low
+    if wanted == "log" and (low is None) != (high is None):
+        if low is None:
+            return Log(_beyond(base, high or 0.0, x, lattice, up=True), above=False)
+        return Log(_beyond(base, low, x, lattice, up=False))
+    if wanted == "logit" and low is not None and high is not None:
+        return Logit(_beyond(base, low, x, lattice, up=False), _beyond(base, high, x, lattice, up=True))
+    raise DataError(f"column {base.name!r}: log needs one of low and high, logit both; got low={low}, high={high}.")
+
+
+def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up: bool) -> float:
+    """The bound itself, or half a cell beyond it where the values of a lattice touch it."""
+    worst = float(x.max() if up else x.min())
+    if (worst > bound) if up else (worst < bound):
+        raise DataError(f"column {base.name!r} is to be bounded by {bound:g} and holds {worst:g}; move the bound.")
+    if worst != bound:
+        return bound
+    if lattice is None:
+        raise DataError(f"column {base.name!r} holds its bound {bound:g} itself; make that an atom, or move the bound.")
+    return bound + lattice.width / 2 * (1 if up else -1)

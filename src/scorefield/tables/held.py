@@ -1,0 +1,86 @@
+"""Which rows of a table a model has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from scorefield.data.overlap import among
+from scorefield.data.sources import frame, is_table
+from scorefield.data.splitting import split
+from scorefield.metrics.comparison import LEAST
+from scorefield.tables.trained import TrainedTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def digest(rows: Tensor) -> str:
+    """A fingerprint of encoded rows, to know a table again."""
+    content = hashlib.blake2b(f"{tuple(rows.shape)}".encode(), digest_size=16)
+    content.update(np.ascontiguousarray(rows.nan_to_num(nan=1e300).numpy()).data)
+    return content.hexdigest()
+
+
+def default_share(rows: int) -> float:
+    """The share of rows to hold out: a tenth, but 40 rows where they are no more than a quarter."""
+    return min(0.25, max(0.1, 40 / rows))
+
+
+class Rows(NamedTuple):
+    """Real rows, and the rows of training where they are at hand.
+
+    Args:
+        real: to compare with.
+        training: what the model was trained on; None where not at hand.
+        unseen: whether the real rows are surely others than those.
+        note: what the reader should know.
+    """
+
+    real: pd.DataFrame
+    training: pd.DataFrame | None
+    unseen: bool
+    note: str = ""
+
+
+def real_rows(model: TrainedTable, given: pd.DataFrame) -> Rows:
+    """What to compare a model with: of its own table the rows held out, of another one those it was not trained on."""
+    rows = model.codec.encode(given)
+    parts = _parts(model, rows)
+    if parts is not None:
+        keep, out = parts
+        return Rows(given.iloc[out], given.iloc[keep], True)
+    training = _training(model)
+    if training is None:
+        note = "Whether the model was trained on these rows is not known: its training rows are not at hand."
+        return Rows(given, None, False, note)
+    seen = among(rows.numpy(), model.codec.encode(training).numpy())
+    if not seen.any():
+        return Rows(given, training, True)
+    if (~seen).sum() < LEAST:
+        return Rows(given, training, False, f"{int(seen.sum()):,} of these rows equal rows of training.")
+    note = f"{int(seen.sum()):,} of the {len(given):,} rows given equal rows of training and were left out."
+    return Rows(given[~seen], training, True, note)
+
+
+def _parts(model: TrainedTable, rows: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Places of the training and the held-out rows, if these encoded rows are the model's own table."""
+    data, settings = model.info.get("data", {}), model.info.get("training", {}).get("settings", {})
+    if "records" not in data or len(rows) < 2:
+        return None
+    keep, out = split(len(rows), data.get("held_share") or default_share(len(rows)), settings.get("seed", 0))
+    return (keep, out) if digest(rows[keep]) == data["records"] else None
+
+
+def _training(model: TrainedTable) -> pd.DataFrame | None:
+    """The rows of training, if the model's source is still there and unchanged."""
+    source = str(model.info.get("data", {}).get("source", ""))
+    try:
+        found = frame(source) if is_table(source) else None
+        parts = None if found is None else _parts(model, model.codec.encode(found))
+    except (ValueError, OSError):
+        return None
+    return None if found is None or parts is None else found.iloc[parts[0]]

@@ -1,0 +1,87 @@
+"""Draws of what a row lacks, given the rest of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scorefield.numerics.random import normal, uniform
+from scorefield.plans import Plan, run
+from scorefield.tables.objective import gated
+from scorefield.tables.row_model import Layout, RowModel, centre
+
+
+@torch.no_grad()
+def complete(
+    model: RowModel,
+    layout: Layout,
+    rows: Tensor,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    first: int | Tensor = 0,
+    batch: int | None = None,
+) -> Tensor:
+    """Draw what a row asks for from its law given the rest of it.
+
+    Codes are drawn one after the other, in their order, each given those before it; then the numbers by the plan, given
+    the codes. Exact where the model and the plan are.
+
+    Args:
+        model: of rows.
+        layout: of the rows.
+        rows: `(n, numbers + codes)`: a number or code is given, NaN is asked for, infinity stays unknown.
+        plan: deterministic or not, for the numbers.
+        seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+        first: index of the first row, or `(n,)` indices.
+        batch: rows at a time; default: the model's `rows_at_once`.
+
+    Returns:
+        The rows completed, NaN where unknown was left or a number does not exist.
+    """
+    if plan.stochastic:
+        raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
+    index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
+    parts = [
+        _completed(model, layout, rows[part], plan, seed, index[part])
+        for part in torch.arange(len(rows)).split(batch or model.rows_at_once)
+    ]
+    return torch.cat(parts) if parts else rows.clone()
+
+
+def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: int, index: Tensor) -> Tensor:
+    numbers = layout.numbers
+    out = rows.double().clone()
+    wanted = torch.isnan(out)
+    for j in range(layout.codes):
+        ask = wanted[:, numbers + j]
+        if bool(ask.any()):
+            probability = model.log_codes(_clean(out[ask], numbers))[j].exp()
+            u = uniform(int(ask.sum()), (), seed, f"code {j}", first=index[ask], dtype=torch.float64)
+            edges = probability.cumsum(1)
+            code = torch.searchsorted(edges, u[:, None] * edges[:, -1:])[:, 0].clamp(max=edges.shape[1] - 1)
+            out[ask, numbers + j] = code.double()
+    given = gated(out, numbers, layout.gates)
+    ask = torch.isnan(given[:, :numbers])
+    some = ask.any(1)
+    if bool(some.any()):
+        drawn = _numbers(model, given[some], plan, seed, index[some], numbers)
+        out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
+    out[:, :numbers] = torch.where(torch.isinf(given[:, :numbers]), torch.nan, out[:, :numbers])
+    out[:, numbers:] = torch.where(torch.isinf(out[:, numbers:]), torch.nan, out[:, numbers:])
+    return out
+
+
+def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tensor, numbers: int) -> Tensor:
+    """Numbers drawn by the plan; what is not asked for is a standard normal that nobody looks at."""
+    alpha, sigma = (float(v) for v in plan.levels[0])
+    noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
+    bound = model.bound(given)
+    start = alpha * centre(bound, numbers) + (alpha**2 + sigma**2) ** 0.5 * noise
+    return run(plan, bound, start)
+
+
+def _clean(given: Tensor, numbers: int) -> Tensor:
+    """A question about codes alone: numbers that are asked for are hidden while codes are drawn."""
+    number = torch.arange(given.shape[1], device=given.device) < numbers
+    return torch.where(number & torch.isnan(given), torch.inf, given)

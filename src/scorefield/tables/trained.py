@@ -1,0 +1,361 @@
+"""A trained model of a table: new rows, densities, filled holes and predictions, in the user's own columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield.analytic import GaussianMixture
+from scorefield.likelihood import LogDensity
+from scorefield.likelihood.student import student_quantile
+from scorefield.plans import Plan, default
+from scorefield.tables.cells import Unseen
+from scorefield.tables.codec import RowCodec
+from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.density import row_log_density
+from scorefield.tables.impute import complete
+from scorefield.tables.mixture import log_densities
+from scorefield.tables.network import MaskedMLP
+from scorefield.tables.row_model import Layout
+from scorefield.tables.schema import Name
+from scorefield.tables.series import as_frame
+from scorefield.training import model_folder, parallel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+"""Version of the folder's layout."""
+FORM = "scorefield table"
+"""What model.json calls such a folder."""
+_REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
+NETWORK = "masked-mlp"
+"""What model.json calls the network."""
+_LEVELS = "training/log_densities"
+FAR = 50.0
+"""Standard deviations beyond which a number is far from all that was learned."""
+_DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
+
+
+@dataclass(frozen=True)
+class TrainedTable:
+    """One model of a table's rows, for every question: a folder of JSON and safetensors, no pickle.
+
+    The law of a row is that of its codes, one after another, times the density of its numbers given the codes. A
+    log-density is in nats per row in the user's units, relative to Lebesgue measure for continuous columns and times,
+    and to counting measure for categories, ordinals, whole numbers and atoms; constants and copies are left out. A row
+    with holes has the marginal density of what is there.
+
+    Args:
+        model: of encoded rows.
+        codec: data frame <-> encoded rows.
+        plans: by number of evaluations; `plans.default(n)` for the others.
+        info: what else is known of it (data, training, version), JSON-able.
+        levels: log-densities of training rows, ascending `(m,)`: what `percentile` compares with.
+    """
+
+    model: MaskedDenoiser
+    codec: RowCodec
+    plans: Mapping[int, Plan] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    levels: Tensor | None = None
+
+    # --------------------------------------------------------------------------------------------------- answers
+
+    def sample(
+        self, n: int, *, steps: int = 18, plan: Plan | None = None, seed: int = 0, first: int = 0
+    ) -> pd.DataFrame:
+        """Draw n new rows, without holes.
+
+        Args:
+            n: how many, >= 0.
+            steps: evaluations of the network for the numbers of a row; each code takes one more.
+            plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
+            seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+            first: index of the first row.
+        """
+        rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
+        return self.codec.decode(
+            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first)
+        )
+
+    def impute(
+        self, table: pd.DataFrame | np.ndarray, *, draws: int = 1, steps: int = 18, seed: int = 0, first: int = 0
+    ) -> list[pd.DataFrame]:
+        """Fill the holes of a table: draws from their law given what is there (multiple imputation; Rubin 1987).
+
+        Args:
+            table: the columns of training in any order; holes are missing values.
+            draws: how many completed tables.
+            steps: evaluations of the network per row and draw.
+            seed: draw k of row i is a pure function of (seed, first + i, k).
+            first: index of the first row.
+
+        Returns:
+            `draws` data frames; what was there is returned as it came.
+        """
+        frame = self._frame(table)
+        rows = self.codec.encode(frame)
+        filled = self.draws(rows, draws, steps=steps, seed=seed, first=first)
+        return [self._patched(frame, self.codec.decode(part, index=list(frame.index))) for part in filled]
+
+    def draws(self, rows: Tensor, draws: int, *, steps: int = 18, seed: int = 0, first: int = 0) -> Tensor:
+        """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
+        index = torch.arange(first, first + len(rows))
+        return torch.stack(
+            [
+                complete(self.model, self.layout, rows, self.plan(steps), seed=seed, first=index + (k << 32))
+                for k in range(draws)
+            ]
+        )
+
+    def sample_column(
+        self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
+    ) -> np.ndarray:
+        """Draws from `p(target | the row's other columns)`, `(n, draws)` in the column's own type.
+
+        Args:
+            table: the other columns; a target column in it is not looked at.
+            target: name of a column.
+            draws: how many for each row.
+            steps: evaluations of the network.
+            seed: of the draws.
+        """
+        rows = self.codec.encode(self._without(table, target))
+        filled = self.draws(rows, draws, steps=steps, seed=seed)
+        return np.stack([self.codec.decode(part)[target].to_numpy() for part in filled], 1)
+
+    def log_density(
+        self,
+        table: pd.DataFrame | np.ndarray,
+        target: Name | None = None,
+        *,
+        draws: int | None = None,
+        tolerance: float = 1e-3,
+        evaluations: int | None = None,
+        seed: int = 0,
+        unseen: Unseen | Literal["impossible"] = "error",
+    ) -> LogDensity:
+        """`log p(row)` in nats, of what is there of each row; with a target, `log p(target | the other columns)`.
+
+        Of the data noised at the model's sigma_min (0.002 standard deviations of each number). A row with a number more
+        than 50 standard deviations from its mean has the `reference_log_density`: no network knows anything there.
+
+        Args:
+            table: the columns of training in any order.
+            target: name of a column.
+            draws: of the noise within cells of whole numbers, averaged over; default: 8 where there are such columns.
+            tolerance: of the ODE, in nats.
+            evaluations: instead of a tolerance.
+            seed: of the draws.
+            unseen: what is done with values that no training row has room for (a new category, a number beyond a
+                bound): "error", "missing" (as if not there), or "impossible" (a density of 0, minus infinity).
+
+        Returns:
+            Values, standard errors of the average over draws (0 without), intervals of 95 %, errors of the solver.
+        """
+        frame = self._frame(table)
+        rows = self.codec.encode(frame, unseen="error" if unseen == "error" else "missing")
+        asked = None if target is None else self._entries(target, rows)
+        counting = self._counting
+        count = draws or (_DRAWS if counting else 1)
+        far = self.is_far(rows)
+        near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
+        found = [
+            row_log_density(
+                self.model, self.layout, noised, asked, tolerance=tolerance, evaluations=evaluations, seed=seed
+            )
+            for noised in self._noised(near, count, seed, counting or draws is not None)
+        ]
+        shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
+        if bool(far.any()):
+            shift[far] = self._far_log_density(rows[far], asked, seed)
+        if unseen == "impossible":
+            impossible = torch.from_numpy(self.codec.misfits(frame).any(1))
+            shift = shift.masked_fill(impossible, -math.inf)
+        return _averaged(found, shift)
+
+    def is_far(self, rows: Tensor) -> Tensor:
+        """Which encoded rows have a number more than 50 standard deviations from its mean, `(n,)`."""
+        return (rows[:, : self.codec.continuous].nan_to_num().abs() > FAR).any(1)
+
+    def reference_log_density(self, rows: Tensor, draws: int = 1, seed: int = 0) -> Tensor:
+        """The log-density of encoded rows by the mixture and the codes' frequencies, without the network, `(n,)`.
+
+        In the user's units, of what is there of each row; cells are averaged over as `log_density` does.
+        """
+        numbers = self.codec.continuous
+        total = self.codec.log_det_encoded(rows)
+        for j, table in enumerate(self.model.log_frequencies.double().split(self.codec.sizes)):
+            code = rows[:, numbers + j]
+            total += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
+        if self.model.reference is None:
+            return total
+        noised = self._noised(rows, draws, seed, self._counting)
+        found = torch.stack([log_densities(self.model.law, part[:, :numbers]) for part in noised])
+        return total + torch.logsumexp(found, 0) - math.log(len(found))
+
+    def percentile(self, values: Tensor) -> Tensor:
+        """The share of training rows with a smaller log-density, in percent `(n,)`: small for outliers."""
+        if self.levels is None or not len(self.levels):
+            raise ValueError("this model was saved without the densities of its training rows; fit it again.")
+        place = torch.searchsorted(self.levels, values.double().contiguous(), right=True)
+        return 100.0 * place.double() / len(self.levels)
+
+    def plan(self, steps: int) -> Plan:
+        """The plan that `steps` evaluations take."""
+        model = self.model
+        return self.plans.get(steps) or default(
+            steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """What the entries of an encoded row are."""
+        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates)
+
+    # ------------------------------------------------------------------------------------------------ the folder
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors`, atomically each, the weights first."""
+        network = self.model.network
+        tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
+        tensors["log_frequencies"] = self.model.log_frequencies.cpu()
+        tensors["gains"] = self.model.gains.cpu()
+        if self.model.reference is not None:
+            law = self.model.reference.law
+            moments = (law.weights, law.means, law.covariances)
+            tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
+        if self.levels is not None:
+            tensors[_LEVELS] = self.levels
+        header = {
+            "network": {"name": NETWORK, "config": network.config},
+            "sigma_min": self.model.sigma_min,
+            "sigma_max": self.model.sigma_max,
+            "codec": self.codec.to_json(),
+            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
+            "info": dict(self.info),
+        }
+        model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
+
+    @staticmethod
+    def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedTable:
+        """Read the folder that `save` or `scorefield fit` wrote.
+
+        Raises:
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+        """
+        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield table", partial(_from_header, device=device))
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def _frame(self, table: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+        return as_frame(table, list(self.codec.schema.names)) if isinstance(table, np.ndarray) else table
+
+    def _without(self, table: pd.DataFrame | np.ndarray, target: Name) -> pd.DataFrame:
+        """The table with nothing in its target column."""
+        names = list(self.codec.schema.names)
+        if target not in names:
+            raise ValueError(f"there is no column {target!r}; the columns are {', '.join(map(repr, names[:12]))}.")
+        if isinstance(table, np.ndarray):
+            table = as_frame(table, [name for name in names if name != target])
+        empty = self.codec.decode(torch.full((len(table), *self.codec.shape), math.nan, dtype=torch.float64))
+        out = table.drop(columns=[target], errors="ignore")
+        out[target] = empty[target].to_numpy()  # names may be numbers
+        return out
+
+    def _entries(self, target: Name, rows: Tensor) -> Tensor:
+        """Which entries are a column's, `(n, entries)`."""
+        asked = torch.zeros_like(rows, dtype=torch.bool)
+        asked[:, list(self.codec.entries_of(target))] = True
+        return asked
+
+    def _far_log_density(self, rows: Tensor, asked: Tensor | None, seed: int) -> Tensor:
+        whole = self.reference_log_density(rows, seed=seed)
+        if asked is None:
+            return whole
+        return whole - self.reference_log_density(rows.masked_fill(asked[: len(rows)], math.nan), seed=seed)
+
+    @property
+    def _counting(self) -> bool:
+        """Whether the density of some column is the probability of its cells."""
+        return self.codec.counting
+
+    def _noised(self, rows: Tensor, count: int, seed: int, noisy: bool) -> list[Tensor]:
+        if not noisy:
+            return [rows]
+        number = _number_of(rows)
+        return [self.codec.dequantise(rows, seed, k, first=number) for k in range(count)]
+
+    def _patched(self, frame: pd.DataFrame, filled: pd.DataFrame) -> pd.DataFrame:
+        """The table with values put into its holes, and nothing else changed."""
+        out = frame.copy()
+        for name in self.codec.schema.names:
+            holes = frame[name].isna()
+            if bool(holes.any()):
+                out[name] = frame[name].where(~holes, filled[name])
+        return out
+
+
+def careful(network: MaskedMLP) -> MaskedMLP:
+    """A trained network ready for questions: several small members answer in float64.
+
+    They cost little, and a row's answer then does not depend on where it stands by more than a part in 1e12.
+    """
+    return network.double() if network.config["members"] != 1 else network
+
+
+def _number_of(rows: Tensor) -> Tensor:
+    """An int64 for each row that follows from its values, `(n,)`: noise by it does not depend on where a row stands."""
+    bits = rows.double().nan_to_num(nan=1e300).contiguous().view(torch.int64)
+    odd = 2 * torch.arange(rows.shape[1]) + 0x9E3779B97F4A7C1
+    return (bits * odd).sum(1)
+
+
+def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
+    """The logarithm of the mean density over draws of the noise in cells, with its standard error."""
+    if len(found) == 1:
+        r = found[0]
+        return replace(r, value=r.value + shift, interval=r.interval + shift[:, None])
+    values = torch.stack([r.value for r in found])
+    count = len(values)
+    value = torch.logsumexp(values, 0) - math.log(count)
+    ratio = (values - value).exp()
+    error = ratio.std(0) / math.sqrt(count)
+    width = student_quantile(0.975, count - 1) * error
+    value = value + shift
+    solver = torch.stack([r.solver_error for r in found]).mean(0)
+    evaluations = torch.stack([r.evaluations for r in found]).sum(0)
+    return LogDensity(value, error, torch.stack([value - width, value + width], 1), solver, evaluations)
+
+
+def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
+    if header["network"]["name"] != NETWORK:
+        raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
+    network = MaskedMLP(**header["network"]["config"])
+    own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE)
+    network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
+    reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
+    model = MaskedDenoiser(
+        careful(network),
+        reference,
+        tensors["log_frequencies"],
+        gains=tensors.get("gains"),
+        sigma_min=header["sigma_min"],
+        sigma_max=header["sigma_max"],
+    )
+    return TrainedTable(
+        model.to(device).eval(),
+        RowCodec.from_json(header["codec"]),
+        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        header["info"],
+        tensors.get(_LEVELS),
+    )

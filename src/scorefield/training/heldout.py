@@ -1,0 +1,79 @@
+"""Held-out losses per noise level, with fixed noise, beside their floor where the data's exact model is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.core import Model
+from scorefield.numerics.random import normal
+from scorefield.objectives.batch import Draws, Objective
+from scorefield.training import parallel
+
+BINS = 16
+"""Losses are taken at this many noise levels: the middles of as many equal parts of the training density."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Held-out losses of the averaged weights, per noise level and per coordinate, with fixed noise.
+
+    Args:
+        step: after this many steps.
+        sigmas: the noise levels, sigma / alpha.
+        losses: the weighted denoising loss at each.
+        floors: its least possible value on the same points, where the data's exact model is known.
+        mean: over the levels: the held-out training loss.
+        best: whether no earlier one was lower.
+    """
+
+    step: int
+    sigmas: tuple[float, ...]
+    losses: tuple[float, ...]
+    floors: tuple[float, ...] | None
+    mean: float
+    best: bool
+
+
+class HeldOut:
+    """Held-out points, noised once and for all, so that losses differ by the weights alone."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        condition: Tensor | None,
+        objective: Objective,
+        exact: Model | None,
+        seed: int,
+        points: int = 4096,
+    ) -> None:
+        each = max(1, min(points // BINS, max(len(x), 256)))
+        row = torch.arange(BINS * each) // BINS % len(x)
+        self.bin = torch.arange(BINS * each) % BINS
+        middles = (torch.arange(BINS) + 0.5) / BINS
+        ratios = torch.as_tensor(objective.levels(middles).ratio)
+        order = ratios.argsort()
+        self.sigmas = tuple(ratios[order].tolist())
+        self.u = middles[order][self.bin].to(x.dtype)
+        self.x = x[row]
+        self.noise = normal(len(row), x.shape[1:], seed, "held-out", dtype=x.dtype)
+        self.condition = None if condition is None else condition[row]
+        self.objective = objective
+        self.floors = None if exact is None else self.losses(exact, torch.device("cpu"), processes=False)
+
+    @torch.no_grad()
+    def losses(self, model: Model, device: torch.device, processes: bool = True) -> tuple[float, ...]:
+        """The mean loss per coordinate at each level; the processes share the work."""
+        parts = parallel.world() if processes else 1
+        mine = torch.arange(parallel.rank() if processes else 0, len(self.x), parts)
+        total = torch.zeros(BINS, dtype=torch.float64)
+        for part in mine.split(512):
+            given = None if self.condition is None else self.condition[part].to(device)
+            x, noise, u = (v[part].to(device) for v in (self.x, self.noise, self.u))
+            each = self.objective(model, x, Draws(noise, u, part.to(device)), given)
+            total.index_add_(0, self.bin[part], each.double().cpu())
+        count = len(self.x) / BINS * self.x[0].numel()
+        mean = total if parts == 1 else parts * torch.tensor(parallel.mean_over_processes(total.tolist(), device))
+        return tuple((mean / count).tolist())

@@ -1,0 +1,324 @@
+"""Training: a generator that takes one optimiser step per turn, with averaging, held-out losses and exact resume."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from scorefield._tensor import check_batch
+from scorefield.core import Model
+from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.numerics.random import normal, uniform
+from scorefield.objectives import EDM, Weighting
+from scorefield.objectives.batch import Draws, Multilevel, Objective
+from scorefield.training import parallel
+from scorefield.training.checkpoint import RunState, Settings, copy_into, restore, save
+from scorefield.training.heldout import BINS, Evaluation, HeldOut
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and noise level, and what is kept."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one step of training reports.
+
+    Args:
+        step: steps done.
+        loss: of this step's batch, per coordinate.
+        learning_rate: used in this step.
+        seconds: of training so far, over all runs.
+        fraction: of the budget used, 0 to 1.
+        evaluation: held-out losses, in steps that take them.
+        last: why this step is the last one ("budget" or "no better held-out loss"), else None.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    fraction: float
+    evaluation: Evaluation | None = None
+    last: str | None = None
+
+
+def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0) -> TrainingLevels:
+    """Log-normal around the data's scale, a tenth of it spread log-uniformly so that no level goes untrained."""
+    bulk = LogNormal(-0.5 + math.log(sigma_data), 1.2, sigma_min, sigma_max)
+    return Mixed(bulk, LogUniform(sigma_min, sigma_max), 0.1)
+
+
+def train(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    settings: Settings,
+    condition: Tensor | None = None,
+    held: Tensor | None = None,
+    held_condition: Tensor | None = None,
+    training_levels: TrainingLevels | None = None,
+    weighting: Weighting | None = None,
+    exact: Model | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    objective: Objective | None = None,
+) -> Iterator[Progress]:
+    """Train a model, one optimiser step per turn of the loop; default: by multi-level denoising score matching.
+
+    When the loop ends, or is left, the model holds the moving average of its weights: the one with the least
+    held-out loss if held-out data are given, else the last.
+
+    Args:
+        model: trained in place. The default objective takes `sigma_min`, `sigma_max` and `sigma_data` from it.
+        x: `(n, *shape)`, standardised data, on any device.
+        condition: `(n, ...)`, what goes with each row.
+        held: `(m, *shape)`, data for the held-out loss and early stopping.
+        held_condition: what goes with them.
+        training_levels: of the default objective: density over noise levels; default `default_levels`.
+        weighting: of the default objective: of the levels; default EDM's with the model's sigma_data.
+        exact: the data's exact model, where it is known: gives the floor of the held-out losses.
+        checkpoint: a file to save to, atomically, every `checkpoint_every` seconds and at the end.
+        resume: continue from that file, bit for bit as if never stopped (given the same settings).
+        objective: in place of multi-level denoising.
+
+    Yields:
+        One `Progress` per step.
+
+    Raises:
+        ValueError: for data of a wrong shape, or a checkpoint of another model or other settings.
+        TrainingError: when the loss is no longer finite; the last checkpoint is kept.
+
+    Example:
+        >>> from scorefield import Denoiser
+        >>> from scorefield.nets import ResidualMLP
+        >>> x = normal(256, (2,), seed=0, purpose="example")
+        >>> model = Denoiser(ResidualMLP(2, width=16, depth=1))
+        >>> for progress in train(model, x, settings=Settings(steps=3, batch=32)):
+        ...     pass
+        >>> progress.step, progress.last
+        (3, 'budget')
+    """
+    objective = _objective(model, objective, training_levels, weighting)
+    _check_data(x, condition, held, held_condition, settings, objective.holes)
+    device = next(model.parameters()).device
+    run, wrapped = _start(model, settings)
+    if resume:
+        restore(run, checkpoint, settings)
+    test = None if held is None else HeldOut(held, held_condition, objective, exact, settings.seed)
+    try:
+        while _finished(run, settings) is None:
+            rate = settings.learning_rate * _schedule(run, settings)
+            with _clock(run, device):
+                loss = _step(run, wrapped, x, condition, objective, rate, settings, device)
+            evaluation = None
+            if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
+                with _clock(run, device):
+                    evaluation = _evaluate(run, wrapped, test, device)
+            last = _finished(run, settings)
+            if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
+                save(run, checkpoint, settings)
+            yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
+    finally:
+        copy_into(run.parameters, run.best if test is not None and run.evaluations else run.average)
+        model.eval()
+
+
+# ------------------------------------------------------------------------------------------------------- one step
+
+
+def _batch_index(step: int, settings: Settings, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and global sample numbers of this process's slice of a step's batch: each epoch is a fresh permutation."""
+    size = settings.batch // parallel.world()
+    first = step * settings.batch + parallel.rank() * size
+    number = torch.arange(first, first + size)
+    row = torch.empty_like(number)
+    for epoch in range(int(number[0]) // n, int(number[-1]) // n + 1):
+        inside = number // n == epoch
+        row[inside] = _permutation(n, settings.seed, epoch)[number[inside] % n]
+    return row, number.to(device)
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(n: int, seed: int, epoch: int) -> Tensor:
+    return uniform(n, (), seed, "epoch", row=epoch, dtype=torch.float64).argsort()
+
+
+def _step(
+    run: RunState,
+    wrapped: nn.Module,
+    x: Tensor,
+    condition: Tensor | None,
+    objective: Objective,
+    rate: float,
+    settings: Settings,
+    device: torch.device,
+) -> float:
+    """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
+    wrapped.train()
+    row, number = _batch_index(run.step, settings, len(x), device)
+    x0 = x[row.to(x.device)].to(device)
+    # levels are stratified over the batch: one in each of its equal parts
+    place = (number % settings.batch).to(torch.float64)
+    jitter = uniform(len(number), (), settings.seed, "levels", first=number, dtype=torch.float64, device=device)
+    u = ((place + jitter) / settings.batch).to(x0.dtype)
+    noise = normal(len(number), x0.shape[1:], settings.seed, "noise", first=number, dtype=x0.dtype, device=device)
+    given = None
+    if condition is not None:
+        given = _dropped(condition[row.to(condition.device)].to(device), run.model, number, settings)
+    with _autocast(settings, device):
+        each = objective(wrapped, x0, Draws(noise, u, number), given)
+        loss = each.mean() / x0[0].numel()
+    bad = ~torch.isfinite(each.detach())
+    worst = float(torch.as_tensor(objective.levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0
+    flags = [float(loss.detach()), worst]
+    value, sigma = parallel.mean_over_processes(flags, device)
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the loss is not finite at step {run.step + 1}, noise level sigma = {sigma * parallel.world():.4g}: "
+            "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
+        )
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.parameters, settings.clip)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    run.optimizer.step()
+    run.step += 1
+    _average(run, settings)
+    return value
+
+
+def _dropped(condition: Tensor, model: nn.Module, number: Tensor, settings: Settings) -> Tensor:
+    """The condition with a share of its rows replaced by 'none': the class after the last, or NaN."""
+    if settings.condition_dropout == 0:
+        return condition
+    draw = uniform(len(number), (), settings.seed, "dropout", first=number, device=number.device)
+    drop = draw < settings.condition_dropout
+    if condition.is_floating_point():
+        return condition.masked_fill(drop.reshape(-1, *[1] * (condition.ndim - 1)), math.nan)
+    return condition.masked_fill(drop, cast(int, model.classes))
+
+
+@torch.no_grad()
+def _average(run: RunState, settings: Settings) -> None:
+    samples = run.step * settings.batch
+    halflife = min(settings.ema_halflife, settings.ema_share * samples)
+    torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))
+
+
+def _autocast(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
+    wanted = settings.precision == "bf16" or (
+        settings.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+# ---------------------------------------------------------------------------------------------------- the budget
+
+
+@contextmanager
+def _clock(run: RunState, device: torch.device) -> Iterator[None]:
+    """Add the time of what is done inside, the mean over the processes, so that all of them end together."""
+    begun = time.perf_counter()
+    yield
+    run.seconds += parallel.mean_over_processes([time.perf_counter() - begun], device)[0]
+
+
+def _fraction(run: RunState, settings: Settings) -> float:
+    by_steps = 0.0 if settings.steps is None else run.step / settings.steps
+    by_time = 0.0 if settings.seconds is None else run.seconds / settings.seconds
+    return min(1.0, max(by_steps, by_time))
+
+
+def _finished(run: RunState, settings: Settings) -> str | None:
+    if _fraction(run, settings) >= 1:
+        return "budget"
+    if settings.patience is not None and run.stale >= settings.patience:
+        return "no better held-out loss"
+    return None
+
+
+def _schedule(run: RunState, settings: Settings) -> float:
+    """Warm-up times a cosine to 0 over the budget."""
+    warm = min(1.0, (run.step + 1) / settings.warmup) if settings.warmup else 1.0
+    return warm * 0.5 * (1 + math.cos(math.pi * _fraction(run, settings)))
+
+
+@torch.no_grad()
+def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.device) -> Evaluation:
+    raw = [p.detach().clone() for p in run.parameters]
+    copy_into(run.parameters, run.average)
+    wrapped.eval()
+    losses = test.losses(wrapped, device)
+    copy_into(run.parameters, raw)
+    mean = sum(losses) / BINS
+    best = mean < run.best_loss
+    run.stale = 0 if best else run.stale + 1
+    if best:
+        run.best_loss = mean
+        copy_into(run.best, run.average)
+    run.evaluations.append(Evaluation(run.step, test.sigmas, losses, test.floors, mean, best))
+    return run.evaluations[-1]
+
+
+def _start(model: nn.Module, settings: Settings) -> tuple[RunState, nn.Module]:
+    wrapped = parallel.parallel(model, settings.sharded)
+    parameters = list(model.parameters())
+    fused = not any(hasattr(p, "full_tensor") for p in parameters)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=fused
+    )
+    copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
+    return RunState(model, optimizer, copies[0], copies[1]), wrapped
+
+
+def _objective(
+    model: Any, objective: Objective | None, levels: TrainingLevels | None, weighting: Weighting | None
+) -> Objective:
+    if objective is None:
+        levels = levels or default_levels(model.sigma_min, model.sigma_max, model.sigma_data)
+        return Multilevel(levels, weighting or EDM(model.sigma_data))
+    if levels is not None or weighting is not None:
+        raise ValueError("training_levels and weighting are for the default objective; give them to the objective.")
+    return objective
+
+
+def _check_data(
+    x: Tensor,
+    condition: Tensor | None,
+    held: Tensor | None,
+    held_condition: Tensor | None,
+    settings: Settings,
+    holes: bool,
+) -> None:
+    check_batch("x", x)
+    if len(x) == 0:
+        raise ValueError("train needs at least one row of data, got none.")
+    if held is not None and (held.shape[1:] != x.shape[1:] or len(held) == 0):
+        raise ValueError(f"held must have rows of shape {tuple(x.shape[1:])}, got {tuple(held.shape)}.")
+    for name, value, rows in (("condition", condition, x), ("held_condition", held_condition, held)):
+        if value is not None and (rows is None or len(value) != len(rows)):
+            raise ValueError(f"{name} must have one entry per row, got {len(value)}.")
+    if condition is not None and held is not None and held_condition is None:
+        raise ValueError("held_condition is missing: held-out rows of a conditional model need theirs.")
+    if settings.batch % parallel.world():
+        raise ValueError(
+            f"the batch of {settings.batch} does not divide among {parallel.world()} processes; choose a multiple."
+        )
+    for name, value in (("x", x), ("held", held)):
+        if not holes and value is not None and not bool(torch.isfinite(value).all()):
+            row = int((~torch.isfinite(value.reshape(len(value), -1))).any(1).nonzero()[0])
+            raise ValueError(f"{name} has NaN or infinite values, first in row {row}; remove or fill them.")
+
+
+__all__ = ["Evaluation", "Progress", "Settings", "TrainingError", "default_levels", "train"]
