@@ -1,6 +1,7 @@
 """What holds for every test: one thread per process, and the same examples in every run."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from hypothesis import settings
 collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
 
 torch.set_num_threads(1)
+PROGRESS = re.compile(r"scorefield: \d+ %  ")  # lines that slow commands write where there is no terminal
 settings.register_profile("scorefield", derandomize=True, deadline=None)
 settings.load_profile("scorefield")
 
 
 @pytest.fixture
 def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """`scorefield(words) -> (exit code, standard output, standard error)`, in this process."""
+    """`scorefield(words) -> (exit code, standard output, standard error but for progress)`, in this process."""
 
     def call(*words: object) -> tuple[int, str, str]:
         from scorefield.cli import main
@@ -32,7 +34,7 @@ def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capfd.readouterr()
-        return code, out, err
+        return code, out, "".join(line for line in err.splitlines(True) if not PROGRESS.match(line))
 
     return call
 

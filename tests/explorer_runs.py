@@ -11,7 +11,7 @@ from scorefield.denoiser import Denoiser
 from scorefield.explorer.session import Session
 from scorefield.nets import ResidualMLP, UNet
 from scorefield.records.codec import fit_codec
-from scorefield.records.fit import digest
+from scorefield.records.held import digest
 from scorefield.records.trained import TrainedModel
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP

@@ -18,8 +18,9 @@ import torch
 from scorefield import runs
 from scorefield._files import read_tensors
 from scorefield.data import read_frame
-from scorefield.tables import answers
+from scorefield.data.sources import frame as source_frame
 from scorefield.tables.codec import fit_row_codec
+from scorefield.tables.conform import conform, free_name
 from scorefield.tables.detection import detect
 from scorefield.tables.trained import TrainedTable
 
@@ -162,7 +163,7 @@ def test_outliers_name_the_row_and_the_column(scorefield, folder: Path, tmp_path
     assert list(found["row"]) == [12, 8] and list(found["column"]) == ["area", "garden"]
     assert (found["surprise"] > 5).all() and found["log_density"].is_monotonic_increasing
     assert list(found.columns[6:]) == list(rows.columns) and found["garden"][1] == 140.0
-    assert answers.free_name("row", ["row", "row_"]) == "row__"
+    assert free_name("row", ["row", "row_"]) == "row__"
     assert scorefield("outliers", folder / "run", table, "-o", tmp_path / "o.csv", "--share", 2)[0] == 2
 
 
@@ -290,7 +291,7 @@ def test_a_command_for_the_other_kind_of_run_says_so(scorefield, folder: Path, t
         assert code == 2 and "arrays or images" in err and err.count("\n") == 1
     for words in (("calibrate", folder / "run"), ("check", folder / "run")):
         code, _, err = scorefield(*words)
-        assert code == 2 and "model of a table" in err
+        assert code == 2 and "run of a table" in err
     code, _, err = scorefield("predict", folder / "run", table, "--target", "prize", "-o", tmp_path / "x.csv")
     assert code == 2 and "'prize'" in err and "'price'" in err
     code, _, err = scorefield("density", folder / "run", table, "-o", tmp_path / "x.npy")
@@ -300,13 +301,11 @@ def test_a_command_for_the_other_kind_of_run_says_so(scorefield, folder: Path, t
 
 def test_words_and_numbers_of_a_file_are_read_as_the_model_has_them() -> None:
     frame = pd.DataFrame({"zip": ["12", "7", "12", "A1"] * 10, "size": np.linspace(0, 1, 40)})
-    model = TrainedTable.__new__(TrainedTable)
-    object.__setattr__(model, "codec", fit_row_codec(frame))
-    read = answers.typed(model, pd.DataFrame({"zip": [7, 12], "size": ["0.5", "?"]}))
+    read = conform(fit_row_codec(frame), pd.DataFrame({"zip": [7, 12], "size": ["0.5", "?"]}))
     assert list(read["zip"]) == ["7", "12"] and read["size"][0] == 0.5 and np.isnan(read["size"][1])
 
 
 def test_built_in_tables_have_their_class_as_a_column() -> None:
-    assert list(runs.frame("iris")["target"].unique()) == ["setosa", "versicolor", "virginica"]
+    assert list(source_frame("iris")["target"].unique()) == ["setosa", "versicolor", "virginica"]
     with pytest.raises(ValueError, match="suffix"):
-        runs.frame("digits")
+        source_frame("digits")

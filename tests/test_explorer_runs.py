@@ -18,7 +18,7 @@ from scorefield.denoiser import at
 from scorefield.explorer.queries.diffusion import SCHEDULES
 from scorefield.explorer.queries.laws import PRESETS, noised
 from scorefield.explorer.session import Session
-from scorefield.records.fit import Parts
+from scorefield.records.held import Parts
 from scorefield.records.trained import TrainedModel
 
 

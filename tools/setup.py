@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-EXTRAS = "tables,sklearn,dev"
+EXTRAS = "dev"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 

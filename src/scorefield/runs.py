@@ -1,54 +1,218 @@
-"""Folders of trained models: which kind one holds, and which rows of a table it has not seen."""
+"""The kinds of data: what a run of each answers, and with what. A kind is chosen here and nowhere else.
+
+`TABLES` are rows of columns of every kind, with holes; `RECORDS` are arrays and images. Both have the same small
+protocol; what stands above talks to it and to no kind by name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from scorefield import _files
-from scorefield.data.sources import frame as frame
-from scorefield.data.sources import is_table as is_table
-from scorefield.records.trained import TrainedModel
-from scorefield.tables.trained import FORM, TrainedTable
+from scorefield import _files, records, tables
+from scorefield.data.sources import is_table
+from scorefield.plans import Plan
+from scorefield.records import evaluate as _records_evaluate
+from scorefield.records import fit as _records_fit
+from scorefield.records import trained as _records_trained
+from scorefield.records import write as _records_write
+from scorefield.report import records as _records_report
+from scorefield.report import tables as _tables_report
+from scorefield.tables import evaluate as _tables_evaluate
+from scorefield.tables import fit as _tables_fit
+from scorefield.tables import trained as _tables_trained
+from scorefield.tables import write as _tables_write
+from scorefield.training.loop import Progress
 
-if TYPE_CHECKING:
-    pass
+
+class Trained(Protocol):
+    """A trained model of any kind of data."""
+
+    @property
+    def plans(self) -> Mapping[int, Plan]:
+        """Stored plans by number of evaluations."""
+        ...
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What is known of its data and training."""
+        ...
+
+    def plan(self, steps: int) -> Plan:
+        """The plan that so many evaluations take."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Write it to a folder."""
+        ...
 
 
-def load(folder: str | Path) -> TrainedModel | TrainedTable:
-    """The model in a folder, of whichever kind its model.json says.
+class Comparison(Protocol):
+    """New records beside real ones."""
+
+    def table(self) -> str:
+        """The figures as text."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data.
+
+    Args:
+        name: in messages.
+        form: what model.json calls a run of it.
+        sources: what is fitted so, in words.
+        commands: of the command line that runs of this kind answer, beside those that all do.
+        options: of `fit` that this kind has, with why it has not the others.
+        load: folder -> trained model.
+        fit: (source, folder, settings=, resume=, **options) -> the training, step by step.
+        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, progress=): new records to a file.
+        evaluate: (model, source, n=, steps=, seed=) -> Comparison.
+        describe: model -> what is known of it, as text.
+        write_report: (path, model, comparison): an HTML page.
+    """
+
+    name: str
+    form: str
+    sources: str
+    commands: frozenset[str]
+    options: frozenset[str]
+    no_option: str
+    load: Callable[[str | Path], Any]
+    fit: Callable[..., Iterator[Progress]]
+    write_samples: Callable[..., None]
+    evaluate: Callable[..., Any]
+    describe: Callable[[Any], str]
+    write_report: Callable[[Path, Any, Any], None]
+
+
+TABLES = Kind(
+    name="a table",
+    form=_tables_trained.FORM,
+    sources="a .csv or .parquet file or a built-in table, without --energy",
+    commands=frozenset({"density", "outliers", "impute", "predict"}),
+    options=frozenset({"size", "schema", "held_share"}),
+    no_option="a table's class is a column like the others, and its schema says what is spread",
+    load=tables.TrainedTable.load,
+    fit=_tables_fit.fit,
+    write_samples=_tables_write.write_samples,
+    evaluate=_tables_evaluate.evaluate,
+    describe=_tables_report.describe,
+    write_report=_tables_report.write_report,
+)
+RECORDS = Kind(
+    name="arrays or images",
+    form=_records_trained.FORM,
+    sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
+    commands=frozenset({"calibrate", "check"}),
+    options=frozenset({"size", "energy", "labels", "dequantise", "held_share"}),
+    no_option="only a table has columns of several kinds",
+    load=records.TrainedModel.load,
+    fit=_records_fit.fit,
+    write_samples=_records_write.write_samples,
+    evaluate=_records_evaluate.evaluate,
+    describe=_records_report.describe,
+    write_report=_records_report.write_report,
+)
+KINDS = (TABLES, RECORDS)
+
+
+def kind_of_source(source: str | Path, *, energy: bool = False) -> Kind:
+    """The kind that `fit` takes a source for.
+
+    Example:
+        >>> kind_of_source("people.csv").name, kind_of_source("digits").name
+        ('a table', 'arrays or images')
+    """
+    return TABLES if is_table(source) and not energy else RECORDS
+
+
+def kind_of_run(folder: str | Path) -> Kind:
+    """The kind of the model in a folder.
 
     Raises:
         FileError: for a missing, truncated or foreign file.
     """
-    header = _files.read_json(Path(folder) / "model.json")
-    return TrainedTable.load(folder) if header.get("format") == FORM else TrainedModel.load(folder)
+    path = Path(folder) / "model.json"
+    form = _files.read_json(path).get("format")
+    found = next((kind for kind in KINDS if kind.form == form), None)
+    if found is None:
+        raise _files.FileError(
+            f"{path}: expected a run of {' or of '.join(kind.name for kind in KINDS)}, got {form!r}; give the folder "
+            "that `scorefield fit` wrote."
+        )
+    return found
 
 
-def table(folder: str | Path, command: str) -> TrainedTable:
-    """The model of a table in a folder.
+def load(folder: str | Path) -> Any:
+    """The trained model in a folder, of whichever kind it is; errors as `kind_of_run`."""
+    return kind_of_run(folder).load(folder)
+
+
+def load_for(folder: str | Path, command: str) -> Any:
+    """The trained model in a folder, for a command that not every kind answers.
 
     Args:
         folder: that `scorefield fit` wrote.
-        command: that needs it, for the message.
+        command: of the command line.
 
     Raises:
-        ValueError: for a model of arrays or images.
+        ValueError: for a run of a kind that has no such answer.
     """
-    model = load(folder)
-    if not isinstance(model, TrainedTable):
+    kind = kind_of_run(folder)
+    if command not in kind.commands:
+        other = next(k for k in KINDS if command in k.commands)
         raise ValueError(
-            f"{folder} is a model of arrays or images, and `scorefield {command}` answers for tables; "
-            "fit a .csv or .parquet file or a built-in table (without --energy)."
+            f"{folder} is a run of {kind.name}, and `scorefield {command}` answers for {other.name} only; for such a "
+            f"run fit {other.sources}."
         )
-    return model
+    return kind.load(folder)
 
 
-def records(folder: str | Path, command: str) -> TrainedModel:
-    """The model of arrays or images in a folder; arguments and errors as `table`, the other way round."""
-    model = load(folder)
-    if not isinstance(model, TrainedModel):
-        raise ValueError(
-            f"{folder} is a model of a table, and `scorefield {command}` answers for arrays and images only."
-        )
-    return model
+def fit(
+    source: str,
+    folder: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    resume: bool = False,
+) -> Iterator[Progress]:
+    """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
+
+    Args:
+        source: a file, a folder of images, or the name of a built-in data set.
+        folder: to write the run to.
+        settings: fields of `Settings`; None among them is as if left out.
+        options: of the kind's own `fit`; None among them is as if left out.
+        resume: go on with what the folder holds.
+
+    Raises:
+        ValueError: for an option that this kind of data has not.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    kind = kind_of_source(source, energy=bool(given.get("energy")))
+    for name in given:
+        if name not in kind.options:
+            raise ValueError(
+                f"{source} is fitted as {kind.name}, which has no option {OPTIONS[name]}: {kind.no_option}; leave it "
+                "out."
+            )
+    return kind.fit(source, folder, settings=settings, resume=resume, **given)
+
+
+OPTIONS = {
+    "energy": "--energy",
+    "labels": "--condition",
+    "dequantise": "--dequantise",
+    "schema": "--schema",
+    "held_share": "--held",
+    "size": "--size",
+}
+"""Options of `fit` as the command line calls them."""

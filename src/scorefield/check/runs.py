@@ -13,7 +13,7 @@ from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.data import DataError, Dataset, load
-from scorefield.records.fit import fitted_to, parts_of, unseen
+from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.trained import TrainedModel
 
 

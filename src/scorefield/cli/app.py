@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from cyclopts import App, Parameter
@@ -68,9 +67,3 @@ def fail(message: str) -> NoReturn:
 def warn(message: str) -> None:
     """One line to standard error; the command goes on."""
     print("scorefield: warning: " + " ".join(message.split()), file=sys.stderr)
-
-
-def check_table_file(path: Path) -> None:
-    """Raise where a table cannot be written to a file of this name, before there is something to lose."""
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise ValueError(f"{path} has the suffix {path.suffix or 'none'!r}; rows are written as .csv or .parquet.")

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 from scorefield import data
+from scorefield.cli.progress import watch
 from scorefield.records import evaluate, fit
 from scorefield.records.trained import TrainedModel
-from scorefield.report import write_report
+from scorefield.report.records import write_report
 from scorefield.training.checkpoint import Settings
-from scorefield.training.run import CHECKPOINT, watch
+from scorefield.training.run import CHECKPOINT
 
 STEPS = 24  # network evaluations per sample
 SHARE = 0.2  # of the digits, held out
@@ -29,7 +30,7 @@ def demo(folder: Path, seconds: float = 90.0, seed: int = 0) -> None:
     (run / CHECKPOINT).unlink(missing_ok=True)
     settings = Settings(seconds=seconds, seed=seed, evaluate_every=100, patience=None)
     print(f"Training on scikit-learn's 8x8 handwritten digits for {seconds:.0f} s ...")
-    watch(fit.fit("digits", run, settings=settings, held_share=SHARE), settings)
+    watch(fit.fit("digits", run, settings=settings, held_share=SHARE))
     model = TrainedModel.load(run)
     print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")
     result = evaluate.evaluate(model, "digits", steps=STEPS, seed=seed)

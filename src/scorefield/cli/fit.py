@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, seconds
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from scorefield.tables.schema import Schema
-    from scorefield.training.checkpoint import Settings
-    from scorefield.training.loop import Progress
-
-SCHEMA = "schema.toml"  # in the folder of a run: what was given as --schema
+from scorefield.cli.app import app, seconds, warn
 
 
 @app.command(
@@ -32,11 +22,11 @@ def schema(data: str, *, output: Annotated[Path | None, Parameter(("--output", "
         data: a .csv or .parquet file, or a built-in table (wine, breast_cancer, iris, diabetes).
         output: TOML file to write.
     """
-    from scorefield import _files, runs
-    from scorefield.tables.detection import detect
-    from scorefield.tables.schema_toml import to_toml
+    from scorefield import _files
+    from scorefield.data.sources import frame
+    from scorefield.tables import detect, to_toml
 
-    found = detect(runs.frame(data))
+    found = detect(frame(data))
     if output is None:
         print(found)
         return
@@ -95,123 +85,50 @@ def fit(
         quiet: show no progress.
     """
     from scorefield import runs
-    from scorefield.records import fit
-    from scorefield.training import parallel
-    from scorefield.training.run import watch
-
-    given = {"seed": seed, "batch": batch, "learning_rate": learning_rate}
-    asked = {k: v for k, v in given.items() if v is not None}
-    asked |= {"sharded": fsdp, "checkpoint_every": seconds(checkpoint_every)}
-    rows = runs.frame(data) if runs.is_table(data) and not energy else None
-    if rows is not None:
-        if condition is not None or dequantise is not None:
-            raise ValueError(
-                "--condition and --dequantise are for arrays and images; a table's class is a column like the others, "
-                "and its schema says what is spread."
-            )
-        settings = _settings(output, resume, time, steps, asked, len(rows))
-        loop = _fit_table(data, rows, output, settings, size, schema, held, resume)
-    else:
-        if schema is not None:
-            raise ValueError(f"--schema is for tables, and {data} is fitted as an array; leave it out.")
-        settings = _settings(output, resume, time, steps, asked)
-        labels = None if condition is None else condition == "label"
-        loop = fit.fit(
-            data,
-            output,
-            settings=settings,
-            size=size,
-            energy=energy,
-            labels=labels,
-            dequantise=dequantise,
-            held_share=0.1 if held is None else held,
-            resume=resume,
-        )
-    last = watch(loop, settings, quiet or not parallel.first_process())
-    if last is not None and parallel.first_process():
-        print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
-        if rows is not None:
-            _memorised(output, rows)
-
-
-def _fit_table(
-    source: str,
-    rows: pd.DataFrame,
-    output: Path,
-    settings: Settings,
-    size: str,
-    schema: Path | None,
-    held: float | None,
-    resume: bool,
-) -> Iterator[Progress]:
-    from scorefield.tables.fit import fit_table
+    from scorefield.cli.progress import watch
     from scorefield.training import parallel
 
-    columns, text = _schema(rows, schema or (output / SCHEMA if resume and (output / SCHEMA).exists() else None))
-    loop = fit_table(
-        rows, output, source=source, settings=settings, schema=columns, size=size, held_share=held, resume=resume
+    settings = {
+        "steps": steps,
+        "seconds": None if time is None else seconds(time),
+        "seed": seed,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "checkpoint_every": seconds(checkpoint_every),
+        "sharded": fsdp,
+    }
+    options = {
+        "size": None if size == "auto" else size,
+        "energy": energy or None,
+        "labels": None if condition is None else condition == "label",
+        "dequantise": dequantise,
+        "schema": schema,
+        "held_share": held,
+    }
+    plans = _stored_plans(output) if resume else ()
+    last = watch(
+        runs.fit(data, output, settings=settings, options=options, resume=resume),
+        quiet or not parallel.first_process(),
     )
-    for k, progress in enumerate(loop):
-        if k == 0 and text is not None and parallel.first_process():
-            from scorefield import _files
-
-            _files.write_bytes(output / SCHEMA, text.encode())  # so that --resume need not be told again
-        yield progress
-
-
-def _schema(rows: pd.DataFrame, path: Path | None) -> tuple[Schema, str | None]:
-    """The detected schema, or with what a file says in its place, and the text of that file."""
-    from scorefield.data import DataError
-    from scorefield.tables import detect, overridden
-
-    found = detect(rows)
-    if path is None:
-        return found, None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a schema ({error}); `scorefield schema` writes one.") from None
-    return overridden(found, text, rows), text
+    if not parallel.first_process():
+        return
+    if last is None:
+        print(f"{output}: this training has ended; raise its budget by --time or --steps to go on.")
+        return
+    print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
+    memory = runs.load(output).info.get("memorisation")
+    if memory:
+        print(f"memorisation ratio {memory['value']:.2f}, of real rows {memory['floor']:.2f}: {memory['meaning']}.")
+    if plans:
+        warn(
+            f"the plans for {', '.join(map(str, plans))} evaluations were calibrated to the weights before; they are "
+            f"dropped: run `scorefield calibrate {output}` again."
+        )
 
 
-def _memorised(output: Path, rows: pd.DataFrame) -> None:
-    """Measure how near to training rows new rows fall, and keep it with the model."""
-    from dataclasses import replace
+def _stored_plans(folder: Path) -> list[int]:
+    """The numbers of evaluations of the plans in a run; none where there is no run yet."""
+    from scorefield import _files
 
-    from scorefield.tables import evaluate
-    from scorefield.tables.trained import TrainedTable
-    from scorefield.training import parallel
-
-    with parallel.folder_lock(output):
-        model = TrainedTable.load(output)
-        found = evaluate.memorisation(model, rows)
-        if found is not None:
-            print(f"memorisation ratio {found.value:.2f}, of real rows {found.floor:.2f}: {found.meaning}.")
-            known = {"value": found.value, "floor": found.floor, "meaning": found.meaning}
-            replace(model, info={**model.info, "memorisation": known}).save(output)
-
-
-def _settings(
-    output: Path, resume: bool, time: str | None, steps: int | None, asked: dict[str, Any], rows: int | None = None
-) -> Settings:
-    """The settings asked for; on resuming, the stored ones with what is asked in their place.
-
-    Args:
-        rows: of a table; None for arrays and images.
-    """
-    from dataclasses import replace
-
-    from scorefield.training.checkpoint import Settings, read_progress
-    from scorefield.training.run import CHECKPOINT, DEFAULT_SECONDS
-
-    budget: dict[str, Any] = {"steps": steps, "seconds": None if time is None else seconds(time)}
-    if resume and (output / CHECKPOINT).exists():
-        stored = read_progress(output / CHECKPOINT)[0]
-        return replace(stored, **asked, **(budget if time is not None or steps is not None else {}))
-    if time is None and steps is None:
-        budget["seconds"] = DEFAULT_SECONDS
-    if rows is not None:
-        from scorefield.tables.fit import settings_for
-
-        return settings_for(rows, **asked, **budget)
-    return Settings(**asked, **budget)
+    path = folder / "model.json"
+    return sorted(int(n) for n in _files.read_json(path).get("plans", {})) if path.exists() else []

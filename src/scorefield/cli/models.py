@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, check_table_file, seconds, whole_numbers
-
-if TYPE_CHECKING:
-    from scorefield.records.trained import TrainedModel
-    from scorefield.tables.trained import TrainedTable
+from scorefield.cli.app import app, seconds, whole_numbers
+from scorefield.cli.progress import ProgressBar
 
 
 @app.command(
@@ -44,52 +40,15 @@ def sample(
         quiet: show no progress.
     """
     from scorefield import runs
-    from scorefield.tables.trained import TrainedTable
 
     if n < 1:
         raise ValueError(f"-n must be at least 1, got {n}.")
-    model = runs.load(run)
-    if isinstance(model, TrainedTable):
-        if condition is not None or guidance != 1.0:
-            raise ValueError(f"{run} is a model of a table: fill in what is known and use `scorefield impute`.")
-        _sample_rows(model, output, n, steps, seed)
-    else:
-        _sample_records(model, output, n, steps, seed, condition, guidance, not quiet)
+    kind = runs.kind_of_run(run)
+    with ProgressBar("samples", quiet) as bar:
+        kind.write_samples(
+            kind.load(run), output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, report=bar
+        )
     print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
-
-
-def _sample_rows(model: TrainedTable, output: Path, n: int, steps: int, seed: int) -> None:
-    from scorefield import data
-
-    check_table_file(output)
-    data.write_frame(model.sample(n, steps=steps, seed=seed), output)
-
-
-def _sample_records(
-    model: TrainedModel,
-    output: Path,
-    n: int,
-    steps: int,
-    seed: int,
-    condition: int | None,
-    guidance: float,
-    progress: bool,
-) -> None:
-    from scorefield import data
-
-    data.check_suffix(output, image=len(model.codec.shape) == 3)
-    labels = model.conditions(n, seed=seed) if condition is None else None
-    records = model.sample(
-        n,
-        steps=steps,
-        seed=seed,
-        condition=condition if labels is None else labels,
-        guidance=guidance,
-        progress=progress,
-    )
-    columns = model.info.get("data", {}).get("columns")
-    kept = None if labels is None or output.suffix.lower() == ".npy" else labels.numpy()  # .npy holds one array
-    data.write(output, records, columns=columns, labels=kept)
 
 
 @app.command(
@@ -121,40 +80,19 @@ def evaluate(
         seed: of samples and metrics.
     """
     from scorefield import _files, runs
-    from scorefield.tables.trained import TrainedTable
 
-    model = runs.load(run)
-    compare = _compare_rows if isinstance(model, TrainedTable) else _compare_records
-    text, figures, page = compare(model, data, n, steps, seed)
-    print(text)
+    kind = runs.kind_of_run(run)
+    model = kind.load(run)
+    with ProgressBar("evaluation") as bar:
+        result = kind.evaluate(model, data, n=n, steps=steps, seed=seed, report=bar)
+    print(result.table())
     if json is not None:
-        _files.write_json(json, figures)
+        _files.write_json(json, result.to_json())
         print(f"{json}: written.")
     if report is not None:
-        page(report)
+        with ProgressBar("report"):
+            kind.write_report(report, model, result)
         print(f"{report}: written.")
-
-
-def _compare_records(
-    model: Any, data: str, n: int | None, steps: int, seed: int
-) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    from scorefield.records import evaluate
-    from scorefield.report import write_report
-
-    result = evaluate.evaluate(model, data, n=n, steps=steps, seed=seed)
-    return result.table(), result.to_json(), lambda path: write_report(path, model, result)
-
-
-def _compare_rows(
-    model: Any, data: str, n: int | None, steps: int, seed: int
-) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    from scorefield import runs
-    from scorefield.report import write_table_report
-    from scorefield.tables import answers, evaluate
-
-    rows = answers.known(model, runs.frame(data), "error")
-    result = evaluate.evaluate(model, rows, source=data, n=n, steps=steps, seed=seed)
-    return result.table(), result.to_json(), lambda path: write_table_report(path, model, result)
 
 
 @app.command(
@@ -168,11 +106,9 @@ def info(run: Path) -> None:
         run: folder of a trained model.
     """
     from scorefield import runs
-    from scorefield.report import describe, describe_table
-    from scorefield.tables.trained import TrainedTable
 
-    model = runs.load(run)
-    print(describe_table(model) if isinstance(model, TrainedTable) else describe(model))
+    kind = runs.kind_of_run(run)
+    print(kind.describe(kind.load(run)))
 
 
 @app.command(
@@ -205,7 +141,7 @@ def calibrate(
 
     budgets = whole_numbers(steps)
     with parallel.folder_lock(run):
-        model = runs.records(run, "calibrate")
+        model = runs.load_for(run, "calibrate")
         for n in budgets:
             condition = model.conditions(1024, seed=seed)
             result = calibration(
@@ -242,7 +178,8 @@ def check(run: Path | None = None, data: str | None = None, *, json: Path | None
     """
     from scorefield import _files, check, runs
 
-    report = check.laws(None if run is None else runs.records(run, "check"), data, seed=seed)
+    with ProgressBar("laws"):
+        report = check.laws(None if run is None else runs.load_for(run, "check"), data, seed=seed)
     print(report)
     if json is not None:
         _files.write_json(json, report.to_json())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, check_table_file, warn
+from scorefield.cli.app import app, warn
+from scorefield.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +46,11 @@ def density(
         seed: of the noise within cells of whole numbers.
     """
     from scorefield.data import write_frame
-    from scorefield.tables import answers
+    from scorefield.tables.answers import densities
 
-    model, rows = _opened(run, data, output, "density", unseen)
-    found = answers.densities(model, rows, tolerance=tolerance, seed=seed)
+    with ProgressBar("log-densities") as bar:
+        model, rows = _model_and_rows(run, data, output, "density", unseen)
+        found = densities(model, rows, tolerance=tolerance, seed=seed, report=bar)
     write_frame(found, output)
     print(f"{output}: {len(found):,} rows, mean log-density {found['log_density'].mean():.3f} nats.")
 
@@ -81,10 +83,11 @@ def outliers(
         seed: of all noise.
     """
     from scorefield.data import write_frame
-    from scorefield.tables import answers
+    from scorefield.tables.outliers import outliers as least_likely
 
-    model, rows = _opened(run, data, output, "outliers", unseen)
-    found = answers.outliers(model, rows, share, tolerance=tolerance, seed=seed)
+    with ProgressBar("log-densities") as bar:
+        model, rows = _model_and_rows(run, data, output, "outliers", unseen)
+        found = least_likely(model, rows, share, tolerance=tolerance, seed=seed, report=bar)
     write_frame(found, output)
     print(f"{output}: the {len(found):,} least likely of {len(rows):,} rows.")
 
@@ -117,10 +120,11 @@ def impute(
         seed: of the draws.
     """
     from scorefield.data import write_frame
-    from scorefield.tables import answers
+    from scorefield.tables.answers import imputed
 
-    model, rows = _opened(run, data, output, "impute", unseen)
-    found = answers.imputed(model, rows, draws, steps=steps, seed=seed)
+    with ProgressBar("draws") as bar:
+        model, rows = _model_and_rows(run, data, output, "impute", unseen)
+        found = imputed(model, rows, draws, steps=steps, seed=seed, report=bar)
     write_frame(found, output)
     holes = int(rows[list(model.codec.schema.names)].isna().to_numpy().sum())
     print(f"{output}: {holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {seed}.")
@@ -156,18 +160,12 @@ def predict(
     """
     import numpy as np
 
-    from scorefield import runs
     from scorefield.data import write_frame
-    from scorefield.tables import answers
+    from scorefield.tables.answers import predicted
 
-    check_table_file(output)
-    model = runs.table(run, "predict")
-    rows = answers.without(model, runs.frame(data), target)
-    rows = answers.known(model, rows, unseen)
-    for message in model.codec.warnings(rows):
-        if not message.startswith(f"column {target!r} has no values"):
-            warn(message)
-    found = answers.predicted(model, rows, target, interval, steps=steps, seed=seed)
+    with ProgressBar("predictions") as bar:
+        model, rows = _model_and_rows(run, data, output, "predict", unseen, target)
+        found = predicted(model, rows, target, interval, steps=steps, seed=seed, report=bar)
     lost = int((~np.isfinite(found.select_dtypes("number").to_numpy())).any(1).sum())
     if lost:
         warn(f"{lost} prediction(s) are beyond all numbers: the rest of the row is far from all that was learned.")
@@ -175,14 +173,20 @@ def predict(
     print(f"{output}: {target} of {len(found):,} rows.")
 
 
-def _opened(run: Path, data: str, output: Path, command: str, unseen: Unseen) -> tuple[TrainedTable, pd.DataFrame]:
-    """The model and the rows, both checked, what is worth knowing said."""
+def _model_and_rows(
+    run: Path, data: str, output: Path, command: str, unseen: Unseen, target: str | None = None
+) -> tuple[TrainedTable, pd.DataFrame]:
+    """The model and the rows, both checked, what is worth knowing said; a target's column is emptied."""
     from scorefield import runs
-    from scorefield.tables import answers
+    from scorefield.data import check_frame_suffix
+    from scorefield.data.sources import frame
+    from scorefield.tables.conform import conform
 
-    check_table_file(output)
-    model = runs.table(run, command)
-    rows = answers.known(model, runs.frame(data), unseen)
+    check_frame_suffix(output)
+    model = runs.load_for(run, command)
+    rows = frame(data)
+    rows = conform(model.codec, rows if target is None else model.without(rows, target), unseen)
     for message in model.codec.warnings(rows):
-        warn(message)
+        if target is None or not message.startswith(f"column {target!r} has no values"):
+            warn(message)
     return model, rows

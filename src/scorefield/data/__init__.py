@@ -13,6 +13,7 @@ from scorefield.data.builtin import BUILTIN as BUILTIN
 from scorefield.data.dataset import DataError as DataError
 from scorefield.data.dataset import Dataset as Dataset
 from scorefield.data.frames import builtin_frame as builtin_frame
+from scorefield.data.frames import check_frame_suffix as check_frame_suffix
 from scorefield.data.frames import read_frame as read_frame
 from scorefield.data.frames import write_frame as write_frame
 from scorefield.data.pictures import grid as grid
@@ -28,6 +29,7 @@ __all__ = [
     "Dataset",
     "TOYS",
     "builtin_frame",
+    "check_frame_suffix",
     "check_suffix",
     "grid",
     "load",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".parquet")
 _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>"})
-_MISSING_NUMBERS = _MISSING | {"none", "missing", "?", "-"}  # in a column of text these are words
+MISSING_NUMBERS = _MISSING | {"none", "missing", "?", "-"}  # in a column of text these are words
 _WHOLE = re.compile(r"[+-]?\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
@@ -50,7 +50,7 @@ def read_frame(path: str | Path) -> pd.DataFrame:
         1 2024-05-02   NaN  False
     """
     path = Path(path)
-    suffix = _suffix(path, "read")
+    suffix = check_frame_suffix(path, "read")
     if not path.is_file():
         raise DataError(f"{path} is not there; give the path of a .csv or .parquet file.")
     try:
@@ -70,7 +70,7 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
         DataError: for another suffix, or names that are doubled or empty.
     """
     path = Path(path)
-    suffix = _suffix(path, "written")
+    suffix = check_frame_suffix(path)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     check_names(list(frame.columns), str(path))
     if suffix == ".csv":
@@ -104,7 +104,13 @@ def builtin_frame(name: str, *, target: bool = True) -> pd.DataFrame:
     return frame
 
 
-def _suffix(path: Path, done: str) -> str:
+def check_frame_suffix(path: str | Path, done: str = "written") -> str:
+    """The suffix in small letters, once it is known to be one of a table's: to ask before long work.
+
+    Raises:
+        DataError: for another one.
+    """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise DataError(f"{path} has the suffix {suffix or 'none'!r}; tables are {done} as {' or '.join(_SUFFIXES)}.")
@@ -135,7 +141,7 @@ def _column(cells: Sequence[str], where: str) -> Any:
     """The cells of a column in the type that all of them have."""
     import pandas as pd
 
-    missing = np.array([cell.lower() in _MISSING_NUMBERS for cell in cells])
+    missing = np.array([cell.lower() in MISSING_NUMBERS for cell in cells])
     present = [cell for cell, out in zip(cells, missing, strict=True) if not out]
     if all(map(_is_number, present)):
         return _numbers(present, missing)
@@ -191,7 +197,7 @@ def _check_text(cells: Sequence[str], missing: np.ndarray[Any, Any], where: str)
             f"{where} holds {cells[commas[0]]!r} in data row {commas[0] + 1} (from 1); "
             "write decimals with a point and thousands without a separator."
         )
-    others = [i for i in present if not _is_number(cells[i]) and cells[i].lower() not in _MISSING_NUMBERS]
+    others = [i for i in present if not _is_number(cells[i]) and cells[i].lower() not in MISSING_NUMBERS]
     numbers = {cells[i] for i in present if _is_number(cells[i])}
     if others and len(numbers) > _MANY and len(others) < (1 - _MOSTLY) * len(present):
         raise DataError(

@@ -18,7 +18,7 @@ from scorefield import __version__, _files
 from scorefield.data.dataset import Array
 from scorefield.estimators.few import few_rows
 from scorefield.tables.detection import detect
-from scorefield.tables.fit import MIN_ROWS, SIZES, Prepared, settings_for
+from scorefield.tables.fit import MIN_ROWS, SIZES, Encoded, TableFit, settings_for
 from scorefield.tables.schema import Name, Schema
 from scorefield.tables.series import as_frame
 from scorefield.tables.trained import TrainedTable
@@ -145,28 +145,23 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Fit the model of the rows: `table_`, with the densities of training rows if its percentiles are wanted."""
         if self.size not in ("auto", *SIZES):
             raise ValueError(f"size must be 'auto' or one of {', '.join(map(repr, SIZES))}, got {self.size!r}.")
-        prepared = self._prepared(frame, schema)
+        seed = self._seed()
         done: dict[str, float] = {}
         if len(frame) >= MIN_ROWS:
-            for progress in self._shown(prepared.training()):
+            settings = settings_for(len(frame), steps=self.steps, seconds=self.seconds, seed=seed)
+            made = TableFit.of(Encoded.of(frame, seed, schema), seed, self.size)
+            for progress in self._shown(made.preparation().train(settings)):
                 done = {"steps": progress.step, "seconds": round(progress.seconds, 1)}
-        info = {
-            "training": done,
-            "data": {"rows": len(prepared.clean), "source": type(self).__name__},
-            "version": __version__,
-        }
-        self.table_ = prepared.trained(info) if levels else prepared.table(info)
-
-    def _prepared(self, frame: pd.DataFrame, schema: Schema) -> Prepared:
-        if len(frame) >= MIN_ROWS:
-            settings = settings_for(len(frame), steps=self.steps, seconds=self.seconds, seed=self._seed())
-            return Prepared.of(frame, settings, schema, self.size)
-        warnings.warn(
-            f"{len(frame)} rows are too few to train a network on ({MIN_ROWS} are needed): the model is one Gaussian "
-            "of the numbers beside the frequencies of the codes.",
-            stacklevel=4,
-        )
-        return few_rows(frame, schema, self._seed())
+        else:
+            warnings.warn(
+                f"{len(frame)} rows are too few to train a network on ({MIN_ROWS} are needed): the model is one "
+                "Gaussian of the numbers beside the frequencies of the codes.",
+                stacklevel=3,
+            )
+            made = few_rows(frame, schema, seed)
+        data = {"rows": len(made.encoded.training), "source": type(self).__name__}
+        table = made.table({"training": done, "data": data, "version": __version__})
+        self.table_ = made.with_percentiles(table) if levels else table
 
     def _shown(self, training: Iterator[Progress]) -> Iterator[Progress]:
         """The training, with a bar that shows its progress if wanted."""

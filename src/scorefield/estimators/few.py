@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
-from scorefield.tables.fit import Prepared, log_frequencies_of, table_levels
+from scorefield.tables.fit import Encoded, TableFit, log_frequencies_of, table_levels
 from scorefield.tables.mixture import PRIORS, fit_mixture
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import Masked
 from scorefield.tables.schema import Schema
-from scorefield.training.checkpoint import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> Prepared:
+def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> TableFit:
     """The Gaussian of the numbers, its covariance held towards its diagonal, and the frequencies of the codes.
 
     Args:
@@ -36,4 +35,4 @@ def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> Prepared:
     model = MaskedDenoiser(network, law, log_frequencies_of(codec, rows))
     objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(model.sigma_min, model.sigma_max), seed)
     noised = rows.float()
-    return Prepared(model, codec, noised, noised, rows, objective, Settings(steps=1, seed=seed))
+    return TableFit(Encoded(codec, rows, rows), model, noised, noised, objective, seed=seed)

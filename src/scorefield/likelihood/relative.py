@@ -19,10 +19,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from scorefield import progress
 from scorefield.likelihood.density import LogDensity
 from scorefield.likelihood.reference import Reference
 from scorefield.numerics.divergence import Field, jacobian_trace
 from scorefield.numerics.ode import integrate, integrate_on
+from scorefield.progress import Report, silent
 
 _FIRST_STEP = 0.2  # of t
 
@@ -87,6 +89,7 @@ def relative_log_density(
     tolerance: float,
     evaluations: int | None = None,
     batch: int = 512,
+    report: Report = silent,
 ) -> LogDensity:
     """`log p` of points z at the level (1, low), of the law that the flow carries from the Gaussian at (1, high).
 
@@ -100,9 +103,14 @@ def relative_log_density(
         tolerance: error of one step, in nats.
         evaluations: instead of a tolerance, at most this many (>= 7) in fixed steps.
         batch: points solved at a time.
+        report: hears how far the work is.
     """
     flow = _Flow(model, reference, tolerance)
-    parts = [_solved(flow, z, counted, rows, low, high, evaluations) for rows in torch.arange(len(z)).split(batch)]
+    pieces = torch.arange(len(z)).split(batch)
+    parts = [
+        _solved(flow, z, counted, rows, low, high, evaluations)
+        for rows in progress.counted(pieces, len(pieces), report, "log-densities")
+    ]
     value, solver, count = (torch.cat(v) for v in zip(*parts, strict=True))
     return LogDensity(value, torch.zeros_like(value), value[:, None].expand(-1, 2).clone(), solver, count)
 

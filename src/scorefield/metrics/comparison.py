@@ -40,6 +40,10 @@ class Figure:
         """The value, with its error."""
         return _text(self.value, self.error)
 
+    def to_json(self) -> dict[str, str | float | None]:
+        """The name and the numbers, JSON-able."""
+        return {name: getattr(self, name) for name in ("name", "value", "error", "floor", "floor_error")}
+
     def floor_text(self) -> str:
         """The floor, with its error."""
         return _text(self.floor, self.floor_error)

@@ -14,7 +14,8 @@ from scorefield import metrics
 from scorefield.data import DataError, Dataset, load
 from scorefield.data.overlap import among
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
-from scorefield.records.fit import fitted_to, parts_of, unseen
+from scorefield.progress import Report, silent
+from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.trained import TrainedModel
 
 MOST_SEEN = 0.4
@@ -66,8 +67,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as a JSON-able dict."""
-        names = ("name", "value", "error", "floor", "floor_error")
-        figures = [{name: getattr(f, name) for name in names} for f in self.figures]
+        figures = [figure.to_json() for figure in self.figures]
         counts: dict[str, Any] = {"samples": len(self.new), "real": len(self.real), "unseen": self.unseen}
         counts |= {"in_training": self.in_training, "left_out": self.left_out}
         run = {"steps": self.steps, "plan": self.plan, "seed": self.seed, "note": self.note}
@@ -75,7 +75,13 @@ class Comparison:
 
 
 def evaluate(
-    model: TrainedModel, source: str | Path | Dataset, *, n: int | None = None, steps: int = 18, seed: int = 0
+    model: TrainedModel,
+    source: str | Path | Dataset,
+    *,
+    n: int | None = None,
+    steps: int = 18,
+    seed: int = 0,
+    report: Report = silent,
 ) -> Comparison:
     """Draw samples and compare them with real records.
 
@@ -90,6 +96,7 @@ def evaluate(
         n: how many records of each to compare; default: all real ones, at most 2,000.
         steps: network evaluations per sample.
         seed: of samples and metrics.
+        report: hears how far the work is.
 
     Raises:
         DataError: for records of another kind or other columns than the model's.
@@ -104,10 +111,13 @@ def evaluate(
             "give more, or hold more out when fitting."
         )
     real, labels = found.real[:count], None if found.labels is None else found.labels[:count]
+    report(0.0, "samples")
     new = model.sample(count, steps=steps, seed=seed)
+    report(0.5, "distances")
     a, b = (_flat(model, records) for records in (real, new))
     figures, notes = distances(a, b, seed), [*found.notes(count)]
     if count >= C2ST_LEAST:
+        report(0.6, "C2ST")
         figures = (*figures, _c2st(a, b, seed))
     else:
         notes.append(f"No C2ST: it needs {C2ST_LEAST} real records, there are {count}.")

@@ -19,6 +19,7 @@ from scorefield.denoiser import TARGETS, Denoiser, Energy
 from scorefield.likelihood import Divergence, LogDensity
 from scorefield.numerics.random import noise_like, uniform
 from scorefield.plans import Plan, default, run
+from scorefield.progress import Report, counted, silent
 from scorefield.records.codec import Codec, codec_from_json
 from scorefield.records.density import BitsPerDim, Options, bits_per_dim, record_log_density
 from scorefield.training import model_folder, parallel
@@ -26,7 +27,8 @@ from scorefield.training import model_folder, parallel
 FORMAT = 1
 """Version of the folder's layout: raised when older readers could not read it rightly."""
 
-_FORM = "scorefield"
+FORM = "scorefield"
+"""What model.json calls such a folder."""
 _MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
 
 
@@ -78,6 +80,7 @@ class TrainedModel:
         first: int = 0,
         batch: int = 1024,
         progress: bool = False,
+        report: Report = silent,
     ) -> np.ndarray:
         """Draw n new records.
 
@@ -91,6 +94,7 @@ class TrainedModel:
             first: index of the first sample, to go on where an earlier call ended.
             batch: at most this many at once.
             progress: show a bar.
+            report: hears how far the work is.
 
         Returns:
             Records `(n, *shape)` in the user's units.
@@ -99,7 +103,8 @@ class TrainedModel:
         model = self.model if guidance == 1 else classifier_free(self.model, guidance)
         given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
         parts = []
-        for start in range(0, n, batch):
+        starts = range(0, n, batch)
+        for start in counted(starts, len(starts), report, "samples"):
             count = min(batch, n - start)
             x = plan.start(
                 count,
@@ -234,7 +239,7 @@ class TrainedModel:
             "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
             "info": dict(self.info),
         }
-        model_folder.save(Path(folder), _FORM, FORMAT, header, tensors)
+        model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
 
     @staticmethod
     def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
@@ -243,7 +248,7 @@ class TrainedModel:
         Raises:
             FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
         """
-        return model_folder.load(Path(folder), _FORM, FORMAT, "scorefield model", partial(_from_header, device=device))
+        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield model", partial(_from_header, device=device))
 
     # -------------------------------------------------------------------------------------------------- helpers
 

@@ -1,22 +1,17 @@
-"""The report: one self-contained HTML page about a run and its samples."""
+"""A self-contained HTML page, and the sections that every report has."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
-
-from scorefield import _files, metrics
-from scorefield.records.evaluate import Comparison
-from scorefield.records.trained import TrainedModel
-from scorefield.report import figures
-from scorefield.report.describe import facts
-
-LEVELS = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Noise levels at which held-out images are denoised, in standard deviations of the data."""
+from scorefield import _files
+from scorefield.metrics.comparison import Figure
+from scorefield.report.facts import Facts
+from scorefield.report.figures import losses_png
 
 STYLE = """
 :root { color-scheme: light; }
@@ -33,134 +28,86 @@ table { border-collapse: collapse; font-size: .95rem; } th, td { text-align: lef
 """
 
 
-def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) -> None:
-    """Write the page: real beside new records, denoising, nearest training records, losses, figures, settings.
+class Comparison(Protocol):
+    """What every comparison of new with real records holds."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]: ...
+    @property
+    def new(self) -> Any: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def plan(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def note(self) -> str: ...
+
+
+def write_page(path: str | Path, title: str, sections: Iterable[str]) -> None:
+    """Write a page.
 
     Args:
         path: file to write, .html.
-        model: the trained model.
-        comparison: its samples beside real records, from `evaluation.evaluate`.
+        title: as text.
+        sections: as HTML.
     """
-    image = comparison.real.ndim > 2
-    sections = [
-        _images(comparison) if image else _table(model, comparison),
-        _metrics(comparison),
-        _denoising(model, comparison) if image else "",
-        _nearest(model, comparison) if image else "",
-        _losses(model),
-        _settings(model, comparison),
-    ]
-    title = f"{Path(comparison.source).name}: samples of a score model"
-    body = f"<h1>{html.escape(title)}</h1>{_lead(model, comparison)}{''.join(sections)}"
+    name = html.escape(title)
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+        f"<title>{name}</title><style>{STYLE}</style></head><body><h1>{name}</h1>{''.join(sections)}</body></html>\n"
     )
     _files.write_bytes(Path(path), page.encode())
 
 
-def _lead(model: TrainedModel, c: Comparison) -> str:
-    training, what = model.info["training"], "images" if c.real.ndim > 2 else "rows"
-    return (
-        f'<p class="lead">A network of {training["parameters"] / 1e6:.2f} million parameters learned the score of '
-        f"{model.info['data']['rows']:,} {what} in {training['seconds']:.0f} s ({training['steps']:,} steps). "
-        f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, beside {len(c.real):,} real "
-        f"ones{' that it has never seen' if c.unseen else ''}.</p>"
-    )
-
-
-def _images(c: Comparison) -> str:
-    count = 80
-    pictures = [
-        _figure(figures.images_png(part[:count], 10), caption, pixels=True)
-        for part, caption in ((c.real, "Real, held out" if c.unseen else "Real"), (c.new, "New, from the model"))
-    ]
-    return f'<h2>Real and new</h2><div class="pair">{"".join(pictures)}</div>'
-
-
-def _table(model: TrainedModel, c: Comparison) -> str:
-    columns = model.info["data"]["columns"]
-    parts = [_figure(figures.marginals_png(c.real, c.new, columns), "Each column: real filled, new outlined.")]
-    if len(columns) > 1:
-        parts.append(_figure(figures.scatter_png(c.real, c.new, columns), "The most correlated pairs of columns."))
-    return f"<h2>Real and new</h2>{''.join(parts)}"
-
-
-def _metrics(c: Comparison) -> str:
+def metrics_section(c: Comparison, what: str) -> str:
+    """Each metric of new records against real ones, beside its value for two halves of the real ones."""
     rows = [
-        (f"<b>{html.escape(f.name)}</b>", _pm(f.text()), _pm(f.floor_text()), html.escape(f.meaning)) for f in c.figures
+        (f"<b>{html.escape(f.name)}</b>", plus_minus(f.text()), plus_minus(f.floor_text()), html.escape(f.meaning))
+        for f in c.figures
     ]
     header = ("", "new against real", "real against real", "what it says")
+    note = f"<p>{html.escape(c.note)}</p>" if c.note else ""
     return (
-        "<h2>How good are they?</h2><p>Each figure stands beside the value that two halves of the real records give: "
-        f"no sample can be expected to do better.</p>{_rows(header, rows)}{_note(c)}"
+        f"<h2>How good are the new {what}?</h2><p>Each figure stands beside the value that two halves of the real "
+        f"{what} give: no sample can be expected to do better.</p>{table(header, rows)}{note}"
     )
 
 
-def _pm(text: str) -> str:
-    return text.replace("+-", "&plusmn;")
-
-
-def _note(c: Comparison) -> str:
-    return f"<p>{html.escape(c.note)}</p>" if c.note else ""
-
-
-def _denoising(model: TrainedModel, c: Comparison) -> str:
-    clean = c.real[:12]
-    condition = None if c.real_labels is None or model.frequencies is None else c.real_labels[:12]
-    strips = [_figure(figures.images_png(clean, 12), "Held-out images" if c.unseen else "Real images", pixels=True)]
-    for sigma in LEVELS:
-        noised = model.add_noise(clean, sigma, seed=c.seed)
-        guess = model.denoise(noised, sigma, condition)
-        span = (float(clean.min()), float(clean.max()))
-        both = np.concatenate([noised, guess]).astype(np.float64)
-        caption = f"Noise of {sigma:g} standard deviations, and what the model makes of it"
-        strips.append(_figure(figures.images_png(both, 12, span=span), caption, pixels=True))
-    return (
-        "<h2>Denoising</h2><p>The model's answer is the posterior mean E[x0 | x]: sharp where the noise leaves no "
-        f"doubt, an average of what is possible where it does.</p>{''.join(strips)}"
-    )
-
-
-def _nearest(model: TrainedModel, c: Comparison) -> str:
-    if c.training is None:
-        return ""
-    _, index = metrics.nearest(model.codec.encode(c.new[:12]), model.codec.encode(c.training))
-    both = np.concatenate([c.new[:12], c.training[index.numpy()]])
-    return (
-        "<h2>Copies?</h2><p>New images above, the nearest training image below each. "
-        "A model that had learned its data by heart would show pairs that are the same.</p>"
-        + _figure(figures.images_png(both, 12), "New / nearest training image", pixels=True)
-    )
-
-
-def _losses(model: TrainedModel) -> str:
-    evaluations = model.info["training"]["evaluations"]
+def losses_section(info: Mapping[str, Any], text: str) -> str:
+    """The held-out losses of a training, or nothing where there are none."""
+    evaluations = info.get("training", {}).get("evaluations")
     if not evaluations:
         return ""
     floors = evaluations[-1]["floors"] is not None
     dashed = ", dashed the least possible loss, known exactly for these data" if floors else ""
-    return (
-        "<h2>Loss per noise level</h2><p>Denoising loss on held-out records with fixed noise, per coordinate, in EDM's "
-        "weighting; it is not zero at its best, because noise cannot be guessed.</p>"
-        + _figure(figures.losses_png(evaluations), f"Pale: early evaluations; dark: the last{dashed}.")
-    )
+    picture = figure(losses_png(evaluations), f"Pale: early evaluations; dark: the last{dashed}.")
+    return f"<h2>Loss per noise level</h2><p>{text}</p>{picture}"
 
 
-def _settings(model: TrainedModel, c: Comparison) -> str:
-    rows = [(html.escape(name), html.escape(value)) for name, value in facts(model)]
+def settings_section(facts: Facts, c: Comparison) -> str:
+    """What is known of the run, and how the new records were drawn."""
+    rows = [(html.escape(name), html.escape(value)) for name, value in facts]
     rows.append(("samples", f"{len(c.new):,}, {c.steps} evaluations each ({html.escape(c.plan)}), seed {c.seed}"))
-    return f"<h2>Settings</h2>{_rows((), rows)}"
+    return f"<h2>Settings</h2>{table((), rows)}"
 
 
-def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def plus_minus(text: str) -> str:
+    """Text with the sign for plus or minus."""
+    return text.replace("+-", "&plusmn;")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of HTML cells."""
     head = f"<tr>{''.join(f'<th>{h}</th>' for h in header)}</tr>" if header else ""
     cells = "".join(f"<tr>{''.join(f'<td>{v}</td>' for v in row)}</tr>" for row in rows)
     return f"<table>{head}{cells}</table>"
 
 
-def _figure(png: bytes, caption: str, pixels: bool = False) -> str:
+def figure(png: bytes, caption: str, pixels: bool = False) -> str:
+    """A picture under its caption; pixels: enlarged without smoothing."""
     content = base64.b64encode(png).decode()
     kind = ' class="pixels"' if pixels else ""
     return (

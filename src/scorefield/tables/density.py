@@ -15,6 +15,7 @@ from scorefield.likelihood.reference import Reference
 from scorefield.likelihood.relative import relative_log_density
 from scorefield.likelihood.traces import Divergence
 from scorefield.numerics.divergence import Field
+from scorefield.progress import Report, part, silent
 from scorefield.tables.denoiser import Bound
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
@@ -48,6 +49,7 @@ def row_log_density(
     seed: int = 0,
     first: int = 0,
     batch: int | None = None,
+    report: Report = silent,
 ) -> LogDensity:
     """`log p(asked | given)` of rows: of the whole row, of what is there of it, or of some entries given the others.
 
@@ -66,6 +68,7 @@ def row_log_density(
         seed: of the probes.
         first: index of the first row.
         batch: rows at a time.
+        report: hears how far the work is.
     """
     values, numbers = rows.double(), layout.numbers
     there = torch.isfinite(values)
@@ -78,7 +81,9 @@ def row_log_density(
     zero = values.new_zeros(len(rows))
     parts = [LogDensity(codes, zero, codes[:, None].expand(-1, 2).clone(), zero, zero.long())]
     whole = ask.all(1) if numbers else ask.new_zeros(len(rows))
-    for mine, exact in ((whole, True), (ask.any(1) & ~whole if numbers else whole, False)):
+    share = float(whole.double().mean()) if len(rows) else 1.0  # of the work
+    heard = part(report, 0.0, share), part(report, share, 1.0)
+    for mine, exact, hear in ((whole, True, heard[0]), (ask.any(1) & ~whole if numbers else whole, False, heard[1])):
         index = mine.nonzero()[:, 0]
         if not len(index):
             continue
@@ -86,7 +91,7 @@ def row_log_density(
         x = torch.where(ask, values[:, :numbers], 0.0)[index]
         bound = model.bound(condition)
         if isinstance(bound, Bound) and divergence == "exact":
-            found = _relative(bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once)
+            found = _relative(bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once, hear)
             parts.append(_placed(found, codes.new_zeros(len(rows)), index))
             continue
         asking: Model = model
@@ -108,7 +113,14 @@ def row_log_density(
 
 
 def _relative(
-    bound: Bound, x: Tensor, ask: Tensor, whole: bool, tolerance: float, evaluations: int | None, batch: int
+    bound: Bound,
+    x: Tensor,
+    ask: Tensor,
+    whole: bool,
+    tolerance: float,
+    evaluations: int | None,
+    batch: int,
+    report: Report,
 ) -> LogDensity:
     """The log-density of the numbers that are asked for, beside that of the reference."""
     model, columns = bound.model, ask.any(0).nonzero()[:, 0]
@@ -120,7 +132,7 @@ def _relative(
     z = torch.where(ask, x - mean, 0.0)[:, columns]
     asking = _Asked(bound, mean, columns, ask[:, columns])
     return relative_log_density(
-        asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch
+        asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch, report
     )
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import metrics
 from scorefield.data import DataError
+from scorefield.data.sources import frame as read_source
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.numerics.random import uniform
+from scorefield.progress import Report, counted, part, silent
+from scorefield.tables.conform import conform
 from scorefield.tables.held import Rows, real_rows
 from scorefield.tables.measures import Answers, boosted, features, holes, is_number, modelled, values_of
+from scorefield.tables.memorisation import memorisation_ratio, with_holes
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -153,7 +157,6 @@ class TableComparison:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as a JSON-able dict."""
-        names = ("name", "value", "error", "floor", "floor_error")
         d = self.densities
         return {
             "source": self.source,
@@ -164,7 +167,7 @@ class TableComparison:
             "plan": self.plan,
             "seed": self.seed,
             "note": self.note,
-            "figures": [{name: getattr(f, name) for name in names} for f in self.figures],
+            "figures": [figure.to_json() for figure in self.figures],
             "log_density": {"mean": float(d.real.mean()), "error": _error(d.real), "rows": len(d.real)},
             "log_density_without_network": {"mean": float(d.reference.mean()), "error": _error(d.reference)},
             "coverage": [{"column": c.column, "50": c.half, "90": c.most, "rows": len(c.ranks)} for c in self.coverage],
@@ -174,43 +177,47 @@ class TableComparison:
 
 def evaluate(
     model: TrainedTable,
-    frame: pd.DataFrame,
+    source: str | Path | pd.DataFrame,
     *,
-    source: str = "data frame",
     n: int | None = None,
     steps: int = 18,
     seed: int = 0,
+    report: Report = silent,
 ) -> TableComparison:
     """Compare a model with rows it has not seen: those held out, where the table is what it was fitted to.
 
     Args:
         model: of a table.
-        frame: real rows with the model's columns in any order.
-        source: of the rows, for the record.
+        source: real rows with the model's columns in any order: a file, a built-in table, or a data frame.
         n: how many rows to compare; default: all, at most 2,000.
         steps: network evaluations per new row.
         seed: of everything random.
+        report: hears how far the work is.
 
     Raises:
         DataError: for other columns than the model's, or fewer than 10 rows.
     """
+    name, frame = "data frame", source
+    if isinstance(source, str | Path):
+        name, frame = str(source), conform(model.codec, read_source(source))
     found = real_rows(model, frame)
     count = min(len(found.real), n or MOST)
     if count < LEAST:
         raise DataError(
-            f"{source}: a comparison needs at least {LEAST} real rows, got {count}; give more, or hold more out."
+            f"{name}: a comparison needs at least {LEAST} real rows, got {count}; give more, or hold more out."
         )
     names = list(model.codec.schema.names)
     real = found.real[names].iloc[:count].reset_index(drop=True)
+    report(0.0, "new rows")
     new = model.sample(count, steps=steps, seed=seed)
     rows, drawn = model.codec.encode(real), model.codec.encode(new)
     figures, notes = _figures(model, rows, drawn, found, seed)
     return TableComparison(
-        source,
+        name,
         figures,
-        _coverage(model, rows, steps, seed),
-        _densities(model, rows, _with_holes(model, drawn, rows), seed),
-        _imputation(model, rows, steps, seed),
+        _coverage(model, rows, steps, seed, part(report, 0.1, 0.5)),
+        _densities(model, rows, with_holes(model.codec, drawn, rows), seed, part(report, 0.5, 0.75)),
+        _imputation(model, rows, steps, seed, part(report, 0.75, 1.0)),
         real,
         new,
         _shown(model, real, found, steps, seed),
@@ -232,32 +239,11 @@ def _shown(
     return rows, model.sample(len(rows), steps=steps, seed=seed)
 
 
-def memorisation(model: TrainedTable, frame: pd.DataFrame, seed: int = 0) -> Figure | None:
-    """How near to training rows new rows fall, beside held-out rows; None where that cannot be told.
-
-    Args:
-        model: of a table.
-        frame: what it was fitted to.
-        seed: of the new rows.
-    """
-    found = real_rows(model, frame)
-    if found.training is None or len(found.real) < 4:
-        return None
-    real = model.codec.encode(found.real.iloc[:MOST])
-    new = model.codec.encode(model.sample(len(real), seed=seed))
-    return _memorisation(model, real, _with_holes(model, new, real), found.training, seed)
-
-
-def _with_holes(model: TrainedTable, new: Tensor, real: Tensor) -> Tensor:
-    """New rows with the holes of the real ones, so that nothing but values can tell them apart."""
-    return new.masked_fill(holes(model.codec, real), math.nan)
-
-
 def _figures(
     model: TrainedTable, real: Tensor, new: Tensor, found: Rows, seed: int
 ) -> tuple[tuple[Figure, ...], list[str]]:
     notes: list[str] = []
-    holed = _with_holes(model, new, real)
+    holed = with_holes(model.codec, new, real)
     if bool(holes(model.codec, real).any()):
         notes.append("New rows were given the holes of the real ones before they were compared.")
     figures = distances(features(model.codec, real), features(model.codec, holed), seed)
@@ -268,7 +254,7 @@ def _figures(
     if found.training is None or not found.unseen:
         notes.append("No memorisation ratio: it needs the training rows and others.")
         return figures, notes
-    memory = _memorisation(model, real, holed, found.training, seed)
+    memory = memorisation_ratio(model.codec, real, holed, model.codec.encode(found.training), seed)
     if memory is None:
         notes.append("No memorisation ratio: every real row equals a training row.")
     return (figures if memory is None else (*figures, memory)), notes
@@ -287,29 +273,22 @@ def _classifier(model: TrainedTable, real: Tensor, new: Tensor, seed: int) -> Fi
     return Figure("C2ST accuracy", value, floor.value, meaning, error, floor.standard_error)
 
 
-def _memorisation(model: TrainedTable, real: Tensor, new: Tensor, training: pd.DataFrame, seed: int) -> Figure | None:
-    a, b, known = (features(model.codec, rows) for rows in (real, new, model.codec.encode(training)))
-    try:
-        value = metrics.memorisation(b, known, a)
-        floor = metrics.floor(lambda x, y: metrics.memorisation(x, known, y), a, seed=seed)
-    except ValueError:  # no reference
-        return None
-    meaning = "distance to the nearest training row, new over held-out: 1 is fresh, well below 1 is copied"
-    return Figure("memorisation ratio", value, floor, meaning)
-
-
-def _densities(model: TrainedTable, real: Tensor, new: Tensor, seed: int) -> Densities:
+def _densities(model: TrainedTable, real: Tensor, new: Tensor, seed: int, report: Report) -> Densities:
     frames = [model.codec.decode(rows[:_MOST_DENSITIES]) for rows in (real, new)]
-    found = [model.log_density(frame, tolerance=_TOLERANCE, seed=seed).value.numpy() for frame in frames]
+    heard = part(report, 0.0, 0.5), part(report, 0.5, 1.0)
+    found = [
+        model.log_density(frame, tolerance=_TOLERANCE, seed=seed, report=hear).value.numpy()
+        for frame, hear in zip(frames, heard, strict=True)
+    ]
     alone = model.reference_log_density(real[:_MOST_DENSITIES], 8, seed).numpy()
     return Densities(found[0], alone, found[1], None if model.levels is None else model.levels.numpy())
 
 
-def _coverage(model: TrainedTable, rows: Tensor, steps: int, seed: int) -> tuple[Coverage, ...]:
+def _coverage(model: TrainedTable, rows: Tensor, steps: int, seed: int, report: Report) -> tuple[Coverage, ...]:
     """Each column of numbers or times predicted from the others, on some of the rows."""
     columns = [column for column in modelled(model.codec) if is_number(column)]
     out = []
-    for k, column in enumerate(columns):
+    for k, column in enumerate(counted(columns, len(columns), report, "intervals")):
         count = max(40, _CELLS // (DRAWS * len(columns)))
         truth = values_of(model.codec, column, rows)
         some = np.flatnonzero(np.isfinite(truth))[:count]
@@ -323,7 +302,7 @@ def _coverage(model: TrainedTable, rows: Tensor, steps: int, seed: int) -> tuple
     return tuple(out)
 
 
-def _imputation(model: TrainedTable, rows: Tensor, steps: int, seed: int) -> Imputation | None:
+def _imputation(model: TrainedTable, rows: Tensor, steps: int, seed: int, report: Report) -> Imputation | None:
     """Remove cells, fill them, compare."""
     columns = modelled(model.codec)
     if len(columns) < 2:
@@ -334,7 +313,7 @@ def _imputation(model: TrainedTable, rows: Tensor, steps: int, seed: int) -> Imp
     for j, column in enumerate(columns):
         for entry in model.codec.entries_of(column.name):
             asked[gone[:, j], entry] = math.nan
-    drawn = model.draws(asked, DRAWS, steps=steps, seed=seed)
+    drawn = model.draws(asked, DRAWS, steps=steps, seed=seed, report=part(report, 0.0, 1.0, "imputation"))
     scores, alone, ranks, right, right_alone, cells = [], [], [], [], [], 0
     for j, column in enumerate(columns):
         truth = values_of(model.codec, column, rows)

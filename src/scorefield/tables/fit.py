@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from scorefield import __version__, _files
 from scorefield.data import DataError, split
+from scorefield.data.sources import frame as read_source
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import row_log_density
+from scorefield.tables.detection import detect
 from scorefield.tables.held import default_share, digest
+from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import Masked
 from scorefield.tables.schema import Schema
+from scorefield.tables.schema_toml import overridden
 from scorefield.tables.shrinkage import believed
-from scorefield.tables.trained import TrainedTable, careful
+from scorefield.tables.trained import FORM, TrainedTable, careful
 from scorefield.training import parallel
-from scorefield.training.checkpoint import Settings, read_progress
-from scorefield.training.loop import Progress, train
-from scorefield.training.run import CHECKPOINT, DEFAULT_SECONDS, check_same, sigma_range, training_info
+from scorefield.training.checkpoint import Settings
+from scorefield.training.loop import Progress
+from scorefield.training.run import DEFAULT_SECONDS, OPTIONS, Preparation, sigma_range, train_in_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,97 +43,133 @@ _COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells
 SIZES = {"small": (64, 2, 8), "medium": (96, 2, 5), "large": (256, 3, 1)}
 """Width, depth and members of the networks: few rows are learned by several small ones, whose mean is more careful."""
 _MANY_ROWS = 4000  # are learned by one large network, fewer by several small ones
+_OLD_SCHEMA = "schema.toml"  # where older runs kept what was given as a schema
 _RANKED = 400  # training rows whose log-density is kept, for percentiles
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A table ready to train on.
+class Encoded(NamedTuple):
+    """A table as encoded rows, cut into what is trained on and what is held out.
 
     Args:
-        model: untrained: the mixture that was fitted to the numbers, and the frequencies of the codes.
         codec: of the rows.
-        rows: `(m, entries)` float32, each row in several draws of the noise within its cells.
-        held: likewise, held out.
-        clean: training rows without noise, `(n, entries)` float64.
-        objective: the loss.
-        settings: of the training.
+        training: rows `(n, entries)` float64, without noise in their cells.
+        held: rows held out, likewise.
     """
 
-    model: MaskedDenoiser
     codec: RowCodec
-    rows: Tensor
+    training: Tensor
     held: Tensor
-    clean: Tensor
-    objective: Masked
-    settings: Settings
 
     @staticmethod
     def of(
         frame: pd.DataFrame,
-        settings: Settings,
+        seed: int,
         schema: Schema | None = None,
-        size: str = "auto",
         held_share: float | None = None,
         held: pd.DataFrame | None = None,
-    ) -> Prepared:
-        """Detect the columns, encode the rows, fit the reference, build the network.
+    ) -> Encoded:
+        """Detect the columns, fit the codec, encode and cut the rows.
 
         Args:
             frame: the table.
-            settings: of the training; `settings_for` makes them. Seconds are for the mixture and the training.
+            seed: of the choice of rows held out.
             schema: of the columns; default: detected.
-            size: of the network: "auto", "small", "medium" or "large".
             held_share: of the rows, held out; default: 10 %, but at least 40 rows where that is at most a quarter.
             held: rows to hold out, in place of a share of the frame.
+
+        Raises:
+            DataError: for a table of fewer than 20 rows, or one that the schema does not fit.
+        """
+        codec, rows = encode(frame, schema)
+        return Encoded(codec, rows, codec.encode(held)) if held is not None else cut(codec, rows, seed, held_share)
+
+
+def encode(frame: pd.DataFrame, schema: Schema | None = None) -> tuple[RowCodec, Tensor]:
+    """The codec of a table, and its rows `(n, entries)` float64; arguments and errors as `Encoded.of`."""
+    if len(frame) < MIN_ROWS:
+        raise DataError(f"a model of a table needs at least {MIN_ROWS} rows, got {len(frame)}.")
+    codec = fit_row_codec(frame, schema)
+    return codec, codec.encode(frame)
+
+
+def cut(codec: RowCodec, rows: Tensor, seed: int, held_share: float | None = None) -> Encoded:
+    """Encoded rows cut into what is trained on and what is held out; arguments as `Encoded.of`."""
+    keep, out = split(len(rows), held_share or default_share(len(rows)), seed)
+    return Encoded(codec, rows[keep], rows[out])
+
+
+@dataclass(frozen=True, eq=False)
+class TableFit:
+    """Encoded rows and an untrained model of them.
+
+    Args:
+        encoded: the table.
+        model: the mixture that was fitted to the numbers, the frequencies of the codes, and an untrained network.
+        rows: to train on, `(m, entries)` float32, each in several draws of the noise within its cells.
+        held: likewise, held out.
+        objective: of the training.
+        seconds: that fitting the mixture took.
+        seed: of everything random.
+    """
+
+    encoded: Encoded
+    model: MaskedDenoiser
+    rows: Tensor
+    held: Tensor
+    objective: Masked
+    seconds: float = 0.0
+    seed: int = 0
+
+    @staticmethod
+    def of(encoded: Encoded, seed: int, size: str = "auto") -> TableFit:
+        """Fit the mixture, build the network.
+
+        Args:
+            encoded: the table.
+            seed: of the training.
+            size: of the network: "auto", "small", "medium" or "large".
         """
         begun = time.perf_counter()
-        if len(frame) < MIN_ROWS:
-            raise DataError(f"a model of a table needs at least {MIN_ROWS} rows, got {len(frame)}.")
-        codec = fit_row_codec(frame, schema)
-        clean = codec.encode(frame)
-        if held is None:
-            keep, out = split(len(frame), held_share or default_share(len(frame)), settings.seed)
-            test, clean = clean[out], clean[keep]
-        else:
-            test = codec.encode(held)
-        rows, held_rows = (_spread(codec, part, settings.seed + k) for k, part in enumerate((clean, test)))
+        codec, clean = encoded.codec, encoded.training
+        rows, held = (_spread(codec, part, seed + k) for k, part in enumerate((clean, encoded.held)))
         numbers = codec.continuous
-        law = choose_mixture(rows[: len(clean), :numbers], held_rows[:, :numbers], settings.seed) if numbers else None
+        law = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed) if numbers else None
         width, depth, members = SIZES[size if size != "auto" else _size_for(len(clean))]
-        network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=settings.seed)
+        network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
         model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
-        objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(low, high), settings.seed)
-        settings = _less(settings, time.perf_counter() - begun)
-        return Prepared(model, codec, rows.float(), held_rows.float(), clean, objective, settings)
+        objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
+        return TableFit(encoded, model, rows.float(), held.float(), objective, time.perf_counter() - begun, seed)
 
-    def training(self, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
-        """The training loop, one step per turn."""
-        return train(
-            self.model,
-            self.rows,
-            settings=self.settings,
-            held=self.held,
-            checkpoint=checkpoint,
-            resume=resume,
-            objective=self.objective,
-        )
+    def preparation(self) -> Preparation:
+        """What the trainer takes; the trained model has its percentiles and its memorisation ratio."""
 
-    def table(self, info: dict[str, Any] | None = None) -> TrainedTable:
-        """What the training has made, its network believed as far as the held-out rows allow."""
+        def finish(info: dict[str, Any]) -> TrainedTable:
+            table = self.with_percentiles(self.table(info))
+            if parallel.rank() != 0:  # the first process writes
+                return table
+            found = memorisation(table, self.encoded.held, self.encoded.training)
+            if found is None:
+                return table
+            known = {"value": found.value, "floor": found.floor, "meaning": found.meaning}
+            return replace(table, info={**table.info, "memorisation": known})
+
+        return Preparation(self.model, self.rows, self.held, finish, objective=self.objective, seconds=self.seconds)
+
+    def table(self, info: Mapping[str, Any] | None = None) -> TrainedTable:
+        """The trained model; its network counts as far as the held-out rows allow."""
         model = _gathered(self.model.eval()).to("cpu")
         careful(model.network)
         model.gains = believed(model, self.objective, self.held)
-        return TrainedTable(model, self.codec, {}, info or {})
+        return TrainedTable(model, self.encoded.codec, {}, info or {})
 
-    def trained(self, info: dict[str, Any] | None = None) -> TrainedTable:
-        """As `table`, with the log-densities of training rows, for percentiles."""
-        table = self.table(info)
-        rows = self.clean[torch.randperm(len(self.clean), generator=torch.Generator().manual_seed(0))[:_RANKED]]
-        noised = self.codec.dequantise(rows, self.settings.seed) if self.codec.counting else rows
+    def with_percentiles(self, table: TrainedTable) -> TrainedTable:
+        """The model with the log-densities of training rows, which percentiles are taken among."""
+        codec, rows = self.encoded.codec, self.encoded.training
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:_RANKED]]
+        noised = codec.dequantise(rows, self.seed) if codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
-        return replace(table, levels=(found + self.codec.log_det_encoded(rows)).sort().values)
+        return replace(table, levels=(found + codec.log_det_encoded(rows)).sort().values)
 
 
 def _gathered(model: MaskedDenoiser) -> MaskedDenoiser:
@@ -178,22 +218,32 @@ def fit_frame(
     size: str = "auto",
     held: pd.DataFrame | None = None,
 ) -> TrainedTable:
-    """Fit a model to a data frame and return it, without a folder and without a word. Arguments as `Prepared.of`."""
-    prepared = Prepared.of(frame, settings or settings_for(len(frame)), schema, size, held=held)
-    last = deque(prepared.training(), maxlen=1).pop()
-    info = {"training": {"steps": last.step, "seconds": round(last.seconds, 1)}}
-    return prepared.trained(
-        info | {"data": {"rows": len(prepared.clean), "source": "data frame"}, "version": __version__}
-    )
+    """Fit a model to a data frame and return it, without a folder.
+
+    Args:
+        frame: the table.
+        settings: of the training; default: `settings_for`. A budget of time includes fitting the mixture.
+        schema: of the columns; default: detected.
+        size: of the network: "auto", "small", "medium" or "large".
+        held: rows to hold out, in place of a share of the frame.
+    """
+    settings = settings or settings_for(len(frame))
+    made = TableFit.of(Encoded.of(frame, settings.seed, schema, held=held), settings.seed, size)
+    last = deque(made.preparation().train(settings), maxlen=1).pop()
+    info = {
+        "training": {"steps": last.step, "seconds": round(last.seconds, 1)},
+        "data": {"rows": len(made.encoded.training), "source": "data frame"},
+        "version": __version__,
+    }
+    return made.with_percentiles(made.table(info))
 
 
-def fit_table(
-    frame: pd.DataFrame,
+def fit(
+    source: str | Path | pd.DataFrame,
     folder: str | Path,
     *,
-    source: str = "data frame",
-    settings: Settings | None = None,
-    schema: Schema | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    schema: Schema | Path | None = None,
     size: str = "auto",
     held_share: float | None = None,
     resume: bool = False,
@@ -201,50 +251,63 @@ def fit_table(
     """Fit a model to a table and write it to a folder, one training step per turn of the loop.
 
     Args:
-        frame: the table.
+        source: a .csv or .parquet file, the name of a built-in table, or a data frame.
         folder: to write the run to; `TrainedTable.load(folder)` reads it.
-        source: of the table, for the record.
-        settings: of the training; default: `settings_for`.
-        schema: of the columns; default: detected.
-        size: of the network.
-        held_share: of the rows, held out.
+        settings: of the training, as a whole or some fields; default: `settings_for`.
+        schema: of the columns, or a TOML file of what to change in the detected one; default: detected; when resuming:
+            the one that the training began with.
+        size: of the network: "auto", "small", "medium" or "large".
+        held_share: of the rows, held out; default: `default_share`.
         resume: go on with what the folder holds, bit for bit as if never stopped.
+
+    Yields:
+        The trainer's `Progress`, step by step, none where the run has ended; the folder is complete after the last.
 
     Raises:
         DataError: for a table that cannot be used.
         ValueError: when the folder holds a training and resume is False, or resume is asked with another table.
     """
     folder = Path(folder)
-    with parallel.process_group() as device, parallel.folder_lock(folder):
-        checkpoint = folder / CHECKPOINT
-        if checkpoint.exists() and not resume:
-            raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
-        resume = resume and checkpoint.exists()
-        if settings is None:
-            settings = read_progress(checkpoint)[0] if resume else settings_for(len(frame))
-        prepared = Prepared.of(frame, settings, schema, size, held_share)
-        options = {
-            "source": source,
-            "records": digest(prepared.clean),
-            "size": size,
-            "held_share": held_share or default_share(len(frame)),
-        }
-        if resume:
-            check_same(folder, options)
-        elif parallel.rank() == 0:
-            _files.write_json(folder / "fit.json", options)
-        prepared.model.to(device)
-        yield from prepared.training(checkpoint, resume)
-        parallel.wait_for_all()
-        data = {**options, "kind": "table", "rows": len(prepared.clean)}
-        prepared.trained({"data": data, **training_info(checkpoint, prepared.model)}).save(folder)
+    name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)
+    columns = _schema(frame, schema, folder if resume else None)
+    codec, rows = encode(frame, columns)
+    options = {
+        "source": name,
+        "format": FORM,
+        "rows": digest(rows),
+        "schema": codec.schema.to_json(),
+        "size": size,
+        "held_share": held_share or default_share(len(rows)),
+    }
+
+    def prepare(settings: Settings) -> Preparation:
+        made = TableFit.of(cut(codec, rows, settings.seed, held_share), settings.seed, size)
+        ready = made.preparation()
+        training = made.encoded.training
+        data = {name: options[name] for name in ("source", "size", "held_share")}
+        data |= {"kind": "table", "rows": len(training), "records": digest(training)}
+        return replace(ready, finish=lambda info: ready.finish({"data": data, **info}))
+
+    return train_in_folder(folder, options, prepare, default=settings_for(len(rows)), settings=settings, resume=resume)
 
 
-def _less(settings: Settings, spent: float) -> Settings:
-    """The settings without the seconds that the mixture took: a budget of time is for both, half of it for training."""
-    if settings.seconds is None:
-        return settings
-    return replace(settings, seconds=max(settings.seconds / 2, settings.seconds - spent))
+def _schema(frame: pd.DataFrame, schema: Schema | Path | None, folder: Path | None) -> Schema:
+    """The columns: as given, as detected with a file's changes, or as the training in a folder began with."""
+    if isinstance(schema, Schema):
+        return schema
+    if schema is None and folder is not None and (folder / OPTIONS).exists():
+        stored = _files.read_json(folder / OPTIONS).get("schema")
+        if stored is not None:
+            return Schema.from_json(stored)
+        if (folder / _OLD_SCHEMA).exists():
+            schema = folder / _OLD_SCHEMA
+    if schema is None:
+        return detect(frame)
+    try:
+        text = schema.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{schema} cannot be read as a schema ({error}); `scorefield schema` writes one.") from None
+    return overridden(detect(frame), text, frame)
 
 
 def _size_for(rows: int) -> str:

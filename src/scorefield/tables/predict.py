@@ -12,6 +12,7 @@ from torch import Tensor
 from scorefield.core import Level
 from scorefield.data.dataset import Array
 from scorefield.plans import run
+from scorefield.progress import Report, counted, silent
 from scorefield.tables.impute import complete
 from scorefield.tables.row_model import centre
 from scorefield.tables.schema import Column, Name
@@ -34,6 +35,7 @@ class Prediction:
         table: the model.
         target: name of a column of numbers.
         steps: evaluations of the network for one transported number.
+        report: hears how far the work is.
 
     Raises:
         ValueError: when the target is no column of numbers.
@@ -42,6 +44,7 @@ class Prediction:
     table: TrainedTable
     target: Name
     steps: int = 18
+    report: Report = silent
 
     def __post_init__(self) -> None:
         if self.column.holds != "numbers" or self.column.kind == "copy":
@@ -147,7 +150,8 @@ class Prediction:
         mean = self._centre(given)
         rows = torch.arange(len(given)).repeat_interleave(m)
         parts = [given.new_zeros(0)]
-        for part in torch.arange(len(rows)).split(_ROWS):
+        pieces = torch.arange(len(rows)).split(_ROWS)
+        for part in counted(pieces, len(pieces), self.report, "quantiles"):
             start = given.new_zeros(len(part), numbers)
             deviate = (alpha**2 + sigma**2) ** 0.5 * z.reshape(-1)[part]
             start[:, self._coordinate] = alpha * mean[rows[part]] + deviate

@@ -17,6 +17,7 @@ from scorefield.analytic import GaussianMixture
 from scorefield.likelihood import LogDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.plans import Plan, default
+from scorefield.progress import Report, counted, part, silent
 from scorefield.tables.cells import Unseen
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -88,7 +89,14 @@ class TrainedTable:
         )
 
     def impute(
-        self, table: pd.DataFrame | np.ndarray, *, draws: int = 1, steps: int = 18, seed: int = 0, first: int = 0
+        self,
+        table: pd.DataFrame | np.ndarray,
+        *,
+        draws: int = 1,
+        steps: int = 18,
+        seed: int = 0,
+        first: int = 0,
+        report: Report = silent,
     ) -> list[pd.DataFrame]:
         """Fill the holes of a table: draws from their law given what is there (multiple imputation; Rubin 1987).
 
@@ -98,22 +106,32 @@ class TrainedTable:
             steps: evaluations of the network per row and draw.
             seed: draw k of row i is a pure function of (seed, first + i, k).
             first: index of the first row.
+            report: hears how far the work is.
 
         Returns:
             `draws` data frames; what was there is returned as it came.
         """
         frame = self._frame(table)
         rows = self.codec.encode(frame)
-        filled = self.draws(rows, draws, steps=steps, seed=seed, first=first)
+        filled = self.draws(rows, draws, steps=steps, seed=seed, first=first, report=report)
         return [self._patched(frame, self.codec.decode(part, index=list(frame.index))) for part in filled]
 
-    def draws(self, rows: Tensor, draws: int, *, steps: int = 18, seed: int = 0, first: int = 0) -> Tensor:
+    def draws(
+        self,
+        rows: Tensor,
+        draws: int,
+        *,
+        steps: int = 18,
+        seed: int = 0,
+        first: int = 0,
+        report: Report = silent,
+    ) -> Tensor:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
         index = torch.arange(first, first + len(rows))
         return torch.stack(
             [
                 complete(self.model, self.layout, rows, self.plan(steps), seed=seed, first=index + (k << 32))
-                for k in range(draws)
+                for k in counted(range(draws), draws, report, "draws")
             ]
         )
 
@@ -129,7 +147,7 @@ class TrainedTable:
             steps: evaluations of the network.
             seed: of the draws.
         """
-        rows = self.codec.encode(self._without(table, target))
+        rows = self.codec.encode(self.without(table, target))
         filled = self.draws(rows, draws, steps=steps, seed=seed)
         return np.stack([self.codec.decode(part)[target].to_numpy() for part in filled], 1)
 
@@ -143,6 +161,7 @@ class TrainedTable:
         evaluations: int | None = None,
         seed: int = 0,
         unseen: Unseen | Literal["impossible"] = "error",
+        report: Report = silent,
     ) -> LogDensity:
         """`log p(row)` in nats, of what is there of each row; with a target, `log p(target | the other columns)`.
 
@@ -158,6 +177,7 @@ class TrainedTable:
             seed: of the draws.
             unseen: what is done with values that no training row has room for (a new category, a number beyond a
                 bound): "error", "missing" (as if not there), or "impossible" (a density of 0, minus infinity).
+            report: hears how far the work is.
 
         Returns:
             Values, standard errors of the average over draws (0 without), intervals of 95 %, errors of the solver.
@@ -169,11 +189,19 @@ class TrainedTable:
         count = draws or (_DRAWS if counting else 1)
         far = self.is_far(rows)
         near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
+        noisy = self._noised(near, count, seed, counting or draws is not None)
         found = [
             row_log_density(
-                self.model, self.layout, noised, asked, tolerance=tolerance, evaluations=evaluations, seed=seed
+                self.model,
+                self.layout,
+                noised,
+                asked,
+                tolerance=tolerance,
+                evaluations=evaluations,
+                seed=seed,
+                report=part(report, k / len(noisy), (k + 1) / len(noisy)),
             )
-            for noised in self._noised(near, count, seed, counting or draws is not None)
+            for k, noised in enumerate(noisy)
         ]
         shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
         if bool(far.any()):
@@ -260,8 +288,8 @@ class TrainedTable:
     def _frame(self, table: pd.DataFrame | np.ndarray) -> pd.DataFrame:
         return as_frame(table, list(self.codec.schema.names)) if isinstance(table, np.ndarray) else table
 
-    def _without(self, table: pd.DataFrame | np.ndarray, target: Name) -> pd.DataFrame:
-        """The table with nothing in its target column."""
+    def without(self, table: pd.DataFrame | np.ndarray, target: Name) -> pd.DataFrame:
+        """The table with holes in its target column, which need not be there; a ValueError for an unknown one."""
         names = list(self.codec.schema.names)
         if target not in names:
             raise ValueError(f"there is no column {target!r}; the columns are {', '.join(map(repr, names[:12]))}.")

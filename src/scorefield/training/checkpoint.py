@@ -87,6 +87,7 @@ class RunState:
     stale: int = 0
     step: int = 0
     seconds: float = 0.0
+    preparation: float = 0.0
     saved: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
 
@@ -115,6 +116,7 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
     state = {
         "step": run.step,
         "seconds": run.seconds,
+        "preparation": run.preparation,
         "best_loss": run.best_loss if math.isfinite(run.best_loss) else None,
         "stale": run.stale,
         "evaluations": [asdict(e) for e in run.evaluations],
@@ -147,6 +149,7 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
                 key: value if key == "step" else parallel.sharded_like(value, p) for key, value in moments.items()
             }
         run.step, run.seconds, run.stale = state["step"], state["seconds"], state["stale"]
+        run.preparation = state.get("preparation", 0.0)  # older checkpoints have none
         run.saved = run.seconds
         run.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         run.evaluations = _evaluations(state)
@@ -174,7 +177,64 @@ def _check_settings(path: Path, stored: dict[str, Any], settings: Settings) -> N
             )
 
 
-def read_progress(path: Path) -> tuple[Settings, list[Evaluation], int, float]:
-    """Settings, evaluations, steps and seconds of a checkpoint."""
+def spent(settings: Settings, step: int, seconds: float, preparation: float = 0.0) -> float:
+    """The share of the budget that is used, 0 to 1; of a budget of time, preparation takes at most half."""
+    by_steps = 0.0 if settings.steps is None else step / settings.steps
+    by_time = 0.0
+    if settings.seconds is not None:
+        by_time = seconds / (settings.seconds - min(preparation, settings.seconds / 2))
+    return min(1.0, max(by_steps, by_time))
+
+
+def ending(settings: Settings, fraction: float, stale: int) -> str | None:
+    """Why a training ends: "budget" or "no better held-out loss"; None while it goes on."""
+    if fraction >= 1:
+        return "budget"
+    if settings.patience is not None and stale >= settings.patience:
+        return "no better held-out loss"
+    return None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a training stands, as its checkpoint says.
+
+    Args:
+        settings: that it was trained with.
+        evaluations: of the held-out rows.
+        step: steps done.
+        seconds: of training so far, over all runs.
+        preparation: seconds before the first step that count as part of a budget of time.
+        stale: evaluations since the best one.
+    """
+
+    settings: Settings
+    evaluations: tuple[Evaluation, ...]
+    step: int
+    seconds: float
+    preparation: float
+    stale: int
+
+    def ended(self, settings: Settings) -> bool:
+        """Whether a training with these settings would take no further step."""
+        return ending(settings, spent(settings, self.step, self.seconds, self.preparation), self.stale) is not None
+
+
+def read_status(path: Path) -> Status:
+    """The status in a checkpoint, from the file's header.
+
+    Raises:
+        FileError: for a missing, truncated or foreign file.
+    """
     state = _files.read_state(path)
-    return Settings(**state["settings"]), _evaluations(state), state["step"], state["seconds"]
+    try:
+        return Status(
+            Settings(**state["settings"]),
+            tuple(_evaluations(state)),
+            state["step"],
+            state["seconds"],
+            state.get("preparation", 0.0),
+            state["stale"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _files.FileError(f"{path}: not a checkpoint of a training ({error}); give a new folder.") from None

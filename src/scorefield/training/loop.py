@@ -21,7 +21,7 @@ from scorefield.numerics.random import normal, uniform
 from scorefield.objectives import EDM, Weighting
 from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
-from scorefield.training.checkpoint import RunState, Settings, copy_into, restore, save
+from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
 from scorefield.training.heldout import BINS, Evaluation, HeldOut
 
 
@@ -72,6 +72,7 @@ def train(
     checkpoint: Path | None = None,
     resume: bool = False,
     objective: Objective | None = None,
+    preparation: float = 0.0,
 ) -> Iterator[Progress]:
     """Train a model, one optimiser step per turn of the loop; default: by multi-level denoising score matching.
 
@@ -90,6 +91,7 @@ def train(
         checkpoint: a file to save to, atomically, every `checkpoint_every` seconds and at the end.
         resume: continue from that file, bit for bit as if never stopped (given the same settings).
         objective: in place of multi-level denoising.
+        preparation: seconds spent before, which count as part of a budget of time (at most half of it).
 
     Yields:
         One `Progress` per step.
@@ -112,6 +114,7 @@ def train(
     _check_data(x, condition, held, held_condition, settings, objective.holes)
     device = next(model.parameters()).device
     run, wrapped = _start(model, settings)
+    run.preparation = preparation
     if resume:
         restore(run, checkpoint, settings)
     test = None if held is None else HeldOut(held, held_condition, objective, exact, settings.seed)
@@ -235,17 +238,11 @@ def _clock(run: RunState, device: torch.device) -> Iterator[None]:
 
 
 def _fraction(run: RunState, settings: Settings) -> float:
-    by_steps = 0.0 if settings.steps is None else run.step / settings.steps
-    by_time = 0.0 if settings.seconds is None else run.seconds / settings.seconds
-    return min(1.0, max(by_steps, by_time))
+    return spent(settings, run.step, run.seconds, run.preparation)
 
 
 def _finished(run: RunState, settings: Settings) -> str | None:
-    if _fraction(run, settings) >= 1:
-        return "budget"
-    if settings.patience is not None and run.stale >= settings.patience:
-        return "no better held-out loss"
-    return None
+    return ending(settings, _fraction(run, settings), run.stale)
 
 
 def _schedule(run: RunState, settings: Settings) -> float:

@@ -124,4 +124,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        for part in folder.glob(".*.tmp"):  # of a writer that was killed: nobody else writes here now
+            part.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            file.truncate(0)

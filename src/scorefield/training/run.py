@@ -1,24 +1,204 @@
-"""A training in a folder: what every kind of data does around the loop."""
+"""A training in a folder: what every kind of data does around the loop.
+
+The folder of a run holds `fit.json` (what a resumed training must share), `checkpoint.safetensors` (its state) and,
+once the training has ended, the model. A training that is killed at any moment and resumed ends in the same folder as
+one that was never stopped, apart from the times it notes.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from scorefield import __version__, _files
+from scorefield.core import Model
 from scorefield.numerics.random import uniform
-from scorefield.training.checkpoint import Settings, read_progress
-from scorefield.training.loop import Progress
+from scorefield.objectives.batch import Objective
+from scorefield.training import parallel
+from scorefield.training.checkpoint import Settings, Status, read_status
+from scorefield.training.loop import Progress, train
 
 CHECKPOINT = "checkpoint.safetensors"
+OPTIONS = "fit.json"
 DEFAULT_SECONDS = 180.0
 """Of training, where neither a time nor a number of steps is given."""
+
+
+class Saved(Protocol):
+    """A trained model that can be written to a folder."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write it; of several processes the first writes."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """A data set and a model ready for the loop.
+
+    Args:
+        model: to train, in place.
+        x: training data `(n, *shape)`.
+        held: held-out data.
+        finish: makes the trained model, given what is known of the training (`training_info`).
+        condition: what goes with each row of x.
+        held_condition: what goes with the held-out rows.
+        objective: default: multi-level denoising.
+        exact: the data's exact model, where it is known.
+        seconds: that the preparation took and that count as part of a budget of time, at most half of it.
+    """
+
+    model: nn.Module
+    x: Tensor
+    held: Tensor
+    finish: Callable[[dict[str, Any]], Saved]
+    condition: Tensor | None = None
+    held_condition: Tensor | None = None
+    objective: Objective | None = None
+    exact: Model | None = None
+    seconds: float = 0.0
+
+    def train(self, settings: Settings, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
+        """The training loop, one step per turn."""
+        return train(
+            self.model,
+            self.x,
+            settings=settings,
+            condition=self.condition,
+            held=self.held,
+            held_condition=self.held_condition,
+            exact=self.exact,
+            checkpoint=checkpoint,
+            resume=resume,
+            objective=self.objective,
+            preparation=self.seconds,
+        )
+
+
+def train_in_folder(
+    folder: Path,
+    options: Mapping[str, Any],
+    prepare: Callable[[Settings], Preparation],
+    *,
+    default: Settings,
+    settings: Settings | Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Iterator[Progress]:
+    """Train what `prepare` makes, checkpoint it in a folder, and write the trained model there at the end.
+
+    A run that has ended and whose budget is not raised stays as it is, and nothing is yielded.
+
+    Args:
+        folder: of the run; held by a lock meanwhile.
+        options: JSON-able: what a resumed training must share with the one that began.
+        prepare: makes the data and the model ready, given the settings; a pure function of these and the options.
+        default: settings where nothing else is said.
+        settings: of the training; or some fields, in place of the stored ones when resuming, else of the default ones.
+        resume: go on with what the folder holds.
+
+    Raises:
+        ValueError: when the folder holds a training and resume is False, or one of other options or settings.
+    """
+    checkpoint = folder / CHECKPOINT
+    with parallel.process_group() as device, parallel.folder_lock(folder):
+        status = _status(folder, options, resume)
+        settings = settings_for_run(None if status is None else status.settings, default, settings)
+        if status is not None and status.ended(settings) and _holds_model(folder, status):
+            return
+        if status is None and parallel.rank() == 0:
+            _files.write_json(folder / OPTIONS, options)
+        ready = prepare(settings)
+        ready.model.to(device)
+        yield from ready.train(settings, checkpoint, status is not None)
+        parallel.wait_for_all()  # the first process has written the checkpoint
+        ready.finish(training_info(checkpoint, ready.model)).save(folder)
+
+
+def settings_for_run(
+    stored: Settings | None, default: Settings, given: Settings | Mapping[str, Any] | None
+) -> Settings:
+    """The settings of a training: the stored ones when it is resumed, else the default ones, with what is given.
+
+    Args:
+        stored: of a training that is resumed; None: of a new one.
+        default: of a new one.
+        given: settings as a whole, or fields; steps or seconds among these replace the whole budget.
+
+    Example:
+        >>> settings_for_run(None, Settings(seconds=60.0), {"steps": 5, "seed": 1}).seconds is None
+        True
+    """
+    if isinstance(given, Settings):
+        return given
+    fields = {name: value for name, value in (given or {}).items() if value is not None}
+    if "steps" in fields or "seconds" in fields:
+        fields = {"steps": None, "seconds": None, **fields}
+    return replace(stored or default, **fields)
+
+
+def _status(folder: Path, options: Mapping[str, Any], resume: bool) -> Status | None:
+    """Where the training in a folder stands; None where it begins, also if it was stopped before a checkpoint."""
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.exists():
+        return None
+    if not resume:
+        raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
+    stored = _files.read_json(folder / OPTIONS)
+    for name, value in json.loads(json.dumps(options)).items():  # as a file has it
+        if stored.get(name, value) != value and name != "source":  # the place of the data may be another
+            raise ValueError(
+                f"{folder} was trained with {_difference(name, stored[name], value)}; resume it with the same, or take "
+                "another folder."
+            )
+    return read_status(checkpoint)
+
+
+def _difference(name: str, stored: object, value: object) -> str:
+    contents = {
+        "records": "other records",
+        "rows": "other rows",
+        "class_labels": "other labels",
+        "schema": "another schema",
+    }
+    return contents.get(name) or f"{name} = {stored!r}, not {value!r}"
+
+
+def _holds_model(folder: Path, status: Status) -> bool:
+    """Whether the folder's model was written at the end of the training that the checkpoint holds."""
+    try:
+        header = _files.read_json(folder / "model.json")
+        weights = _files.read_state(folder / "model.safetensors")
+    except _files.FileError:
+        return False
+    info = header.get("info", {}).get("training", {})
+    whole = isinstance(weights, dict) and weights.get("weights") == header.get("weights")
+    return whole and info.get("steps") == status.step and info.get("seconds") == round(status.seconds, 1)
+
+
+def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
+    """What is known of a training that has ended, JSON-able.
+
+    Raises:
+        ValueError: for a held-out loss that is not finite.
+    """
+    status = read_status(checkpoint)
+    if any(not math.isfinite(v) for e in status.evaluations for v in e.losses):
+        raise ValueError(f"{checkpoint.parent}: a held-out loss is not finite; lower the learning rate and fit again.")
+    training = {
+        "steps": status.step,
+        "seconds": round(status.seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "settings": dict(vars(status.settings)),
+        "evaluations": [vars(e) for e in status.evaluations],
+    }
+    return {"training": training, "version": __version__, "torch": str(torch.__version__)}
 
 
 def sigma_range(x: Tensor) -> tuple[float, float]:
@@ -35,54 +215,3 @@ def sigma_range(x: Tensor) -> tuple[float, float]:
     flat = x[order].reshape(n, -1)
     diameter = float((flat - flat.roll(1, 0)).norm(dim=1).max()) if n > 1 else 1.0
     return 0.002, max(20.0, 2 * diameter)
-
-
-def check_same(folder: Path, options: Mapping[str, Any]) -> None:
-    """Raise unless a folder's training was begun with these options; the place of the data may be another."""
-    stored = _files.read_json(folder / "fit.json")
-    for name, value in options.items():
-        if stored.get(name) != value and name != "source":
-            what = "other records" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
-            raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
-
-
-def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
-    """What is known of a training that has ended, JSON-able.
-
-    Raises:
-        ValueError: for a held-out loss that is not finite.
-    """
-    settings, evaluations, steps, seconds = read_progress(checkpoint)
-    if any(not math.isfinite(v) for e in evaluations for v in e.losses):
-        raise ValueError(f"{checkpoint.parent}: a held-out loss is not finite; lower the learning rate and fit again.")
-    training = {
-        "steps": steps,
-        "seconds": round(seconds, 1),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "settings": dict(vars(settings)),
-        "evaluations": [vars(e) for e in evaluations],
-    }
-    return {"training": training, "version": __version__, "torch": str(torch.__version__)}
-
-
-def watch(loop: Iterator[Progress], settings: Settings, quiet: bool = False) -> Progress | None:
-    """Run a training to its end with a bar: rate, loss, held-out loss, time left. Returns its last step's report."""
-    from tqdm import tqdm
-
-    last, held = None, ""
-    layout = "{percentage:3.0f}%|{bar:24}| {desc}"
-    first = next(loop, None)  # before the bar: what is wrong with the data is said on a clean line
-    with tqdm(total=1000, bar_format=layout, disable=quiet, mininterval=0.2) as bar:
-        for last in loop if first is None else chain((first,), loop):
-            if last.evaluation is not None:
-                held = f"  held-out {last.evaluation.mean:.4f}{'' if last.evaluation.best else ' (best was lower)'}"
-            left = last.seconds * (1 / last.fraction - 1) if last.fraction > 0 else 0.0
-            rate = last.step / last.seconds if last.seconds else 0.0
-            text = f"step {last.step:,}  {rate:.1f} steps/s  loss {last.loss:.4f}{held}  {_clock(left)} left"
-            bar.set_description_str(text, refresh=False)
-            bar.update(int(1000 * last.fraction) - bar.n)
-    return last
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -18,7 +18,7 @@ from scorefield.explorer.queries.laws import dtype_of, trained
 from scorefield.explorer.queries.params import Checked, Seed, Within
 from scorefield.levels import log_uniform
 from scorefield.plans import walk
-from scorefield.records.fit import fitted_to, parts_of, unseen
+from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.trained import TrainedModel
 

@@ -1,42 +1,81 @@
-"""The report of a model of a table: one self-contained HTML page."""
+"""A run of a table in words, and the report of its answers."""
 
 from __future__ import annotations
 
 import html
+from collections import Counter
 from pathlib import Path
 
-from scorefield import _files
-from scorefield.report.describe import DENSITY, table_facts
-from scorefield.report.figures import losses_png
-from scorefield.report.page import STYLE, _figure, _pm, _rows
+from scorefield.report.facts import Facts, lines, run_facts, training_facts
+from scorefield.report.page import (
+    figure,
+    losses_section,
+    metrics_section,
+    plus_minus,
+    settings_section,
+    table,
+    write_page,
+)
 from scorefield.report.table_figures import MOST_MARGINALS, Shown, coverage_png, density_png, marginals_png, pairs_png
 from scorefield.tables.evaluate import TableComparison, mean_text
 from scorefield.tables.measures import modelled
 from scorefield.tables.schema import describe as values_in_words
-from scorefield.tables.trained import TrainedTable
+from scorefield.tables.trained import NETWORK, TrainedTable
+
+DENSITY = """A row's log-density is in nats, in the units of the table: relative to Lebesgue measure for continuous
+columns and times, to counting measure for categories, booleans, ordinals, whole numbers and atoms. Constants and copies
+are left out. A row with holes has the marginal density of what is there."""
+"""What the log-density of a row means."""
 
 
-def write_table_report(path: str | Path, model: TrainedTable, comparison: TableComparison) -> None:
-    """Write the page: columns, real beside new rows, intervals, densities, filled holes, copies, settings.
+def describe(model: TrainedTable) -> str:
+    """What is known of a run, a line each, then its schema and what a log-density means."""
+    return f"{lines(facts(model))}\n\n{model.codec.schema}\n\n{DENSITY}"
+
+
+def facts(model: TrainedTable) -> Facts:
+    """What is known of a run, as (name, value) pairs in the order of interest."""
+    data, m = model.info.get("data", {}), model.model
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
+    source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
+    found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
+    if m.reference is not None:
+        mixture = f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions"
+        found.append(("reference", mixture))
+    count = sum(p.numel() for p in m.parameters())
+    found.append(("network", f"{NETWORK}, {count:,} parameters"))
+    found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))
+    memory, text = model.info.get("memorisation"), "not measured; `scorefield evaluate` measures it"
+    if memory:
+        text = f"{memory['value']:.3f} ({memory['floor']:.3f} for real rows): {memory['meaning']}"
+    return [*found, *training_facts(model.info), ("memorisation", text), *run_facts(model.info, model.plans)]
+
+
+def write_report(path: str | Path, model: TrainedTable, comparison: TableComparison) -> None:
+    """Write the page: columns, real beside new rows, intervals, densities, filled holes, losses, settings.
 
     Args:
         path: file to write, .html.
         model: of the table.
-        comparison: with real rows, from `table_evaluation.evaluate`.
+        comparison: with real rows, from `tables.evaluate.evaluate`.
     """
     c = comparison
-    title = f"{Path(c.source).name}: a model of a table"
-    sections = (_marginals(model, c), _figures(c), _coverage(c), _densities(c), _imputation(c))
-    body = (
-        f"<h1>{html.escape(title)}</h1>{_lead(model, c)}{''.join(sections)}"
-        f"{_schema(model)}{_losses(model)}{_settings(model, c)}"
+    loss = (
+        "Loss on held-out rows with fixed noise, of the numbers per noise level and of the codes together; it is not "
+        "zero at its best, because noise cannot be guessed."
     )
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+    sections = (
+        _lead(model, c),
+        _marginals(model, c),
+        metrics_section(c, "rows"),
+        _coverage(c),
+        _densities(c),
+        _imputation(c),
+        _schema(model),
+        losses_section(model.info, loss),
+        settings_section(facts(model), c),
     )
-    _files.write_bytes(Path(path), page.encode())
+    write_page(path, f"{Path(c.source).name}: a model of a table", sections)
 
 
 def _lead(model: TrainedTable, c: TableComparison) -> str:
@@ -56,23 +95,11 @@ def _marginals(model: TrainedTable, c: TableComparison) -> str:
     more = f", the first {MOST_MARGINALS} of {len(shown)}" if len(shown) > MOST_MARGINALS else ""
     caption = f"Each column{more}: {len(real):,} real rows filled, {len(new):,} new ones outlined."
     caption += " Shares under a name are those of the column's atoms." if any(s.column.atoms for s in shown) else ""
-    parts = [_figure(marginals_png(shown), caption)]
+    parts = [figure(marginals_png(shown), caption)]
     if len(shown) > 1:
         caption = "The most related columns: real rows below the diagonal (blue), new ones above it (orange)."
-        parts.append(_figure(pairs_png(shown), caption))
+        parts.append(figure(pairs_png(shown), caption))
     return f"<h2>Real and new</h2>{''.join(parts)}"
-
-
-def _figures(c: TableComparison) -> str:
-    rows = [
-        (f"<b>{html.escape(f.name)}</b>", _pm(f.text()), _pm(f.floor_text()), html.escape(f.meaning)) for f in c.figures
-    ]
-    header = ("", "new against real", "real against real", "what it says")
-    note = f"<p>{html.escape(c.note)}</p>" if c.note else ""
-    return (
-        "<h2>How good are the new rows?</h2><p>Each figure stands beside the value that two halves of the real rows "
-        f"give: no sample can be expected to do better.</p>{_rows(header, rows)}{note}"
-    )
 
 
 def _coverage(c: TableComparison) -> str:
@@ -82,7 +109,7 @@ def _coverage(c: TableComparison) -> str:
         f"Each column predicted from the others, {max(len(k.ranks) for k in c.coverage)} rows at most; "
         "bars: what chance allows (95 %) if the intervals are right."
     )
-    picture = _figure(coverage_png(c.coverage), caption)
+    picture = figure(coverage_png(c.coverage), caption)
     return (
         "<h2>Do the intervals hold?</h2><p>A 90 % interval should contain the value nine times out of ten. A curve "
         f"below the dashed line is too sure, one above it not sure enough.</p>{picture}"
@@ -92,13 +119,13 @@ def _coverage(c: TableComparison) -> str:
 def _densities(c: TableComparison) -> str:
     d = c.densities
     rows = [
-        ("<b>the model</b>", _pm(mean_text(d.real))),
-        ("<b>its mixture and frequencies, without the network</b>", _pm(mean_text(d.reference))),
+        ("<b>the model</b>", plus_minus(mean_text(d.real))),
+        ("<b>its mixture and frequencies, without the network</b>", plus_minus(mean_text(d.reference))),
     ]
     caption = "Log-densities of rows; the lowest half percent stands in the first bar."
     return (
         f"<h2>Log-density</h2><p>{html.escape(DENSITY)}</p>"
-        f"{_rows(('of real rows, mean', 'nats'), rows)}{_figure(density_png(d), caption)}"
+        f"{table(('of real rows, mean', 'nats'), rows)}{figure(density_png(d), caption)}"
     )
 
 
@@ -116,7 +143,7 @@ def _imputation(c: TableComparison) -> str:
     header = ("", "imputed", "from the column alone", "")
     return (
         f"<h2>Filled holes</h2><p>20 % of the cells ({i.cells:,}) were removed at random, filled by draws given the "
-        f"rest of their rows, and compared with what was there.</p>{_rows(header, rows)}"
+        f"rest of their rows, and compared with what was there.</p>{table(header, rows)}"
     )
 
 
@@ -124,21 +151,4 @@ def _schema(model: TrainedTable) -> str:
     rows = [
         [html.escape(text) for text in (str(c.name), c.kind, values_in_words(c), c.measure)] for c in model.codec.schema
     ]
-    return f"<h2>Columns</h2>{_rows(('column', 'kind', 'values', 'density'), rows)}"
-
-
-def _losses(model: TrainedTable) -> str:
-    evaluations = model.info.get("training", {}).get("evaluations")
-    if not evaluations:
-        return ""
-    caption = "Pale: early evaluations; dark: the last."
-    return (
-        "<h2>Training</h2><p>Loss on held-out rows with fixed noise, of the numbers per noise level and of the codes "
-        f"together.</p>{_figure(losses_png(evaluations), caption)}"
-    )
-
-
-def _settings(model: TrainedTable, c: TableComparison) -> str:
-    rows = [(html.escape(name), html.escape(value)) for name, value in table_facts(model)]
-    rows.append(("samples", f"{len(c.new):,}, {c.steps} evaluations each ({html.escape(c.plan)}), seed {c.seed}"))
-    return f"<h2>Settings</h2>{_rows((), rows)}"
+    return f"<h2>Columns</h2>{table(('column', 'kind', 'values', 'density'), rows)}"

@@ -1,0 +1,40 @@
+"""What is known of a run, as (name, value) pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Facts: TypeAlias = list[tuple[str, str]]
+
+
+def training_facts(info: Mapping[str, Any]) -> Facts:
+    """Steps, time, optimiser and held-out loss of a training, as far as they are known."""
+    training = info.get("training")
+    if not training:
+        return []
+    settings = training.get("settings", {})
+    batch, seed = (f" of batch {settings['batch']}", f", seed {settings['seed']}") if settings else ("", "")
+    found = [("training", f"{training['steps']:,} steps{batch} in {training['seconds']:.0f} s{seed}")]
+    if settings:
+        rate = f"AdamW, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights"
+        found.append(("optimiser", rate))
+    if training.get("evaluations"):
+        best = min(training["evaluations"], key=lambda e: e["mean"])
+        found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
+    return found
+
+
+def run_facts(info: Mapping[str, Any], plans: Mapping[int, object]) -> Facts:
+    """Stored plans, and what wrote the run."""
+    found = [("stored plans", ", ".join(str(n) for n in sorted(plans)) or "none; plans.default(steps) is used")]
+    if "version" in info:
+        torch = f", torch {info['torch']}" if "torch" in info else ""
+        found.append(("written by", f"scorefield {info['version']}{torch}"))
+    return found
+
+
+def lines(facts: Facts) -> str:
+    """The pairs as text, a line each."""
+    width = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)

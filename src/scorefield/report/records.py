@@ -1,0 +1,143 @@
+"""A run of arrays or images in words, and the report of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scorefield import metrics, nets
+from scorefield.denoiser import Denoiser, Energy
+from scorefield.records.evaluate import Comparison
+from scorefield.records.trained import TrainedModel
+from scorefield.report import figures
+from scorefield.report.facts import Facts, lines, run_facts, training_facts
+from scorefield.report.page import figure, losses_section, metrics_section, settings_section, write_page
+
+LEVELS = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Noise levels at which held-out images are denoised, in standard deviations of the data."""
+
+
+def describe(model: TrainedModel) -> str:
+    """What is known of a run, a line each."""
+    return lines(facts(model))
+
+
+def facts(model: TrainedModel) -> Facts:
+    """What is known of a run, as (name, value) pairs in the order of interest."""
+    found = [
+        ("data", _data(model.info.get("data", {}), model)),
+        ("network", _network(model.model)),
+        ("noise range", _range(model)),
+    ]
+    return found + training_facts(model.info) + run_facts(model.info, model.plans)
+
+
+def _data(data: Mapping[str, Any], model: TrainedModel) -> str:
+    shape = " x ".join(str(s) for s in model.codec.shape)
+    if not data:
+        return f"records of shape {shape}"
+    columns = f" ({', '.join(data['columns'])})" if data.get("columns") else ""
+    return (
+        f"{data['source']}: {data['rows']:,} rows to train on, {data['held']:,} held out; {data['kind']} of shape "
+        f"{shape}{columns}"
+    )
+
+
+def _network(model: Denoiser | Energy) -> str:
+    network = model.potential if isinstance(model, Energy) else model.network
+    count = sum(p.numel() for p in model.parameters())
+    kind = "energy" if isinstance(model, Energy) else f"denoiser, target {model.target.name}"
+    classes = f", {model.classes} classes" if model.classes else ""
+    return f"{nets.name_of(network)}, {count:,} parameters ({kind}{classes})"
+
+
+def _range(model: TrainedModel) -> str:
+    m = model.model
+    return (
+        f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of the data (measured {m.sigma_data:.4g})"
+    )
+
+
+def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) -> None:
+    """Write the page: real beside new records, denoising, nearest training records, losses, figures, settings.
+
+    Args:
+        path: file to write, .html.
+        model: the trained model.
+        comparison: its samples beside real records, from `records.evaluate.evaluate`.
+    """
+    c = comparison
+    image = c.real.ndim > 2
+    weighting = (
+        "Denoising loss on held-out records with fixed noise, per coordinate, in EDM's weighting; it is not zero at "
+        "its best, because noise cannot be guessed."
+    )
+    sections = (
+        _lead(model, c),
+        _images(c) if image else _columns(model, c),
+        metrics_section(c, "images" if image else "rows"),
+        _denoising(model, c) if image else "",
+        _nearest(model, c) if image else "",
+        losses_section(model.info, weighting),
+        settings_section(facts(model), c),
+    )
+    write_page(path, f"{Path(c.source).name}: samples of a score model", sections)
+
+
+def _lead(model: TrainedModel, c: Comparison) -> str:
+    training, what = model.info["training"], "images" if c.real.ndim > 2 else "rows"
+    return (
+        f'<p class="lead">A network of {training["parameters"] / 1e6:.2f} million parameters learned the score of '
+        f"{model.info['data']['rows']:,} {what} in {training['seconds']:.0f} s ({training['steps']:,} steps). "
+        f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, beside {len(c.real):,} real "
+        f"ones{' that it has never seen' if c.unseen else ''}.</p>"
+    )
+
+
+def _images(c: Comparison) -> str:
+    count = 80
+    pictures = [
+        figure(figures.images_png(part[:count], 10), caption, pixels=True)
+        for part, caption in ((c.real, "Real, held out" if c.unseen else "Real"), (c.new, "New, from the model"))
+    ]
+    return f'<h2>Real and new</h2><div class="pair">{"".join(pictures)}</div>'
+
+
+def _columns(model: TrainedModel, c: Comparison) -> str:
+    columns = model.info["data"]["columns"]
+    parts = [figure(figures.marginals_png(c.real, c.new, columns), "Each column: real filled, new outlined.")]
+    if len(columns) > 1:
+        parts.append(figure(figures.scatter_png(c.real, c.new, columns), "The most correlated pairs of columns."))
+    return f"<h2>Real and new</h2>{''.join(parts)}"
+
+
+def _denoising(model: TrainedModel, c: Comparison) -> str:
+    clean = c.real[:12]
+    condition = None if c.real_labels is None or model.frequencies is None else c.real_labels[:12]
+    strips = [figure(figures.images_png(clean, 12), "Held-out images" if c.unseen else "Real images", pixels=True)]
+    for sigma in LEVELS:
+        noised = model.add_noise(clean, sigma, seed=c.seed)
+        guess = model.denoise(noised, sigma, condition)
+        span = (float(clean.min()), float(clean.max()))
+        both = np.concatenate([noised, guess]).astype(np.float64)
+        caption = f"Noise of {sigma:g} standard deviations, and what the model makes of it"
+        strips.append(figure(figures.images_png(both, 12, span=span), caption, pixels=True))
+    return (
+        "<h2>Denoising</h2><p>The model's answer is the posterior mean E[x0 | x]: sharp where the noise leaves no "
+        f"doubt, an average of what is possible where it does.</p>{''.join(strips)}"
+    )
+
+
+def _nearest(model: TrainedModel, c: Comparison) -> str:
+    if c.training is None:
+        return ""
+    _, index = metrics.nearest(model.codec.encode(c.new[:12]), model.codec.encode(c.training))
+    both = np.concatenate([c.new[:12], c.training[index.numpy()]])
+    return (
+        "<h2>Copies?</h2><p>New images above, the nearest training image below each. "
+        "A model that had learned its data by heart would show pairs that are the same.</p>"
+        + figure(figures.images_png(both, 12), "New / nearest training image", pixels=True)
+    )

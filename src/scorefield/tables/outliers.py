@@ -1,0 +1,105 @@
+"""The least likely rows of a table, and what is surprising in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scorefield.progress import Report, counted, part, silent
+from scorefield.tables.answers import densities
+from scorefield.tables.conform import free_name
+from scorefield.tables.measures import modelled
+from scorefield.tables.schema import Name
+from scorefield.tables.trained import TrainedTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXPECTED = 64  # rows of the model's own, over which a column's expected surprise is the mean
+_EVALUATIONS = 32  # of the ODE for a column's surprise
+
+
+def outliers(
+    model: TrainedTable,
+    rows: pd.DataFrame,
+    share: float = 0.05,
+    *,
+    tolerance: float = 1e-2,
+    seed: int = 0,
+    report: Report = silent,
+) -> pd.DataFrame:
+    """The least likely share of the rows, the least likely first, each with its most surprising column.
+
+    A row with holes has the density of fewer columns; it is ranked as if what is missing were as likely as usual.
+
+    Args:
+        model: of the table.
+        rows: its columns in any order.
+        share: of the rows, in (0, 1]; at least one row.
+        tolerance: of the ODE, in nats.
+        seed: of all noise.
+        report: hears how far the work is.
+
+    Returns:
+        `row` (its place, from 1), `log_density`, `standard_error`, `percentile`, `column`, `surprise`, and the row. A
+        name that the table has itself gets an underscore.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"the share of rows to list lies in (0, 1], got {share}.")
+    names = list(model.codec.schema.names)
+    found = densities(model, rows, tolerance=tolerance, seed=seed, report=part(report, 0.0, 0.6))
+    usual = expected(model, seed, part(report, 0.6, 0.8))
+    holes = rows[list(usual)].isna().to_numpy()
+    whole = found["log_density"].to_numpy() + holes @ np.array(list(usual.values()))
+    order = np.argsort(whole, kind="stable")[: max(1, math.ceil(share * len(rows)))]
+    worst = rows.iloc[order]
+    table = surprises(model, worst, usual, seed=seed, report=part(report, 0.8, 1.0)).fillna(-math.inf)
+    out = found.iloc[order].copy()
+    out.insert(0, "row", order + 1)
+    out["column"] = [str(name) for name in table.idxmax(axis=1)]
+    out["surprise"] = table.max(axis=1).to_numpy()
+    out = out.rename(columns={name: free_name(name, names) for name in out.columns})
+    return out.join(worst[names]).reset_index(drop=True)
+
+
+def expected(model: TrainedTable, seed: int = 0, report: Report = silent) -> dict[Name, float]:
+    """`E[log p(value | rest of the row)]` of each column in the model, over rows of the model's own, in nats."""
+    own = model.sample(_EXPECTED, seed=seed)
+    columns = modelled(model.codec)
+    each = counted(columns, len(columns), report, "expected log-densities")
+    return {column.name: float(_given_rest(model, own, column.name, seed).mean()) for column in each}
+
+
+def surprises(
+    model: TrainedTable,
+    rows: pd.DataFrame,
+    usual: Mapping[Name, float] | None = None,
+    *,
+    seed: int = 0,
+    report: Report = silent,
+) -> pd.DataFrame:
+    """How surprising each value is given the rest of its row, in nats, NaN for holes.
+
+    `E[log p(value | rest)] - log p(value | rest)`: 0 on average where the model is right, whatever the column's unit.
+
+    Args:
+        model: of the table.
+        rows: its columns in any order.
+        usual: the expectations; default: `expected`.
+        seed: of the model's own rows.
+        report: hears how far the work is.
+    """
+    import pandas as pd
+
+    usual = expected(model, seed) if usual is None else usual
+    out: dict[Name, Any] = {}
+    for name, mean in counted(usual.items(), len(usual), report, "surprising columns"):
+        out[name] = np.where(rows[name].isna(), np.nan, mean - _given_rest(model, rows, name, seed))
+    return pd.DataFrame(out, index=rows.index)
+
+
+def _given_rest(model: TrainedTable, rows: pd.DataFrame, name: Name, seed: int) -> np.ndarray:
+    return model.log_density(rows, name, draws=1, evaluations=_EVALUATIONS, seed=seed).value.numpy()
