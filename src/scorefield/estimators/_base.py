@@ -6,6 +6,7 @@ import numbers
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,7 @@ _FILES = ("model.json", "model.safetensors")
 _HEADER = "estimator.json"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """One model of a table behind scikit-learn's conventions.
 
@@ -52,28 +54,14 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         verbose: whether to show the training's progress.
     """
 
-    def __init__(
-        self,
-        *,
-        seconds: float | None = 60.0,
-        steps: int | None = None,
-        size: str = "auto",
-        schema: Schema | Mapping[str, Mapping[str, Any]] | None = None,
-        sampling_steps: int = 18,
-        tolerance: float = 1e-3,
-        random_state: int | np.random.RandomState | None = None,
-        unseen: str = "error",
-        verbose: bool = False,
-    ) -> None:
-        self.seconds = seconds
-        self.steps = steps
-        self.size = size
-        self.schema = schema
-        self.sampling_steps = sampling_steps
-        self.tolerance = tolerance
-        self.random_state = random_state
-        self.unseen = unseen
-        self.verbose = verbose
+    seconds: float | None = 60.0
+    steps: int | None = None
+    size: str = "auto"
+    schema: Schema | Mapping[str, Mapping[str, Any]] | None = None
+    sampling_steps: int = 18
+    tolerance: float = 1e-3
+    random_state: int | np.random.RandomState | None = None
+    verbose: bool = False
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

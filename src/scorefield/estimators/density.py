@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """New rows and log-densities of a table of numbers, categories, times and holes.
 
@@ -30,6 +32,8 @@ class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # sciki
         >>> density.sample(3).shape, density.score_samples(X[:4]).shape
         ((3, 2), (4,))
     """
+
+    unseen: str = "error"
 
     def fit(self, X: Any, y: object = None) -> Self:
         """Fit the model to X `(n, d)`, an array of numbers or a data frame; y is not looked at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -11,12 +11,13 @@ from sklearn.utils import Tags
 
 from scorefield.data.dataset import Array
 from scorefield.estimators._base import TableEstimator
-from scorefield.tables.schema import Name, Schema
+from scorefield.tables.schema import Name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # type: ignore[misc]
     """Fills the holes of a table.
 
@@ -37,34 +38,9 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
         (True, (3, 200, 2))
     """
 
-    def __init__(
-        self,
-        *,
-        draws: int = 20,
-        strategy: Literal["mean", "draw"] = "mean",
-        seconds: float | None = 60.0,
-        steps: int | None = None,
-        size: str = "auto",
-        schema: Schema | Mapping[str, Mapping[str, Any]] | None = None,
-        sampling_steps: int = 18,
-        tolerance: float = 1e-3,
-        random_state: int | np.random.RandomState | None = None,
-        unseen: str = "error",
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            seconds=seconds,
-            steps=steps,
-            size=size,
-            schema=schema,
-            sampling_steps=sampling_steps,
-            tolerance=tolerance,
-            random_state=random_state,
-            unseen=unseen,
-            verbose=verbose,
-        )
-        self.draws = draws
-        self.strategy = strategy
+    draws: int = 20
+    strategy: Literal["mean", "draw"] = "mean"
+    unseen: str = "error"
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.base import OutlierMixin
 
 from scorefield.data.dataset import Array
 from scorefield.estimators._base import TableEstimator
-from scorefield.tables.schema import Name, Schema
+from scorefield.tables.schema import Name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +20,7 @@ _MOST_ROWS = 5000  # whose densities set the threshold
 _DRAWN, _AUTO = 1000, 0.01  # rows of the model's own, and the share of them below the threshold "auto"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Tells rows of low density in a table of numbers, categories, times and holes.
 
@@ -41,30 +41,7 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
         array([ 1, -1])
     """
 
-    def __init__(
-        self,
-        *,
-        contamination: float | Literal["auto"] = 0.1,
-        seconds: float | None = 60.0,
-        steps: int | None = None,
-        size: str = "auto",
-        schema: Schema | Mapping[str, Mapping[str, Any]] | None = None,
-        sampling_steps: int = 18,
-        tolerance: float = 1e-3,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            seconds=seconds,
-            steps=steps,
-            size=size,
-            schema=schema,
-            sampling_steps=sampling_steps,
-            tolerance=tolerance,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.contamination = contamination
+    contamination: float | Literal["auto"] = 0.1
 
     def fit(self, X: Any, y: object = None) -> Self:
         """Fit the model to X `(n, d)` and set the threshold; y is not looked at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Predicts the law of a number from the rest of its row, which may have holes.
 
@@ -37,6 +39,8 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
         >>> model.predict_interval(X[:4], coverage=0.8).shape, bool(model.score(X, y) > 0.8)
         ((4, 2), True)
     """
+
+    unseen: str = "error"
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the model to X `(n, d)` and y `(n,)`.
