@@ -1,0 +1,41 @@
+"""Folders that earlier versions wrote are read, and answer as they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scorefield import TrainedModel, TrainedTable, runs
+from scorefield.data import read_frame
+
+FOLDER = Path(__file__).parent / "data" / "runs"
+ANSWERS = np.load(FOLDER / "answers.npz")
+
+
+def test_arrays_answer_as_they_did() -> None:
+    model = TrainedModel.load(FOLDER / "array")
+    np.testing.assert_allclose(model.sample(5, steps=4, seed=1), ANSWERS["array_sample"], atol=1e-5)
+    np.testing.assert_allclose(model.score(ANSWERS["x"], 0.5), ANSWERS["array_score"], atol=1e-5)
+    assert list(model.plans) == [4]
+    energy = TrainedModel.load(FOLDER / "energy")
+    np.testing.assert_allclose(energy.score(ANSWERS["x"], 0.5), ANSWERS["energy_score"], atol=1e-5)
+
+
+def test_images_answer_as_they_did() -> None:
+    found = TrainedModel.load(FOLDER / "images").denoise(ANSWERS["images"], 0.5, np.zeros(3, int))
+    np.testing.assert_allclose(found, ANSWERS["images_denoised"], atol=1e-4)
+
+
+def test_tables_answer_as_they_did() -> None:
+    model, rows = TrainedTable.load(FOLDER / "table"), read_frame(FOLDER / "rows.csv")
+    found = model.log_density(rows, tolerance=1e-6)
+    np.testing.assert_allclose(found.value.numpy(), ANSWERS["table_log_density"], atol=1e-8)
+    np.testing.assert_allclose(model.sample(6, steps=5, seed=3)["n"].to_numpy(), ANSWERS["table_sample_n"], atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["array", "energy", "images", "table"])
+def test_every_kind_is_known_again_and_described(name: str) -> None:
+    kind = runs.kind_of_run(FOLDER / name)
+    assert "noise range" in kind.describe(kind.load(FOLDER / name))
