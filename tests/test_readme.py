@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,3 +34,64 @@ def test_the_two_commands_are_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for command in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
         assert f"\n{command}:" in makefile
+
+
+def table(folder: Path) -> str:
+    draw = np.random.default_rng(0)
+    size = draw.normal(50, 9, 60).round(1)
+    frame = pd.DataFrame({"size": size, "town": np.where(draw.random(60) < 0.5, "A", "B"), "price": 3 * size})
+    frame["price"] = (frame["price"] + draw.normal(0, 5, 60)).round(2)
+    frame.loc[::9, "size"] = np.nan
+    frame.to_csv(folder / "table.csv", index=False)
+    return "table.csv"
+
+
+def array(folder: Path) -> str:
+    np.save(folder / "array.npy", np.random.default_rng(0).normal(size=(160, 2)))
+    return "array.npy"
+
+
+def images(folder: Path) -> str:
+    (folder / "images").mkdir()
+    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (160, 4, 4), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / "images" / f"{k}.png")
+    return "images"
+
+
+REFUSED = {  # what a kind of data has no answer for, in the sentence that says so
+    "array": ("density", "outliers", "impute", "predict"),
+    "images": ("sample", "density", "outliers", "impute", "predict"),  # images are not written as .csv
+    "table": ("check", "calibrate"),
+}
+CUT = {
+    "--time 2m": "--steps 2",
+    "-n 1000": "-n 20",
+    "--steps 5,10,20": "--steps 2 --no-search",
+    "--draws 20": "--draws 2",
+}
+
+
+@pytest.mark.parametrize("make", [table, array, images], ids=lambda make: make.__name__)
+def test_every_command_runs_in_its_order_or_says_why_not(
+    scorefield: Callable[..., tuple[int, str, str]],
+    make: Callable[[Path], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The README's own commands, only their budgets cut."""
+    monkeypatch.chdir(tmp_path)
+    source = make(tmp_path)
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
+    lines = [line.split("  #")[0].strip() for line in blocks.splitlines() if line.startswith("scorefield ")]
+    assert len(lines) >= 10
+    for line in lines:
+        for whole, part in CUT.items():
+            line = line.replace(whole, part)
+        words = shlex.split(line.replace("table.csv", source))[1:]
+        if words[0] == "explore":  # it serves until it is stopped; tests/test_explorer_server.py does so
+            continue
+        code, out, err = scorefield(*words)
+        if words[0] in REFUSED[make.__name__]:
+            assert code == 2 and err.count("\n") == 1, (line, err)
+        else:
+            assert code == 0 or (words[0] == "check" and "laws fail" in out), (line, err)
