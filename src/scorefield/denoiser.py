@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from scorefield._tensor import check_batch, expand
-from scorefield.core import Estimate, Level, Model, Scalar, StaticScore
+from scorefield._tensor import check_batch, expand, is_traced
+from scorefield.core import Estimate, Level, Model, Scalar, StaticScore, check_level
 
 # -------------------------------------------------------------------------------------------------------- targets
 
@@ -162,8 +162,9 @@ class Denoiser(nn.Module):
         )
 
     def _check_range(self, level: Level) -> None:
-        if self.training or _hidden(level.alpha) or _hidden(level.sigma):
+        if self.training or is_traced(level.alpha) or is_traced(level.sigma):
             return
+        check_level(level)
         ratio = level.ratio
         low, high = (ratio, ratio) if isinstance(ratio, float) else (float(ratio.min()), float(ratio.max()))
         if not (low >= self.sigma_min * (1 - 1e-5) and high <= self.sigma_max * (1 + 1e-5)):
@@ -246,6 +247,7 @@ class Energy(nn.Module):
 
     def energy(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """`-log p(x)` up to a constant of the level, `(n,)`."""
+        check_level(level)
         potential = self.potential
         alpha, sigma = (expand(v, x) for v in level)
         r = (alpha * alpha * self.sigma_data**2 + sigma * sigma) ** 0.5
@@ -287,7 +289,8 @@ def at(model: Model, level: Level, condition: Tensor | None = None) -> StaticSco
         -0.5
     """
     level = plain(level)
-    if not (_hidden(level.sigma) or bool((torch.as_tensor(level.sigma) > 0).all())):
+    check_level(level)
+    if not (is_traced(level.sigma) or bool((torch.as_tensor(level.sigma) > 0).all())):
         raise ValueError("the score at sigma = 0 does not follow from a model's estimate; use sigma > 0.")
 
     def score(x: Tensor) -> Tensor:
@@ -318,12 +321,5 @@ def plain(level: Level) -> Level:
 
 def _number(value: Scalar) -> Scalar:
     if isinstance(value, Tensor):
-        return value if value.ndim or value.requires_grad or _hidden(value) else float(value)
+        return value if value.ndim or value.requires_grad or is_traced(value) else float(value)
     return float(value)
-
-
-def _hidden(value: Scalar) -> bool:
-    """Whether a value cannot be read: inside a function transform or while compiling."""
-    return isinstance(value, Tensor) and (
-        torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
-    )

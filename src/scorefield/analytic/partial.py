@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, expand
 from scorefield.analytic.mixture import GaussianMixture
-from scorefield.core import Estimate, Level
+from scorefield.core import Estimate, Level, check_level
 
 GIVEN_NOISE = 1e-4  # a given coordinate counts as seen with this much noise: keeps collinear coordinates solvable
 
@@ -169,6 +169,7 @@ class PartialMixture:
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, d)`, for a level 0-d or `(n,)` with sigma > 0."""
         check_batch("x", x)
+        check_level(level)
         alpha, sigma = (expand(v, x).double() for v in level)
         z = x.double()
         pattern = None if condition is None else Pattern.of(condition.to(z))

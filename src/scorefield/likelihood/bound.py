@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch, check_real
-from scorefield.core import Level, Levels, Model
+from scorefield.core import Level, Levels, Model, check_estimate
 from scorefield.likelihood.reference import Moment, Reference
 from scorefield.numerics.random import normal
 
@@ -103,8 +103,10 @@ def variational_bound(
             len(z), z.shape[1:], seed, f"variational bound/{draw}", first=first, row=k, dtype=z.dtype, device=z.device
         )
         noisy = z + r[k] * noise
-        eps = model(noisy, Level(1.0, s[k]), given).eps
-        return (z - noisy + (r[k] ** 2 / s[k]) * eps).flatten(1)
+        estimate = model(noisy, Level(1.0, s[k]), given)
+        if k == draw == 0:
+            check_estimate(model, noisy, Level(1.0, s[k]), estimate)
+        return (z - noisy + (r[k] ** 2 / s[k]) * estimate.eps).flatten(1)
 
     steps, last = [], []
     for draw in range(draws):

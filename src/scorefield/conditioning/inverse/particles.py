@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scorefield.conditioning.inverse.measurement import Measurement
 from scorefield.conditioning.inverse.spread import Spread, tweedie
-from scorefield.core import Level, Model
+from scorefield.core import Level, Model, check_model
 from scorefield.likelihood.reference import Reference
 from scorefield.numerics.random import normal, uniform
 
@@ -161,7 +161,7 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
         foreseen = cloud.local.seen(fresh, gain, noise).log_evidence(y)
         x = fresh + kept * cloud.x
         y = problem.relaxed(given, end)
-        local = _local(problem, y, x, end, condition)
+        local = _local(problem, y, x, end, condition, first=row == 0)
         cloud = _weighted(cloud, local, x, local.log_evidence(y) - foreseen)
     raise AssertionError("the last level has no noise")
 
@@ -182,11 +182,13 @@ def _drawn(local: Local, problem: Problem, y: Measurement, index: Tensor, row: i
     return local.draw(y, z, noise)
 
 
-def _local(problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Tensor | None) -> Local:
-    """The model's two moments at the particles."""
+def _local(problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Tensor | None, first: bool) -> Local:
+    """The model's two moments at the particles, checked at the first states of a run."""
     R, P, d = x.shape
     states = x.reshape(R * P, *problem.shape)
     given = None if condition is None else condition.repeat_interleave(P, 0)
+    if first:
+        check_model(problem.model, states, Level(*at), given)
     if not problem.jacobian:
         answer = problem.model(states, Level(*at), given)
         one = Spread.given(problem.prior, *at)
