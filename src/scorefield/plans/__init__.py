@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scorefield.plans.annealed import annealed_langevin, predictor_corrector
 from scorefield.plans.calibrate import Calibration, calibrate, calibration
+from scorefield.plans.convergence import Convergence, convergence
 from scorefield.plans.default import default
-from scorefield.plans.enough import Enough, enough
 from scorefield.plans.multistep import adams, deis, dpmpp, unipc
 from scorefield.plans.onestep import ancestral, ddim, euler, euler_maruyama
 from scorefield.plans.plan import Plan
@@ -22,8 +22,8 @@ __all__ = [
     "calibrate",
     "calibration",
     "Calibration",
-    "enough",
-    "Enough",
+    "convergence",
+    "Convergence",
     "ddim",
     "ancestral",
     "euler",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -42,39 +42,33 @@ class RunState:
         return f"RunState(row {self.row}, x {tuple(self.x.shape)}, estimates of rows {kept} kept)"
 
 
+class RunOptions(TypedDict, total=False):
+    """What `run` and `walk` take besides plan, model and x; see `run`."""
+
+    seed: int
+    first: int
+    condition: Tensor | None
+    progress: bool
+    grad: bool
+    stop: int | None
+    state: RunState | None
+
+
 @overload
 def run(
     plan: Plan,
     model: Model,
     x: Tensor | None = None,
     *,
-    seed: int = 0,
-    first: int = 0,
-    condition: Tensor | None = None,
-    progress: bool = False,
-    grad: bool = False,
-    stop: int | None = None,
-    state: RunState | None = None,
     return_state: Literal[False] = False,
     trajectory: bool = False,
+    **options: Unpack[RunOptions],
 ) -> Tensor: ...
 
 
 @overload
 def run(
-    plan: Plan,
-    model: Model,
-    x: Tensor | None = None,
-    *,
-    seed: int = 0,
-    first: int = 0,
-    condition: Tensor | None = None,
-    progress: bool = False,
-    grad: bool = False,
-    stop: int | None = None,
-    state: RunState | None = None,
-    return_state: Literal[True],
-    trajectory: Literal[False] = False,
+    plan: Plan, model: Model, x: Tensor | None = None, *, return_state: Literal[True], **options: Unpack[RunOptions]
 ) -> RunState: ...
 
 
