@@ -136,7 +136,7 @@ class ExactNetwork(nn.Module):
         r = (self.sigma_data**2 + level.sigma**2) ** 0.5
         x = x * (r.reshape(-1, *[1] * (x.ndim - 1)) if r.ndim else r)
         estimate: Estimate = self.law(x, level)
-        return self.target.truth(estimate.x0, estimate.eps, level, self.sigma_data)
+        return self.target.raw(estimate.x0, estimate.eps, level, self.sigma_data)
 
 
 def networks() -> dict[str, Model]:

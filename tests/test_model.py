@@ -56,7 +56,7 @@ def bounds(target, level, sigma_data):
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_the_solve_recovers_the_pair(target, level, dtype):
     (x0, eps), level, sigma_data = pair(), LEVELS[level], 0.7
-    x, raw = level.noised(x0, eps), target.truth(x0, eps, level, sigma_data)
+    x, raw = level.noised(x0, eps), target.raw(x0, eps, level, sigma_data)
     estimate = target.solve(x.to(dtype), raw.to(dtype), level, sigma_data)
     assert estimate.x0.dtype == estimate.eps.dtype == dtype
     for answer, truth, bound in zip(estimate, (x0, eps), bounds(target, level, sigma_data), strict=True):
@@ -70,7 +70,7 @@ REGULAR = [(NOISE, CLEAN), (DATA, PURE), *((t, level) for t in (FLOW, ANGLE, EDM
 @pytest.mark.parametrize(("target", "level"), REGULAR, ids=str)
 def test_targets_that_are_regular_at_an_end(target, level):
     x0, eps = pair()
-    x, raw = level.noised(x0, eps), target.truth(x0, eps, level)
+    x, raw = level.noised(x0, eps), target.raw(x0, eps, level)
     estimate = target.solve(x, raw, level)
     assert torch.allclose(estimate.x0, x0) and torch.allclose(estimate.eps, eps)
 
@@ -89,7 +89,7 @@ def test_the_residual_has_unit_variance():
     x0 = 0.7 * torch.randn(200000, generator=torch.Generator().manual_seed(0), dtype=F64)[:, None]
     eps = torch.randn(200000, generator=torch.Generator().manual_seed(1), dtype=F64)[:, None]
     for ratio in RATIOS:
-        variance = float(EDM_F.truth(x0, eps, Level(1.0, ratio), 0.7).var())
+        variance = float(EDM_F.raw(x0, eps, Level(1.0, ratio), 0.7).var())
         assert abs(variance - 1) < 5 * math.sqrt(2 / 200000)
 
 

@@ -35,8 +35,8 @@ class Target:
     def __repr__(self) -> str:
         return f"Target({self.name})"
 
-    def truth(self, x0: Tensor, eps: Tensor, level: Level, sigma_data: float = 1.0) -> Tensor:
-        """What the network should say for this pair: its regression target when the pair is the true one."""
+    def raw(self, x0: Tensor, eps: Tensor, level: Level, sigma_data: float = 1.0) -> Tensor:
+        """The regression target of a network: its raw output for this pair."""
         a, b = self.coefficients(*level.like(x0), sigma_data)
         return a * x0 + b * eps
 
@@ -87,7 +87,7 @@ TARGETS: tuple[Target, ...] = (DATA, NOISE, SCORE, FLOW, ANGLE, EDM_F)
 
 
 class Denoiser(nn.Module):
-    """A network, what it regresses, and the range of noise in which it may be asked: a model.
+    """A network, what it regresses, and the range of noise that it was trained for: a model.
 
     The network sees `x / sqrt(alpha^2 sigma_data^2 + sigma^2)`, of unit variance, and `log(sigma / alpha)`; it knows
     of no schedule. It runs in its own dtype; its answer is cast to x's, where the 2x2 solve is done.
@@ -96,7 +96,7 @@ class Denoiser(nn.Module):
         network: `(x, level_feature, condition) -> raw`, all of x's shape.
         target: what raw means; default EDM's F.
         sigma_data: the data's standard deviation (over all coordinates), measured, > 0.
-        sigma_min: least `sigma / alpha` that the network may be asked for, > 0.
+        sigma_min: least `sigma / alpha` that the network was trained for, > 0.
         sigma_max: greatest.
 
     Example:
@@ -145,7 +145,7 @@ class Denoiser(nn.Module):
         return _classes(self.network)
 
     def raw(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
-        """What the network says, in x's dtype: an estimate of `target.truth(x0, eps, level, sigma_data)`."""
+        """The raw output of the network, in x's dtype: an estimate of `target.raw(x0, eps, level, sigma_data)`."""
         # levels per sample in x's dtype or better, so that a float64 x keeps its digits
         level = Level(*(v.to(torch.promote_types(v.dtype, x.dtype)) if isinstance(v, Tensor) else v for v in level))
         alpha, sigma = level
@@ -170,7 +170,7 @@ class Denoiser(nn.Module):
         if not (low >= self.sigma_min * (1 - 1e-5) and high <= self.sigma_max * (1 + 1e-5)):
             raise ValueError(
                 f"this network was trained for sigma / alpha from {self.sigma_min:g} to {self.sigma_max:g}, "
-                f"asked for {low:g} to {high:g}; choose levels inside its range."
+                f"got {low:g} to {high:g}; choose levels inside its range."
             )
 
 
