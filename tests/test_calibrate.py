@@ -249,10 +249,10 @@ def test_polishing_makes_the_ends_better_and_keeps_points_exact() -> None:
     assert len(made) > 5 and after.rms < 0.3 * before.rms
     got, want = laws.point_mass(made[-1], 1.7), laws.exact_moments(made[-1], 1.7, 0.0)
     assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
-    assert model.asked <= 40_000
+    assert model.evaluations <= 40_000
 
 
-def test_what_is_pulled_back_is_the_gradient() -> None:
+def test_the_vjp_is_the_gradient() -> None:
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
     data, noise = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(1), dtype=F64)
     model, level, step = CountingModel(LAW["ring"], batch=2), Level(1.0, 0.4), 1e-6
@@ -264,7 +264,7 @@ def test_what_is_pulled_back_is_the_gradient() -> None:
     got = model.vjp(x, level, None, data, noise)
     for i, side in enumerate(step * torch.eye(2, dtype=F64)):
         assert torch.allclose(got[:, i], (value(x + side) - value(x - side)) / (2 * step), rtol=1e-6, atol=1e-8)
-    assert model.asked == 15
+    assert model.evaluations == 15
 
 
 class Closed:
@@ -290,7 +290,7 @@ def test_batches_make_no_difference() -> None:
     model = CountingModel(LAW["blend"], batch=7)
     x = torch.randn(30, 16, dtype=F64)
     whole, parts = LAW["blend"](x, Level(1.0, 0.5)), model(x, Level(1.0, 0.5))
-    assert model.asked == 30
+    assert model.evaluations == 30
     assert all(torch.allclose(a, b, rtol=0, atol=1e-14) for a, b in zip(whole, parts, strict=True))
 
 
@@ -330,10 +330,10 @@ def test_convergence_finds_where_more_evaluations_change_nothing() -> None:
     table = convergence(LAW["ring"], evaluations=(20, 5, 10), trajectories=64)
     assert table.evaluations == (5, 10, 20)
     assert all(one.rms > two.rms and one.median > two.median for one, two in pairwise(table.errors))
-    assert table.steps == 10 and "10 evaluations are convergence" in str(table)
+    assert table.steps == 10 and "10 evaluations are enough" in str(table)
     assert table.cost == 64 * (128 + 35) + 1  # and one question about the precision
     strict = convergence(LAW["ring"], evaluations=(3,), trajectories=64, tolerance=1e-6)
-    assert strict.steps is None and "not convergence" in str(strict)
+    assert strict.steps is None and "not converged" in str(strict)
     assert table.png().startswith(b"\x89PNG")
 
 

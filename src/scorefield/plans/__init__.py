@@ -1,4 +1,8 @@
-"""Samplers as tables: builders that return a `Plan`, and the one loop, `run`, that executes it."""
+"""Samplers as tables: builders that return a `Plan`, and the one loop, `run`, that executes it.
+
+What may enter: a pure function from noise levels to a `Plan`; a fit of plans to a model; what follows from a table
+alone. A sampler whose step depends on the state is no table and belongs to `mcmc` or `numerics.ode`.
+"""
 
 from __future__ import annotations
 
