@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +14,9 @@ from scorefield.core import Levels
 from scorefield.plans.plan import Plan
 from scorefield.plans.rows import Combination, Point, Rows, falling, points, ratio, shrink
 from scorefield.plans.variables import ANGLE, LOG_EPS, LOG_X0, Variable, gauss, integrals, step
+
+Nodes = list[tuple[int, Point]]
+"""Past estimates: their rows and levels, the newest first."""
 
 
 def adams(lv: Levels, order: int = 4, variable: Variable = ANGLE, scale: float = 1.0) -> Plan:
@@ -35,14 +39,12 @@ def adams(lv: Levels, order: int = 4, variable: Variable = ANGLE, scale: float =
     """
     _check_order("adams", order, 5)
     grid = _scaled(points(lv, "adams"), scale)
-    rows = Rows()
-    state: Combination | None = None
-    nodes: list[tuple[int, Point]] = []
-    for start, end in pairwise(grid):
-        k = rows.evaluate(start, state)
-        nodes = [(k, start), *nodes][:order]
-        state = step(variable, Combination.of(k, start), start, end, nodes)
-    return _unscaled(rows.end(grid[-1], state or Combination(), f"adams{order}({variable.name})", order), lv, scale)
+
+    def step_by(nodes: Nodes, end: Point) -> Combination:
+        k, start = nodes[0]
+        return step(variable, Combination.of(k, start), start, end, nodes)
+
+    return _unscaled(_multistep(grid, order, step_by, f"adams{order}({variable.name})", order), lv, scale)
 
 
 def deis(lv: Levels, order: int = 3) -> Plan:
@@ -85,22 +87,25 @@ def dpmpp(lv: Levels, order: int = 2, eta: float = 0.0) -> Plan:
         raise ValueError(f"plans.dpmpp(eta=...) must be >= 0 and finite, got {eta}.")
     if eta:
         falling(grid, "dpmpp", f"eta = {eta:g}")
+    name, declared = (f"dpmpp{order}(eta={eta:g})", min(order, 2)) if eta else (f"dpmpp{order}", order)
+    return _multistep(grid, order, lambda nodes, end: _dpmpp_step(nodes, end, eta), name, declared)
+
+
+def _multistep(
+    grid: list[Point], past: int, step_by: Callable[[Nodes, Point], Combination], name: str, order: int
+) -> Plan:
+    """A plan of one evaluation a level, each state from the last `past` estimates, the newest first."""
     rows = Rows()
     state: Combination | None = None
-    nodes: list[tuple[int, Point]] = []
+    nodes: Nodes = []
     for start, end in pairwise(grid):
-        k = rows.evaluate(start, state)
-        nodes = [(k, start), *nodes][:order]
-        state = _dpmpp_step(k, start, end, nodes, eta)
-    return rows.end(
-        grid[-1],
-        state or Combination(),
-        f"dpmpp{order}" + (f"(eta={eta:g})" if eta else ""),
-        min(order, 2) if eta else order,
-    )
+        nodes = [(rows.evaluate(start, state), start), *nodes][:past]
+        state = step_by(nodes, end)
+    return rows.end(grid[-1], state or Combination(), name, order)
 
 
-def _dpmpp_step(k: int, start: Point, end: Point, nodes: list[tuple[int, Point]], eta: float) -> Combination:
+def _dpmpp_step(nodes: Nodes, end: Point, eta: float) -> Combination:
+    k, start = nodes[0]
     q = shrink(start, end)
     kept = q**eta if eta else 1.0
     c = end[1] * math.sqrt(max(1 - kept * kept, 0.0))
@@ -120,7 +125,7 @@ def _dpmpp_step(k: int, start: Point, end: Point, nodes: list[tuple[int, Point]]
 
 
 def _dpmpp_quadratic(
-    state: Combination, nodes: list[tuple[int, Point]], u: list[float], h: float, alpha: float, eta: float
+    state: Combination, nodes: Nodes, u: list[float], h: float, alpha: float, eta: float
 ) -> Combination:
     """Adds `alpha' int (1 + eta) exp(-(1 + eta)(h - t)) (D(t) - D(0)) dt`, D quadratic through three estimates."""
     x, w = gauss()
@@ -179,7 +184,7 @@ def unipc(
     lows = [(alpha, math.sqrt((sigma - c) * (sigma + c))) for (alpha, sigma), c in zip(grid[1:], noise, strict=True)]
     rows = Rows()
     predicted: Combination | None = None
-    nodes: list[tuple[int, Point]] = []
+    nodes: Nodes = []
     clean = 0  # the first row since when no noise has come
     for i, (start, low) in enumerate(zip(grid, lows, strict=False)):
         k = rows.evaluate(start, predicted)
@@ -221,8 +226,8 @@ def _corrected(
     state: Combination,
     start: Point,
     end: Point,
-    before: list[tuple[int, Point]],
-    nodes: list[tuple[int, Point]],
+    before: Nodes,
+    nodes: Nodes,
 ) -> Combination:
     """The evaluated state plus the difference of the integrals to an end with and without its own estimate."""
     r = variable.radius(*end)

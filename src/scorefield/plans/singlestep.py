@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from scorefield.core import Levels
@@ -137,19 +137,13 @@ def midpoint(lv: Levels, variable: Variable = FLOW) -> Plan:
         >>> midpoint(levels.karras(10)).evaluations
         19
     """
-    grid = points(lv, "midpoint")
-    rows = Rows()
-    state: Combination | None = None
-    for start, end in pairwise(grid):
-        k = rows.evaluate(start, state)
+
+    def stages(rows: Rows, k: int, start: Point, middle: Point, end: Point) -> Combination:
         base = Combination.of(k, start)
-        if end[1] == 0 or not variable.regular(start, end):
-            state = step(variable, base, start, end, [(k, start)])
-            continue
-        middle = _middle(variable, start, end)
         second = rows.evaluate(middle, step(variable, base, start, middle, [(k, start)]))
-        state = step(variable, base, start, end, [(second, middle)])
-    return rows.end(grid[-1], state or Combination(), f"midpoint({variable.name})", 2)
+        return step(variable, base, start, end, [(second, middle)])
+
+    return _runge_kutta("midpoint", 2, lv, variable, stages)
 
 
 def rk4(lv: Levels, variable: Variable = FLOW) -> Plan:
@@ -168,29 +162,38 @@ def rk4(lv: Levels, variable: Variable = FLOW) -> Plan:
         raise ValueError(
             f"plans.rk4(variable=...) must be FLOW or EPS, got {variable!r}; use midpoint or adams for it."
         )
-    grid = points(lv, "rk4")
+
+    def stages(rows: Rows, k: int, start: Point, middle: Point, end: Point) -> Combination:
+        base = Combination.of(k, start)
+        two = rows.evaluate(middle, step(variable, base, start, middle, [(k, start)]))
+        three = rows.evaluate(middle, step(variable, base, start, middle, [(two, middle)]))
+        four = rows.evaluate(end, step(variable, base, start, end, [(three, middle)]))
+        weights = ((k, 1), (two, 2), (three, 2), (four, 1))
+        return _average([(step(variable, base, start, end, [(j, end)]), weight) for j, weight in weights])
+
+    return _runge_kutta("rk4", 4, lv, variable, stages)
+
+
+def _runge_kutta(
+    name: str,
+    order: int,
+    lv: Levels,
+    variable: Variable,
+    stages: Callable[[Rows, int, Point, Point, Point], Combination],
+) -> Plan:
+    """A plan of steps by `stages(rows, k, start, middle, end)`; by x0 to sigma = 0, and where the variable is not
+    regular."""
+    grid = points(lv, name)
     rows = Rows()
     state: Combination | None = None
     for start, end in pairwise(grid):
         k = rows.evaluate(start, state)
-        base = Combination.of(k, start)
         if end[1] == 0 or not variable.regular(start, end):
-            state = step(variable, base, start, end, [(k, start)])
-            continue
-        middle = _middle(variable, start, end)
-        two = rows.evaluate(middle, step(variable, base, start, middle, [(k, start)]))
-        three = rows.evaluate(middle, step(variable, base, start, middle, [(two, middle)]))
-        four = rows.evaluate(end, step(variable, base, start, end, [(three, middle)]))
-        whole = [
-            (step(variable, base, start, end, [(j, end)]), w) for j, w in ((k, 1), (two, 2), (three, 2), (four, 1))
-        ]
-        state = _average(whole)
-    return rows.end(grid[-1], state or Combination(), f"rk4({variable.name})", 4)
-
-
-def _middle(variable: Variable, start: Point, end: Point) -> Point:
-    u = (variable.coordinate(*start) + variable.coordinate(*end)) / 2
-    return variable.at(u, (start, end))
+            state = step(variable, Combination.of(k, start), start, end, [(k, start)])
+        else:
+            middle = variable.at((variable.coordinate(*start) + variable.coordinate(*end)) / 2, (start, end))
+            state = stages(rows, k, start, middle, end)
+    return rows.end(grid[-1], state or Combination(), f"{name}({variable.name})", order)
 
 
 def _average(states: Sequence[tuple[Combination, float]]) -> Combination:
