@@ -19,7 +19,7 @@ from torch import Tensor
 from scorefield import levels, plans
 from scorefield.analytic import GaussianMixture
 from scorefield.plans import FLOW, Plan, run
-from scorefield.plans.default import spread
+from scorefield.plans.default import logistic_levels
 
 F64 = torch.float64
 HIGH, LOW = 80.0, 0.002
@@ -67,7 +67,7 @@ def main() -> None:
     for n in map(int, sys.argv[1:] or ["10"]):
         found = []
         for order, power, centre in itertools.product((1, 2, 3, 4), (0.5, 0.7, 0.85, 1.0), (0.4, 0.6, 0.8, 1.0)):
-            plan = plans.unipc(spread(n, HIGH, LOW, power, centre), order, FLOW)
+            plan = plans.unipc(logistic_levels(n, HIGH, LOW, power, centre), order, FLOW)
             logs = torch.tensor([errors(plan, case) for case in cases], dtype=F64).log().mean(0)
             found.append((math.exp(float(logs.mean())), *logs.exp().tolist(), order, power, centre))
         print(f"{n} evaluations: score, RMS, median; order, power, centre")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scorefield.plans import FLOW, unipc
-from scorefield.plans.default import spread
+from scorefield.plans.default import logistic_levels
 
 F64 = torch.float64
 HIGHS = (80.0, 160.0)
@@ -50,7 +50,7 @@ class Mixtures:
         weights: log, `(M, K)`.
         means: `(M, K, d)`.
         axes: orthonormal, `(M, K, d, r)`.
-        spread: variance along the axes beyond the sphere's, `(M, K, r)`.
+        logistic_levels: variance along the axes beyond the sphere's, `(M, K, r)`.
         floor: variance of the sphere, `(M, K)`.
         high: the first sigma.
     """
@@ -59,7 +59,7 @@ class Mixtures:
     weights: Tensor
     means: Tensor
     axes: Tensor
-    spread: Tensor
+    logistic_levels: Tensor
     floor: Tensor
     high: float
 
@@ -67,7 +67,7 @@ class Mixtures:
         """E[x0 | x] at alpha = 1."""
         d, r = self.axes.shape[2:]
         round_ = self.floor + sigma**2
-        along = self.spread + round_[..., None]
+        along = self.logistic_levels + round_[..., None]
         place = torch.einsum("mnd,mkdr->mknr", x, self.axes)
         place = place - torch.einsum("mkd,mkdr->mkr", self.means, self.axes)[:, :, None]
         square = x.square().sum(-1)[:, None] - 2 * torch.einsum("mkd,mnd->mkn", self.means, x)
@@ -77,7 +77,7 @@ class Mixtures:
         size = along.log().sum(-1) + (d - r) * round_.log()
         share = torch.softmax(self.weights[..., None] - 0.5 * (distance + size[..., None]), dim=1)
         keep = self.floor / round_
-        more = (self.spread + self.floor[..., None]) / along - keep[..., None]
+        more = (self.logistic_levels + self.floor[..., None]) / along - keep[..., None]
         x0 = torch.einsum("mkn,mkd->mnd", share, self.means * (1 - keep)[..., None])
         x0 = x0 + torch.einsum("mkn,mk->mn", share, keep)[..., None] * x
         return x0 + torch.einsum("mknr,mkdr->mnd", share[..., None] * more[:, :, None] * place, self.axes)
@@ -155,7 +155,7 @@ def cases(seed: int, rounds: int = 1, n: int = 64) -> list[Case]:
 
 def follow(case: Mixtures, x: Tensor, count: int = 320) -> Tensor:
     """End points of the probability flow, to about 1e-6."""
-    plan = unipc(spread(count, case.high, 0.001, 0.5, 0.3), 4, FLOW)
+    plan = unipc(logistic_levels(count, case.high, 0.001, 0.5, 0.3), 4, FLOW)
     data, noise = [], []
     for k in range(count):
         sigma = plan.levels.sigma[k]

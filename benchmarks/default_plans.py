@@ -33,7 +33,7 @@ from default_family import HIGHS, Case, cases
 from torch import Tensor
 
 from scorefield.plans import default
-from scorefield.plans.default import spread
+from scorefield.plans.default import logistic_levels
 
 F64 = torch.float64
 TABLE = Path(__file__).parent.parent / "src/scorefield/plans/default_plans.json"
@@ -123,7 +123,7 @@ class Family:
     def __init__(self, n: int) -> None:
         self.n, self.start = n, start(n)
         _, power, centre = self.start
-        self.places = 1 / (1 + (centre / spread(n, HIGH, LOW, power, centre).sigma[:-1]) ** power)
+        self.places = 1 / (1 + (centre / logistic_levels(n, HIGH, LOW, power, centre).sigma[:-1]) ** power)
         self.shape = torch.eye(n, dtype=F64) if n < 18 else hats(n)
         m = self.shape.shape[1]
         self.moves = torch.zeros(m, dtype=F64, requires_grad=True)

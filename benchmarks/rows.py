@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from scorefield.analytic import GaussianMixture
-from scorefield.analytic.conditional import Kinds
-from scorefield.analytic.partial import PartialMixture, Pattern, mixed
+from scorefield.analytic.conditional import DecompositionCache
+from scorefield.analytic.partial import PartialMixture, Pattern, combine_components
 from scorefield.tables import density
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import row_log_density
@@ -52,9 +52,13 @@ def patterns() -> None:
     x = mixture.sample(ROWS, seed=1).double()
     given = torch.where(torch.arange(DIM) % 2 == 0, x, torch.nan)
     pattern, sigma = Pattern.of(given), torch.logspace(-2, 1, ROWS, dtype=torch.float64)[:, None]
-    kinds, partial = Kinds(mixture), PartialMixture(mixture)
+    kinds, partial = DecompositionCache(mixture), PartialMixture(mixture)
     one = torch.ones_like(sigma)
-    alone = seconds(lambda: mixed(partial.partly(x, one, sigma, pattern), x, one, sigma).eps[pattern.asked])
+    alone = seconds(
+        lambda: combine_components(partial.component_estimates(x, one, sigma, pattern), x, one, sigma).eps[
+            pattern.asked
+        ]
+    )
     together = seconds(lambda: kinds.grouped(pattern).estimate(x, one, sigma).eps[pattern.asked])
     told("rows that share a pattern, together", alone, together)
 

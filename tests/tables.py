@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scorefield import levels, objectives, schedules
-from scorefield.analytic import Empirical, Gaussian, GaussianMixture
+from scorefield import guidance, inverse, levels, objectives, schedules
+from scorefield.analytic import Empirical, Gaussian, GaussianMixture, PartialMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.denoiser import TARGETS as TARGETS
-from scorefield.denoiser import Target
+from scorefield.denoiser import Denoiser, Energy, Target
+from scorefield.nets import ResidualMLP, ScalarMLP
+from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.network import MaskedMLP
 
 DATA = Path(__file__).parent / "data"
 F64 = torch.float64
@@ -133,8 +136,89 @@ class ExactNetwork(nn.Module):
         r = (self.sigma_data**2 + level.sigma**2) ** 0.5
         x = x * (r.reshape(-1, *[1] * (x.ndim - 1)) if r.ndim else r)
         estimate: Estimate = self.law(x, level)
-        return self.target.truth(estimate.x0, estimate.eps, level, self.sigma_data)
+        return self.target.raw(estimate.x0, estimate.eps, level, self.sigma_data)
 
+
+def networks() -> dict[str, Model]:
+    """Models made of networks, with weights that are not those of the start."""
+    made: dict[str, Model] = {}
+    for target in TARGETS:
+        made[f"exact network, {target.name}"] = Denoiser(ExactNetwork(mixture_2d(), target, 0.8), target).eval()
+    for target in TARGETS:
+        made[f"float32 network, {target.name}"] = Denoiser(ResidualMLP(2, width=16, depth=1), target, sigma_data=0.8)
+    made["conditional"] = Denoiser(ResidualMLP(2, width=16, depth=1, classes=3))
+    made["energy"] = Energy(ScalarMLP(2, width=16, depth=1))
+    draw = torch.Generator().manual_seed(0)
+    for model in made.values():
+        for parameter in model.eval().parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=draw)
+    half = Denoiser(ResidualMLP(2, width=16, depth=1)).eval()
+    return made | {"bfloat16 network": half.to(torch.bfloat16)}
+
+
+def every_model() -> dict[str, tuple[Model, Tensor | None]]:
+    """Every kind of model of two coordinates, with a condition for three samples where it takes one."""
+    made = networks()
+    law, conditional = mixture_2d(), made["conditional"]
+    table: dict[str, tuple[Model, Tensor | None]] = {name: (model, None) for name, model in made.items()}
+    table |= {name: (law, None) for name, law in LAWS.items() if tuple(law.mean.shape) == (2,)}
+    classes, given = torch.tensor([0, 1, 3]), doubles([[math.nan, 1.0], [math.inf, math.nan], [math.nan, math.nan]])
+    observed = torch.tensor([0]), doubles([0.5]), 0.1
+    rows = MaskedDenoiser(MaskedMLP(2, width=8, depth=1), law, sigma_min=0.002, sigma_max=80.0).eval()
+    return table | {
+        "classes": (conditional, classes),
+        "classifier-free": (guidance.classifier_free(conditional, 3.0, interval=(0.1, 10.0)), classes),
+        "autoguidance": (guidance.autoguidance(law, LAWS["off-centre gaussian"], 4.0), None),
+        "conditioned": (guidance.conditioned(conditional, 2), None),
+        "posterior": (inverse.posterior(law, *observed), None),
+        "posterior of a network": (inverse.posterior(made["float32 network, F"], *observed, covariance=1.0), None),
+        "posterior without Jacobians": (inverse.posterior(law, *observed, jacobian=False), None),
+        "partly given": (PartialMixture(law), given),
+        "masked rows": (rows, given),
+        "bound rows": (rows.bound(given), None),
+    }
+
+
+def _changed(change: Callable[[Estimate, Tensor, Level], object]) -> Model:
+    def changed(x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
+        return change(mixture_2d()(x, level), x, level)  # type: ignore[return-value]
+
+    return changed
+
+
+DEFECTIVE: dict[str, tuple[Model, str]] = {
+    "wrong sign": (_changed(lambda e, x, level: Estimate(e.x0, -e.eps)), "contradicts itself"),
+    "score for eps": (_changed(lambda e, x, level: Estimate(e.x0, e.score(level))), "contradicts itself"),
+    "another level": (
+        _changed(lambda e, x, level: mixture_2d()(x, Level(level.alpha, 1.001 * level.sigma))),
+        "contradicts itself",
+    ),
+    "x0 doubled": (_changed(lambda e, x, level: Estimate(2 * e.x0, e.eps)), "contradicts itself"),
+    "bfloat16 pair": (
+        _changed(lambda e, x, level: Estimate(*(v.bfloat16().to(x.dtype) for v in e))),
+        "contradicts itself",
+    ),
+    "NaN": (_changed(lambda e, x, level: Estimate(e.x0 * math.nan, e.eps)), "x0 with NaN"),
+    "infinite": (_changed(lambda e, x, level: Estimate(e.x0, e.eps / 0)), "eps with NaN or infinite"),
+    "another dtype": (_changed(lambda e, x, level: Estimate(e.x0.float(), e.eps)), "dtype"),
+    "another shape": (_changed(lambda e, x, level: Estimate(e.x0, e.eps[:, :1])), "shape"),
+    "one tensor": (_changed(lambda e, x, level: e.eps), "Estimate"),
+}
+"""Models of two coordinates that no run accepts, and what the error says."""
+
+BAD_LEVELS: dict[str, Level] = {
+    "negative sigma": Level(1.0, -1.0),
+    "negative alpha": Level(-0.5, 1.0),
+    "both negative": Level(-1.0, -0.5),
+    "both zero": Level(0.0, 0.0),
+    "NaN": Level(1.0, math.nan),
+    "infinite": Level(1.0, math.inf),
+    "infinite alpha": Level(math.inf, 1.0),
+    "0-d tensor": Level(doubles(1.0), doubles(-1.0)),
+    "one of three": Level(doubles(1.0, 1.0, 1.0), doubles(1.0, -1.0, 1.0)),
+    "NaN of three": Level(1.0, doubles(1.0, math.nan, 1.0)),
+    "both zero, of three": Level(doubles(1.0, 0.0, 1.0), doubles(1.0, 0.0, 0.0)),
+}
 
 # ---------------------------------------------------------------------------------------------------- quadrature
 

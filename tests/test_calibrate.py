@@ -9,12 +9,12 @@ from torch import Tensor
 from scorefield import Denoiser, calibrate, levels, nets, plans
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
-from scorefield.plans import Calibration, Plan, calibration, enough, laws, run
-from scorefield.plans.default import method, spread
-from scorefield.plans.known import chosen
+from scorefield.plans import Calibration, Plan, calibration, convergence, laws, run
+from scorefield.plans.default import logistic_levels, unipc_default
 from scorefield.plans.polish import polish
-from scorefield.plans.rowfit import Fit, Group, fit_rows
-from scorefield.plans.truth import Counted, Errors, follow
+from scorefield.plans.rowfit import FitOptions, TrajectorySet, fit_rows
+from scorefield.plans.trajectories import CountingModel, Errors, solve_flow
+from scorefield.plans.trajectory_set import systematic_sample
 from tables import LAWS, reference, reference_law
 
 F64 = torch.float64
@@ -84,7 +84,7 @@ def test_a_calibrated_plan_is_a_plan(name: str, n: int, search: bool) -> None:
     assert float(plan.levels.ratio[-2]) >= 0.002
     assert all(one > two for one, two in pairwise(plan.levels.ratio.tolist()))
     assert Plan.from_json(plan.to_json()) == plan
-    got, want = laws.point_mass(plan, 1.7), laws.true_moments(plan, 1.7, 0.0)
+    got, want = laws.point_mass(plan, 1.7), laws.exact_moments(plan, 1.7, 0.0)
     assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
     assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
 
@@ -191,10 +191,10 @@ def test_a_model_that_does_not_say_its_shape_needs_one() -> None:
 @pytest.mark.parametrize("name", STORED)
 def test_the_truth_is_true(name: str) -> None:
     start, end = STORED[name]["ode_start"], STORED[name]["ode_end"]
-    truth = follow(LAW[name], start, spread(128, 80.0, 0.002, 0.5, 0.3), 0.5)
+    truth = solve_flow(LAW[name], start, logistic_levels(128, 80.0, 0.002, 0.5, 0.3), 0.5)
     each = ((truth.end - end) ** 2).mean(1).sqrt() / (end**2).mean().sqrt()
     assert float(each.median()) < 2e-6 and float((each**2).mean().sqrt()) < 2e-5
-    fine = follow(LAW[name], start, spread(500, 80.0, 0.002, 0.5, 0.3), 0.5)
+    fine = solve_flow(LAW[name], start, logistic_levels(500, 80.0, 0.002, 0.5, 0.3), 0.5)
     for sigma in (33.0, 2.0, 0.4, 0.09, 0.003):
         level = Level(0.7, 0.7 * sigma)
         gap = (truth.at(level) - fine.at(level)).abs()
@@ -204,8 +204,8 @@ def test_the_truth_is_true(name: str) -> None:
 def test_a_gaussian_is_learnt_to_the_last_digits() -> None:
     model = Gaussian(torch.zeros(2, dtype=F64), torch.eye(2, dtype=F64))
     x = 80.0 * torch.randn(32, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
-    truth = follow(model, x, spread(128, 80.0, 0.002, 0.5, 0.6), 1.0)
-    fitted = fit_rows([Group(model, truth)], method(6, 1.0, 0.002, 80.0), Fit(ridge=1e-12))
+    truth = solve_flow(model, x, logistic_levels(128, 80.0, 0.002, 0.5, 0.6), 1.0)
+    fitted = fit_rows([TrajectorySet(model, truth)], unipc_default(6, 1.0, 0.002, 80.0), FitOptions(ridge=1e-12))
     assert float(fitted.errors[0].max()) < 1e-6
 
 
@@ -219,7 +219,7 @@ def test_chosen_samples_with_their_weights_stand_for_all() -> None:
     total, seen = 0.0, torch.zeros(200, dtype=F64)
     places = [(k + 0.5) / 500 for k in range(500)]
     for place in places:
-        which, weight = chosen(size, 30, place)
+        which, weight = systematic_sample(size, 30, place)
         assert len(which.unique()) == 30 and float(weight.min()) >= 1
         total += float(value[which] @ weight) / len(places)
         seen[which] += 1 / len(places)
@@ -234,35 +234,37 @@ def test_equal_weights_change_nothing() -> None:
     assert doubled == pytest.approx(Errors.of(torch.cat([each, each[:7]])))
 
 
-def group(n: int = 96) -> Group:
+def group(n: int = 96) -> TrajectorySet:
     x = 80.0 * torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
-    return Group(LAW["ring"], follow(LAW["ring"], x, spread(128, 80.0, 0.002, 0.5, 0.3), 0.5))
+    return TrajectorySet(LAW["ring"], solve_flow(LAW["ring"], x, logistic_levels(128, 80.0, 0.002, 0.5, 0.3), 0.5))
 
 
 def test_polishing_makes_the_ends_better_and_keeps_points_exact() -> None:
-    fit, start = group(), method(8, 0.5, 0.002, 80.0)
-    model = Counted(LAW["ring"])
+    fit, start = group(), unipc_default(8, 0.5, 0.002, 80.0)
+    model = CountingModel(LAW["ring"])
     made = list(polish(model, fit, start, spare=7, budget=40_000))
-    before, after = (Errors.of(fit.truth.errors(run(p, LAW["ring"], fit.truth.start))) for p in (start, made[-1]))
+    before, after = (
+        Errors.of(fit.trajectories.errors(run(p, LAW["ring"], fit.trajectories.start))) for p in (start, made[-1])
+    )
     assert len(made) > 5 and after.rms < 0.3 * before.rms
-    got, want = laws.point_mass(made[-1], 1.7), laws.true_moments(made[-1], 1.7, 0.0)
+    got, want = laws.point_mass(made[-1], 1.7), laws.exact_moments(made[-1], 1.7, 0.0)
     assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
-    assert model.asked <= 40_000
+    assert model.evaluations <= 40_000
 
 
-def test_what_is_pulled_back_is_the_gradient() -> None:
+def test_the_vjp_is_the_gradient() -> None:
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
     data, noise = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(1), dtype=F64)
-    model, level, step = Counted(LAW["ring"], batch=2), Level(1.0, 0.4), 1e-6
+    model, level, step = CountingModel(LAW["ring"], batch=2), Level(1.0, 0.4), 1e-6
 
     def value(at: Tensor) -> Tensor:
         estimate = LAW["ring"](at, level)
         return (data * estimate.x0 + noise * estimate.eps).sum(1)
 
-    got = model.pulled_back(x, level, None, data, noise)
+    got = model.vjp(x, level, None, data, noise)
     for i, side in enumerate(step * torch.eye(2, dtype=F64)):
         assert torch.allclose(got[:, i], (value(x + side) - value(x - side)) / (2 * step), rtol=1e-6, atol=1e-8)
-    assert model.asked == 15
+    assert model.evaluations == 15
 
 
 class Closed:
@@ -277,27 +279,29 @@ class Closed:
 
 def test_a_model_without_gradients_is_calibrated_too() -> None:
     fit = group(16)
-    assert not list(polish(Counted(Closed()), Group(Closed(), fit.truth), method(5, 0.5, 0.002, 80.0)))
+    assert not list(
+        polish(CountingModel(Closed()), TrajectorySet(Closed(), fit.trajectories), unipc_default(5, 0.5, 0.002, 80.0))
+    )
     c = calibration(Closed(), 5, (2,), trajectories=24)
     assert c.error <= c.untuned_error and c.cost < 500_000
 
 
 def test_batches_make_no_difference() -> None:
-    model = Counted(LAW["blend"], batch=7)
+    model = CountingModel(LAW["blend"], batch=7)
     x = torch.randn(30, 16, dtype=F64)
     whole, parts = LAW["blend"](x, Level(1.0, 0.5)), model(x, Level(1.0, 0.5))
-    assert model.asked == 30
+    assert model.evaluations == 30
     assert all(torch.allclose(a, b, rtol=0, atol=1e-14) for a, b in zip(whole, parts, strict=True))
 
 
-# ------------------------------------------------------------------------------------------- default and enough
+# ------------------------------------------------------------------------------------------- default and convergence
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 6, 7, 12])
 @pytest.mark.parametrize("high", [2.0, 20.0, 80.0, 160.0])
 def test_default_plans_follow_a_point_exactly_from_any_level(n: int, high: float) -> None:
     plan = plans.default(n, 0.5, 0.001, 0.5 * high)
-    got, want = laws.point_mass(plan, 1.7), laws.true_moments(plan, 1.7, 0.0)
+    got, want = laws.point_mass(plan, 1.7), laws.exact_moments(plan, 1.7, 0.0)
     assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
     assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
 
@@ -309,8 +313,8 @@ def test_the_table_beats_the_method_from_other_levels_too(n: int, high: float) -
     for name, law in LAW.items():
         d = law.means.shape[1]
         x = 0.5 * high * torch.randn(200, d, generator=torch.Generator().manual_seed(4), dtype=F64)
-        truth = follow(law, x, spread(128, 0.5 * high, 0.001, 0.5, 0.3), 0.5)
-        tried = (plans.default(n, 0.5, 0.001, 0.5 * high), method(n, 0.5, 0.001, 0.5 * high))
+        truth = solve_flow(law, x, logistic_levels(128, 0.5 * high, 0.001, 0.5, 0.3), 0.5)
+        tried = (plans.default(n, 0.5, 0.001, 0.5 * high), unipc_default(n, 0.5, 0.001, 0.5 * high))
         ours, theirs = (Errors.of(truth.errors(run(plan, law, x))) for plan in tried)
         each.append(ours.score / theirs.score)
         assert ours.rms < theirs.rms, name
@@ -322,22 +326,24 @@ def test_a_high_least_level_is_kept() -> None:
     assert float(plan.levels.ratio[:-1].min()) >= 0.5
 
 
-def test_enough_says_from_where_on_more_changes_nothing() -> None:
-    table = enough(LAW["ring"], evaluations=(20, 5, 10), trajectories=64)
+def test_convergence_finds_where_more_evaluations_change_nothing() -> None:
+    table = convergence(LAW["ring"], evaluations=(20, 5, 10), trajectories=64)
     assert table.evaluations == (5, 10, 20)
     assert all(one.rms > two.rms and one.median > two.median for one, two in pairwise(table.errors))
     assert table.steps == 10 and "10 evaluations are enough" in str(table)
     assert table.cost == 64 * (128 + 35) + 1  # and one question about the precision
-    strict = enough(LAW["ring"], evaluations=(3,), trajectories=64, visible=1e-6)
-    assert strict.steps is None and "not enough" in str(strict)
+    strict = convergence(LAW["ring"], evaluations=(3,), trajectories=64, tolerance=1e-6)
+    assert strict.steps is None and "not converged" in str(strict)
     assert table.png().startswith(b"\x89PNG")
 
 
-def test_enough_takes_other_plans_but_no_stochastic_ones() -> None:
-    table = enough(LAW["ring"], evaluations=(5, 30), trajectories=16, plan=lambda n: plans.ddim(levels.karras(n, 40.0)))
+def test_convergence_takes_other_plans_but_no_stochastic_ones() -> None:
+    table = convergence(
+        LAW["ring"], evaluations=(5, 30), trajectories=16, plan=lambda n: plans.ddim(levels.karras(n, 40.0))
+    )
     assert table.errors[0].rms > table.errors[1].rms
     with pytest.raises(ValueError, match="deterministic"):
-        enough(LAW["ring"], trajectories=16, plan=lambda n: plans.ancestral(levels.karras(n)))
+        convergence(LAW["ring"], trajectories=16, plan=lambda n: plans.ancestral(levels.karras(n)))
 
 
 def test_the_examples_are_of_both_kinds() -> None:

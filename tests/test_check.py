@@ -150,7 +150,7 @@ def test_a_model_that_only_knows_its_training_data_is_caught() -> None:
 def test_too_few_steps_are_caught() -> None:
     law = mixture_2d()
     rows = check.of_model(law, law.sample(100, seed=1), plan=plans.default(3))
-    assert failures(rows) == {"steps enough"}
+    assert failures(rows) == {"step error"}
 
 
 def test_an_energy_is_held_to_its_own_differences() -> None:
@@ -176,7 +176,7 @@ def test_an_energy_is_held_to_its_own_differences() -> None:
 def test_without_data_what_needs_none_is_checked() -> None:
     model = Denoiser(ResidualMLP(3, width=16, depth=1)).eval()
     rows = check.of_model(model, None, shape=(3,))
-    assert names(rows) == {"estimate identity", "steps enough"} and not failures(rows)
+    assert names(rows) == {"estimate identity", "step error"} and not failures(rows)
     with pytest.raises(ValueError, match="shape of one record"):
         check.of_model(model, None)
 
@@ -193,7 +193,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-ALL = {"estimate identity", "calibration", "residual", "steps enough", "memorisation"}
+ALL = {"estimate identity", "calibration", "residual", "step error", "memorisation"}
 
 
 def test_a_run_is_checked_on_the_rows_that_it_held_out(run: Path) -> None:

@@ -6,10 +6,25 @@ import pytest
 import torch
 from torch import nn
 
-from scorefield.core import Estimate, Level, Levels, Model, StaticScore
+from scorefield import calibrate, editing, guidance, inverse, levels, log_density, objectives, plans, variational_bound
+from scorefield.analytic import Empirical, PartialMixture
+from scorefield.core import Estimate, Level, Levels, Model, StaticScore, check_estimate
 from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Denoiser, Energy, StaticNetwork, at, from_energy, plain
 from scorefield.nets import ScalarMLP
-from tables import F64, LAWS, SCHEDULES, TARGETS, ExactNetwork, SmoothEnergy, doubles, mixture_2d
+from scorefield.plans import run, walk
+from tables import (
+    BAD_LEVELS,
+    DEFECTIVE,
+    F64,
+    LAWS,
+    SCHEDULES,
+    TARGETS,
+    ExactNetwork,
+    SmoothEnergy,
+    doubles,
+    every_model,
+    mixture_2d,
+)
 
 RATIOS = (1e-3, 0.05, 0.7, 1.0, 20.0, 1e3)
 LEVELS = {
@@ -41,7 +56,7 @@ def bounds(target, level, sigma_data):
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_the_solve_recovers_the_pair(target, level, dtype):
     (x0, eps), level, sigma_data = pair(), LEVELS[level], 0.7
-    x, raw = level.noised(x0, eps), target.truth(x0, eps, level, sigma_data)
+    x, raw = level.noised(x0, eps), target.raw(x0, eps, level, sigma_data)
     estimate = target.solve(x.to(dtype), raw.to(dtype), level, sigma_data)
     assert estimate.x0.dtype == estimate.eps.dtype == dtype
     for answer, truth, bound in zip(estimate, (x0, eps), bounds(target, level, sigma_data), strict=True):
@@ -55,7 +70,7 @@ REGULAR = [(NOISE, CLEAN), (DATA, PURE), *((t, level) for t in (FLOW, ANGLE, EDM
 @pytest.mark.parametrize(("target", "level"), REGULAR, ids=str)
 def test_targets_that_are_regular_at_an_end(target, level):
     x0, eps = pair()
-    x, raw = level.noised(x0, eps), target.truth(x0, eps, level)
+    x, raw = level.noised(x0, eps), target.raw(x0, eps, level)
     estimate = target.solve(x, raw, level)
     assert torch.allclose(estimate.x0, x0) and torch.allclose(estimate.eps, eps)
 
@@ -74,7 +89,7 @@ def test_the_residual_has_unit_variance():
     x0 = 0.7 * torch.randn(200000, generator=torch.Generator().manual_seed(0), dtype=F64)[:, None]
     eps = torch.randn(200000, generator=torch.Generator().manual_seed(1), dtype=F64)[:, None]
     for ratio in RATIOS:
-        variance = float(EDM_F.truth(x0, eps, Level(1.0, ratio), 0.7).var())
+        variance = float(EDM_F.raw(x0, eps, Level(1.0, ratio), 0.7).var())
         assert abs(variance - 1) < 5 * math.sqrt(2 / 200000)
 
 
@@ -140,7 +155,7 @@ def test_the_range_is_checked():
     x = torch.zeros(3, 2)
     for level in (Level(1.0, 0.01), Level(1.0, 10.0), Level(0.5, 0.5), Level(1.0, torch.tensor([0.01, 1.0, 10.0]))):
         model(x, level)
-    wrong = (0.009, 10.1, 0.0, torch.tensor([1.0, 2.0, 11.0]), torch.tensor(float("nan")))
+    wrong = (0.009, 10.1, 0.0, torch.tensor([1.0, 2.0, 11.0]))
     for sigma in wrong:
         with pytest.raises(ValueError, match=r"trained for sigma / alpha from 0\.01 to 10"):
             model(x, Level(1.0, sigma))
@@ -220,6 +235,94 @@ def test_a_score_from_an_energy_can_be_differentiated_twice(dtype):
 
 
 # -------------------------------------------------------------------------------------------------------- static views
+
+
+# ------------------------------------------------------------------------------------------- consistency, bad levels
+
+EVERY_MODEL = every_model()
+CHECKED = [Level(1.0, 0.01), Level(0.8, 0.6), Level(0.02, 0.98), Level(1.0, 75.0)]
+EACH_LEVEL = Level(doubles(1.0, 0.8, 0.05), doubles(0.02, 0.6, 0.9))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("name", EVERY_MODEL)
+def test_every_model_gives_a_pair_of_x(name, dtype):
+    model, condition = EVERY_MODEL[name]
+    for level in [*CHECKED, EACH_LEVEL]:
+        x = level.noised(mixture_2d().sample(3, seed=1), mixture_2d().sample(3, seed=2)).to(dtype)
+        with torch.no_grad():
+            check_estimate(model, x, level, model(x, level, condition))
+
+
+PLAN = plans.ddim(levels.given([5.0, 1.0, 0.2]))
+ENTRIES = {  # wherever a model comes in from outside
+    "run": lambda model, x: run(PLAN, model, x),
+    "walk": lambda model, x: list(walk(PLAN, model, x)),
+    "calibrate": lambda model, x: calibrate(model, 5, (2,), std=1.0, search=False, trajectories=8),
+    "log_density": lambda model, x: log_density(model, x, covariance=1.0),
+    "variational_bound": lambda model, x: variational_bound(model, x, levels.karras(5), covariance=1.0),
+    "posterior_samples": lambda model, x: inverse.posterior_samples(
+        model, torch.tensor([0]), doubles([0.5]), 0.1, covariance=1.0, shape=(2,), particles=4, steps=3
+    ),
+    "posterior": lambda model, x: run(PLAN, inverse.posterior(model, torch.tensor([0]), doubles([0.5]), 0.1), x),
+    "guided": lambda model, x: run(PLAN, guidance.autoguidance(model, mixture_2d(), 2.0), x),
+    "invert": lambda model, x: editing.invert(model, x),
+}
+
+
+@pytest.mark.parametrize("name", DEFECTIVE)
+@pytest.mark.parametrize("entry", ["run", "walk", "log_density", "variational_bound", "posterior_samples"])
+def test_a_defective_model_is_refused_by_name(entry, name):
+    model, message = DEFECTIVE[name]
+    with pytest.raises((ValueError, TypeError), match=message) as error:
+        ENTRIES[entry](model, mixture_2d().sample(3, seed=0))
+    assert "_changed.<locals>.changed" in str(error.value)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_entry_refuses_a_contradiction_and_takes_the_right_model(entry):
+    x = mixture_2d().sample(3, seed=0)
+    with pytest.raises(ValueError, match=r"changed contradicts itself at alpha = .* misses x by \d"):
+        ENTRIES[entry](DEFECTIVE["wrong sign"][0], x)
+    ENTRIES[entry](mixture_2d(), x)
+
+
+@pytest.mark.parametrize("wrong", range(PLAN.evaluations))
+def test_a_run_checks_its_first_answer_and_the_one_nearest_to_equal_noise(wrong):
+    calls = []
+
+    def model(x, level, condition=None):
+        estimate = mixture_2d()(x, level)
+        calls.append(float(level.sigma))
+        return Estimate(-estimate.x0, estimate.eps) if len(calls) - 1 == wrong else estimate
+
+    x = mixture_2d().sample(3, seed=0)
+    if PLAN.levels.sigma[wrong] in (5.0, 1.0):
+        with pytest.raises(ValueError, match="contradicts itself"):
+            run(PLAN, model, x)
+    else:
+        run(PLAN, model, x)
+        assert len(calls) == PLAN.evaluations  # a check asks for no answer of its own
+
+
+@pytest.mark.parametrize("name", BAD_LEVELS)
+def test_levels_that_are_none_are_refused(name):
+    level, x = BAD_LEVELS[name], torch.ones(3, 2, dtype=F64)
+    law, points = mixture_2d(), Empirical(x)
+    network, energy = (EVERY_MODEL[key][0] for key in ("float32 network, F", "energy"))
+    one = torch.as_tensor(level.sigma).ndim == 0 and torch.as_tensor(level.alpha).ndim == 0
+    entries = [
+        *(lambda model=model: model(x, level) for model in (law, points, network, energy, PartialMixture(law))),
+        *(lambda f=f: f(x, level) for f in (law.log_density, law.score, law.noise_variance, points.log_density)),
+        lambda: law.sample(3, 0, level),
+        lambda: at(law, level),
+        lambda: energy.energy(x, level),
+        lambda: objectives.multilevel(law, x, lambda u: level, seed=0),
+        *([lambda: log_density(law, x, level=level)] if one else []),
+    ]
+    for entry in entries:
+        with pytest.raises(ValueError, match=r"a noise level needs alpha >= 0 and sigma >= 0"):
+            entry()
 
 
 @pytest.mark.parametrize("name", ["gaussian", "ring", "points"])

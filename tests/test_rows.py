@@ -10,8 +10,8 @@ from torch import Tensor
 
 from scorefield import plans
 from scorefield.analytic import GaussianMixture, PartialMixture
-from scorefield.analytic.conditional import Kinds
-from scorefield.analytic.partial import Conditioned, Pattern, mixed
+from scorefield.analytic.conditional import DecompositionCache
+from scorefield.analytic.partial import ConditionedRows, Pattern, combine_components
 from scorefield.core import Level
 from scorefield.levels import LogUniform
 from scorefield.objectives.batch import Draws
@@ -320,9 +320,9 @@ def test_rows_that_share_a_pattern_are_answered_as_by_themselves(law: GaussianMi
     rows = Pattern.of(pattern(kind, x))
     sigma = torch.logspace(-2, 1.5, 12, dtype=torch.float64)[:, None]
     alpha = torch.linspace(0.3, 1.0, 12, dtype=torch.float64)[:, None]
-    grouped, alone = Kinds(law).grouped(rows), Conditioned.of(law, rows)
+    grouped, alone = DecompositionCache(law).grouped(rows), ConditionedRows.of(law, rows)
     partial = PartialMixture(law)
-    seen = mixed(partial.partly(x, alpha, sigma, rows), x, alpha, sigma)
+    seen = combine_components(partial.component_estimates(x, alpha, sigma, rows), x, alpha, sigma)
     for found, one, exact in zip(grouped.estimate(x, alpha, sigma), alone.estimate(x, alpha, sigma), seen, strict=True):
         torch.testing.assert_close(found[rows.asked], exact[rows.asked], rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(found[rows.asked], one[rows.asked], rtol=1e-9, atol=1e-9)

@@ -13,6 +13,13 @@ def rows_of(value: Any, rows: Tensor) -> Any:
     return value[rows] if isinstance(value, Tensor) and value.ndim else value
 
 
+def is_traced(value: object) -> bool:
+    """Whether a tensor's numbers cannot be read: inside a function transform or while compiling."""
+    return isinstance(value, Tensor) and (
+        torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
+    )
+
+
 def expand(value: float | Tensor, x: Tensor) -> Tensor:
     """A 0-d or `(n,)` value as a tensor that broadcasts against x `(n, *shape)`, with x's dtype and device.
 

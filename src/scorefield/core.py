@@ -1,4 +1,4 @@
-"""The vocabulary: a noise level, a grid of them, and what a score model says at a noisy point."""
+"""The vocabulary: a noise level, a grid of them, what a score model says at a noisy point, and checks of both."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
-from scorefield._tensor import check_real, expand
+from scorefield._tensor import check_real, expand, is_traced
 
 Scalar: TypeAlias = float | Tensor
+
+_CHECKED_ROWS = 64
+"""Samples of a batch whose estimates are checked: a model that contradicts itself does so in all of them."""
+_INCONSISTENCY = 1e-4
+"""Greatest `|alpha x0 + sigma eps - x|` over the size of its terms: about a thousand roundings of float32, so that a
+network may run in float32 whatever the dtype of x."""
 
 
 class Level(NamedTuple):
@@ -180,3 +186,143 @@ class Levels:
         """The grid in the opposite order, without levels of sigma = 0 (the score is not known there): inversion."""
         keep = self.sigma > 0
         return Levels(self.alpha[keep].flip(0), self.sigma[keep].flip(0))
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def check_level(level: Level) -> None:
+    """Raise unless alpha and sigma are finite, >= 0 and never both 0.
+
+    For public entries: a `Level` crosses `torch.func`, where its numbers cannot be read, so it cannot check itself.
+
+    Raises:
+        ValueError: with the level that came. Levels inside function transforms and compiled code pass.
+
+    Example:
+        >>> check_level(Level(1.0, -1.0))
+        Traceback (most recent call last):
+        ...
+        ValueError: a noise level needs alpha >= 0 and sigma >= 0, finite and not both 0, got alpha = 1, sigma = -1.
+    """
+    if is_traced(level[0]) or is_traced(level[1]):
+        return
+    (a, b), (s, t) = ends = [_ends(v) for v in level]
+    valid = a >= 0 and s >= 0 and b < math.inf and t < math.inf
+    if valid and (a > 0 or s > 0 or not bool(((torch.as_tensor(level[0]) == 0) & (level[1] == 0)).any())):
+        return
+    alpha, sigma = (f"{low:g}" if low == high or low != low else f"{low:g} to {high:g}" for low, high in ends)
+    raise ValueError(
+        f"a noise level needs alpha >= 0 and sigma >= 0, finite and not both 0, got alpha = {alpha}, sigma = {sigma}."
+    )
+
+
+def _ends(value: Scalar) -> tuple[float, float]:
+    """Least and greatest number; NaN where any is."""
+    if isinstance(value, Tensor) and value.ndim:
+        if not value.numel():
+            return 1.0, 1.0
+        low, high = value.detach().aminmax()
+        return float(low), float(high)
+    number = float(value)
+    return number, number
+
+
+def check_form(model: object, x: Tensor, estimate: object) -> None:
+    """Raise unless a model's answer at x is an `Estimate` of x's shape and dtype.
+
+    Raises:
+        TypeError: naming the model.
+    """
+    if not isinstance(estimate, Estimate):
+        raise TypeError(
+            f"a model must answer with an Estimate(x0, eps), {name_of(model)} gives {type(estimate).__name__}."
+        )
+    for name, value in zip(estimate._fields, estimate, strict=True):
+        if value.shape != x.shape or value.dtype != x.dtype:
+            raise TypeError(
+                f"a model's {name} must have x's shape and dtype, {tuple(x.shape)} and {x.dtype}, {name_of(model)} "
+                f"gives {tuple(value.shape)} and {value.dtype}."
+            )
+
+
+def check_estimate(model: object, x: Tensor, level: Level, estimate: Estimate) -> None:
+    """Raise unless a model's answer at x is finite and `alpha * x0 + sigma * eps = x` holds; to be asked once a run.
+
+    The defect is the greatest `|alpha x0 + sigma eps - x|` of a sample over the greatest
+    `|alpha x0| + |sigma eps| + |x|`. Rounding explains 1e-4, or eight roundings where x, the model's parameters or the
+    autocast in force are of half precision. The first 64 samples are looked at.
+
+    Args:
+        model: for the error's text.
+        x: `(n, *shape)`.
+        level: 0-d or `(n,)`.
+        estimate: the model's answer at x.
+
+    Raises:
+        TypeError: when the answer is no `Estimate` of x's shape and dtype.
+        ValueError: when it is not finite or contradicts x, naming the model and the size of the defect. Values inside
+            function transforms and compiled code pass.
+
+    Example:
+        >>> x = torch.ones(1, 2)
+        >>> check_estimate("mine", x, Level(1.0, 1.0), Estimate(x, -x))
+        Traceback (most recent call last):
+        ...
+        ValueError: the model mine contradicts itself at alpha = 1, sigma = 1: alpha * x0 + sigma * eps misses x by ...
+    """
+    check_form(model, x, estimate)
+    if not x.numel() or any(is_traced(v) for v in (x, *estimate, *level)):
+        return
+    first = slice(_CHECKED_ROWS)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    y, x0, eps = (v.detach()[first].to(dtype) for v in (x, *estimate))
+    at = Level(*(v[first] if isinstance(v, Tensor) and v.ndim else v for v in level)).like(y)
+    signal, noise = at.alpha * x0, at.sigma * eps
+    size = (y.abs() + signal.abs() + noise.abs()).flatten(1).amax(1).clamp(min=torch.finfo(dtype).tiny)
+    defects = (signal + noise - y).abs().flatten(1).amax(1) / size
+    defect = float(defects.max())
+    bound = max(_INCONSISTENCY, 8 * _coarsest_rounding(model, x))
+    if defect <= bound:
+        return
+    alpha, sigma = (float(torch.as_tensor(v).expand_as(y).flatten(1)[defects.argmax(), 0]) for v in at)
+    where = f"alpha = {alpha:g}, sigma = {sigma:g}"
+    check_real("x", y)
+    for name, value in zip(estimate._fields, (x0, eps), strict=True):
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"the model {name_of(model)} gives an {name} with NaN or infinite values at {where}.")
+    raise ValueError(
+        f"the model {name_of(model)} contradicts itself at {where}: alpha * x0 + sigma * eps misses x by "
+        f"{defect:.2g} of the size of the terms, expected at most {bound:.1g}; x0 and eps must be the posterior means "
+        "of data and noise at this level, solved for in x's dtype."
+    )
+
+
+def check_model(model: Model, x: Tensor, level: Level, condition: Tensor | None = None) -> None:
+    """Ask a model at up to 64 of the points x `(n, *shape)` and raise as `check_estimate` does.
+
+    For entries that ask a model only inside function transforms.
+    """
+    if len(x):
+        first = slice(_CHECKED_ROWS)
+        given = condition[first] if condition is not None and condition.ndim else condition
+        check_estimate(model, x[first], level, model(x[first], level, given))
+
+
+def name_of(model: object) -> str:
+    """What to call a model in an error: its class or function, and the model inside it."""
+    if isinstance(model, str):
+        return model
+    name = str(getattr(model, "__qualname__", type(model).__name__))
+    inner = getattr(model, "model", None)
+    return f"{name} of {name_of(inner)}" if callable(inner) else name
+
+
+def _coarsest_rounding(model: object, x: Tensor) -> float:
+    """The largest relative rounding error among the dtypes in play."""
+    dtypes = {x.dtype}
+    if isinstance(model, torch.nn.Module):
+        dtypes |= {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if torch.is_autocast_enabled(x.device.type):
+        dtypes.add(torch.get_autocast_dtype(x.device.type))
+    return max(torch.finfo(dtype).eps for dtype in dtypes)

@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from scorefield._tensor import check_batch, expand
-from scorefield.core import Estimate, Level, Model, Scalar, StaticScore
+from scorefield._tensor import check_batch, expand, is_traced
+from scorefield.core import Estimate, Level, Model, Scalar, StaticScore, check_level
 
 # -------------------------------------------------------------------------------------------------------- targets
 
@@ -35,8 +35,8 @@ class Target:
     def __repr__(self) -> str:
         return f"Target({self.name})"
 
-    def truth(self, x0: Tensor, eps: Tensor, level: Level, sigma_data: float = 1.0) -> Tensor:
-        """What the network should say for this pair: its regression target when the pair is the true one."""
+    def raw(self, x0: Tensor, eps: Tensor, level: Level, sigma_data: float = 1.0) -> Tensor:
+        """The regression target of a network: its raw output for this pair."""
         a, b = self.coefficients(*level.like(x0), sigma_data)
         return a * x0 + b * eps
 
@@ -87,7 +87,7 @@ TARGETS: tuple[Target, ...] = (DATA, NOISE, SCORE, FLOW, ANGLE, EDM_F)
 
 
 class Denoiser(nn.Module):
-    """A network, what it regresses, and the range of noise in which it may be asked: a model.
+    """A network, what it regresses, and the range of noise that it was trained for: a model.
 
     The network sees `x / sqrt(alpha^2 sigma_data^2 + sigma^2)`, of unit variance, and `log(sigma / alpha)`; it knows
     of no schedule. It runs in its own dtype; its answer is cast to x's, where the 2x2 solve is done.
@@ -96,7 +96,7 @@ class Denoiser(nn.Module):
         network: `(x, level_feature, condition) -> raw`, all of x's shape.
         target: what raw means; default EDM's F.
         sigma_data: the data's standard deviation (over all coordinates), measured, > 0.
-        sigma_min: least `sigma / alpha` that the network may be asked for, > 0.
+        sigma_min: least `sigma / alpha` that the network was trained for, > 0.
         sigma_max: greatest.
 
     Example:
@@ -145,7 +145,7 @@ class Denoiser(nn.Module):
         return _classes(self.network)
 
     def raw(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
-        """What the network says, in x's dtype: an estimate of `target.truth(x0, eps, level, sigma_data)`."""
+        """The raw output of the network, in x's dtype: an estimate of `target.raw(x0, eps, level, sigma_data)`."""
         # levels per sample in x's dtype or better, so that a float64 x keeps its digits
         level = Level(*(v.to(torch.promote_types(v.dtype, x.dtype)) if isinstance(v, Tensor) else v for v in level))
         alpha, sigma = level
@@ -162,14 +162,15 @@ class Denoiser(nn.Module):
         )
 
     def _check_range(self, level: Level) -> None:
-        if self.training or _hidden(level.alpha) or _hidden(level.sigma):
+        if self.training or is_traced(level.alpha) or is_traced(level.sigma):
             return
+        check_level(level)
         ratio = level.ratio
         low, high = (ratio, ratio) if isinstance(ratio, float) else (float(ratio.min()), float(ratio.max()))
         if not (low >= self.sigma_min * (1 - 1e-5) and high <= self.sigma_max * (1 + 1e-5)):
             raise ValueError(
                 f"this network was trained for sigma / alpha from {self.sigma_min:g} to {self.sigma_max:g}, "
-                f"asked for {low:g} to {high:g}; choose levels inside its range."
+                f"got {low:g} to {high:g}; choose levels inside its range."
             )
 
 
@@ -246,6 +247,7 @@ class Energy(nn.Module):
 
     def energy(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Tensor:
         """`-log p(x)` up to a constant of the level, `(n,)`."""
+        check_level(level)
         potential = self.potential
         alpha, sigma = (expand(v, x) for v in level)
         r = (alpha * alpha * self.sigma_data**2 + sigma * sigma) ** 0.5
@@ -287,7 +289,8 @@ def at(model: Model, level: Level, condition: Tensor | None = None) -> StaticSco
         -0.5
     """
     level = plain(level)
-    if not (_hidden(level.sigma) or bool((torch.as_tensor(level.sigma) > 0).all())):
+    check_level(level)
+    if not (is_traced(level.sigma) or bool((torch.as_tensor(level.sigma) > 0).all())):
         raise ValueError("the score at sigma = 0 does not follow from a model's estimate; use sigma > 0.")
 
     def score(x: Tensor) -> Tensor:
@@ -318,12 +321,5 @@ def plain(level: Level) -> Level:
 
 def _number(value: Scalar) -> Scalar:
     if isinstance(value, Tensor):
-        return value if value.ndim or value.requires_grad or _hidden(value) else float(value)
+        return value if value.ndim or value.requires_grad or is_traced(value) else float(value)
     return float(value)
-
-
-def _hidden(value: Scalar) -> bool:
-    """Whether a value cannot be read: inside a function transform or while compiling."""
-    return isinstance(value, Tensor) and (
-        torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
-    )

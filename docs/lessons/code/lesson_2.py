@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield import objectives
 from scorefield.analytic import Empirical
 from scorefield.core import Level
-from scorefield.numerics.divergence import Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import ProbeKind, hutchinson, jacobian_trace, probe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def terms(k: float) -> tuple[float, float]:
     return float(mass @ trace), float(mass @ value.square().sum(1)) / 2
 
 
-def trace_variance(matrix: Tensor, kind: Kind, n: int = 20000) -> float:
+def trace_variance(matrix: Tensor, kind: ProbeKind, n: int = 20000) -> float:
     """The variance of `v^T A v` over random directions, from n of them."""
     x = torch.zeros(n, len(matrix), dtype=F64)
     return float(hutchinson(lambda y: y @ matrix, x, probe(kind, 1, x, 0))[1].var())
@@ -55,7 +55,7 @@ def sliced_spread(reduced: bool, d: int = 16, n: int = 20000) -> float:
 
 def values() -> dict[str, float]:
     found = {"constant": losses(0.0)[0], "best": losses(0.25)[1]}
-    found |= {f"variance_{kind}": trace_variance(MATRIX, kind) for kind in get_args(Kind)}
+    found |= {f"variance_{kind}": trace_variance(MATRIX, kind) for kind in get_args(ProbeKind)}
     found |= {"spread": sliced_spread(False), "spread_reduced": sliced_spread(True)}
     return found
 

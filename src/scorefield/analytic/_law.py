@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import check_real
-from scorefield.core import Estimate, Level
+from scorefield.core import Estimate, Level, check_level
 from scorefield.numerics.random import normal
 
 CLEAN = Level(1.0, 0.0)
@@ -37,6 +37,7 @@ def parameter(name: str, value: Tensor, dim: int) -> Tensor:
 
 
 def check_noisy(level: Level, what: str) -> None:
+    check_level(level)
     if not bool((torch.as_tensor(level.sigma) > 0).all()):
         raise ValueError(f"{what} has no density or score at sigma = 0; give a level with sigma > 0.")
 
@@ -44,6 +45,7 @@ def check_noisy(level: Level, what: str) -> None:
 def noised(x: Tensor, seed: int, level: Level | None, first: int) -> Tensor:
     if level is None:
         return x
+    check_level(level)
     return level.noised(
         x, normal(len(x), x.shape[1:], seed, "analytic noise", first=first, dtype=x.dtype, device=x.device)
     )
@@ -52,7 +54,8 @@ def noised(x: Tensor, seed: int, level: Level | None, first: int) -> Tensor:
 def in_pieces(
     function: Callable[[Tensor, Level], tuple[Tensor, ...]], x: Tensor, level: Level, width: int
 ) -> tuple[Tensor, ...]:
-    """function over pieces of the batch small enough that `(rows, width)` stays within bounds."""
+    """function at a checked level over pieces of the batch, so small that `(rows, width)` stays within bounds."""
+    check_level(level)
     rows = max(1, _LARGEST_BLOCK // width)
     if len(x) <= rows:
         return function(x, level)

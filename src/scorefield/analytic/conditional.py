@@ -1,4 +1,4 @@
-"""A Gaussian mixture given parts of rows, for rows of which many share their pattern: one decomposition for each."""
+"""A Gaussian mixture given parts of rows, for rows of which many share a pattern: one decomposition a pattern."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FEW_ROWS = 4  # of a pattern: fewer are quicker one by one
 _FEW_PATTERNS = 8  # are quicker one after another whatever their rows
 
 
-class Kind(NamedTuple):
+class Decomposition(NamedTuple):
     """The components conditional on a pattern, side by side; of K components, a coordinates asked for, g given.
 
     Args:
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     place: Tensor
 
     @staticmethod
-    def of(law: GaussianMixture, asked: Tensor, given: Tensor) -> Kind:
+    def of(law: GaussianMixture, asked: Tensor, given: Tensor) -> Decomposition:
         """Decompose a mixture for a pattern; float64."""
         (k, d), a, g = law.means.shape, len(asked), len(given)
         eye = torch.eye(d).to(law.means)
@@ -66,7 +66,7 @@ class Kind(NamedTuple):
         shift = torch.einsum("kg,kge->ke", known, white)
         sides = (v.permute(1, 0, 2).flatten(1) for v in (basis, slope, white))
         flat, slopes, whites = sides
-        return Kind(asked, given, flat, variances.clamp(min=0.0), slopes, offset.reshape(-1), whites,
+        return Decomposition(asked, given, flat, variances.clamp(min=0.0), slopes, offset.reshape(-1), whites,
                     shift.reshape(-1), log_weights, eye[asked])  # fmt: skip
 
     @property
@@ -75,113 +75,115 @@ class Kind(NamedTuple):
         return sum(v.numel() for v in self)
 
 
-class Slice(NamedTuple):
-    """Rows of one kind, with what is given in them worked in.
+class PatternRows(NamedTuple):
+    """Rows of one pattern, with the mixture conditional on what is given in them.
 
     Args:
         rows: which of the batch, `(m,)`.
-        kind: theirs.
-        means: conditional, in the kind's basis, `(m, K, a)`.
+        decomposition: theirs.
+        means: conditional, in the decomposition's basis, `(m, K, a)`.
         log_weights: `log w_k p_k(given)` up to a constant of the row, `(m, K)`.
     """
 
     rows: Tensor
-    kind: Kind
+    decomposition: Decomposition
     means: Tensor
     log_weights: Tensor
 
     @staticmethod
-    def of(rows: Tensor, kind: Kind, value: Tensor) -> Slice:
+    def of(rows: Tensor, decomposition: Decomposition, value: Tensor) -> PatternRows:
         """Rows with these values `(m, d)`."""
-        k, known = len(kind.log_weights), value[:, kind.given]
-        means = (known @ kind.slope + kind.offset).unflatten(1, (k, len(kind.asked)))
-        away = (known @ kind.white - kind.shift).unflatten(1, (k, len(kind.given)))
-        return Slice(rows, kind, means, kind.log_weights - 0.5 * away.square().sum(-1))
+        k, known = len(decomposition.log_weights), value[:, decomposition.given]
+        means = (known @ decomposition.slope + decomposition.offset).unflatten(1, (k, len(decomposition.asked)))
+        away = (known @ decomposition.white - decomposition.shift).unflatten(1, (k, len(decomposition.given)))
+        return PatternRows(rows, decomposition, means, decomposition.log_weights - 0.5 * away.square().sum(-1))
 
-    def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _against_components(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is asked for, its distance from the means over the variances, and `log w_k p_k` up to constants."""
-        kind, (_, k, a) = self.kind, self.means.shape
-        seen = x[:, kind.asked]
-        z = (seen @ kind.basis).unflatten(1, (k, a)) - alpha[..., None] * self.means
-        variance = (alpha**2)[..., None] * kind.variances + (sigma**2)[..., None]
+        decomposition, (_, k, a) = self.decomposition, self.means.shape
+        seen = x[:, decomposition.asked]
+        z = (seen @ decomposition.basis).unflatten(1, (k, a)) - alpha[..., None] * self.means
+        variance = (alpha**2)[..., None] * decomposition.variances + (sigma**2)[..., None]
         precise = z / variance
         return seen, precise, self.log_weights - 0.5 * ((z * precise).sum(-1) + variance.log().sum(-1))
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(asked | given)` of the noised x `(m, d)`, in nats, `(m,)`."""
-        _, _, log_joint = self._seen(x, alpha, sigma)
-        constant = 0.5 * len(self.kind.asked) * math.log(2 * math.pi)
+        _, _, log_joint = self._against_components(x, alpha, sigma)
+        constant = 0.5 * len(self.decomposition.asked) * math.log(2 * math.pi)
         return torch.logsumexp(log_joint, 1) - torch.logsumexp(self.log_weights, 1) - constant
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
         """At x `(m, d)` and levels `(m, 1)` or 0-d, 0 where not asked for."""
-        kind = self.kind
-        seen, precise, log_joint = self._seen(x, alpha, sigma)
+        decomposition = self.decomposition
+        seen, precise, log_joint = self._against_components(x, alpha, sigma)
         share = torch.softmax(log_joint, 1)
         near = alpha >= sigma  # the smaller of the pair is summed, the other follows
         part = torch.where(
-            near[..., None], sigma[..., None] * precise, self.means + alpha[..., None] * kind.variances * precise
+            near[..., None],
+            sigma[..., None] * precise,
+            self.means + alpha[..., None] * decomposition.variances * precise,
         )
-        small = (share[..., None] * part).flatten(1) @ kind.basis.T
+        small = (share[..., None] * part).flatten(1) @ decomposition.basis.T
         x0 = torch.where(near, (seen - sigma * small) / torch.where(near, alpha, 1.0), small)
         eps = torch.where(near, small, (seen - alpha * small) / torch.where(near, 1.0, sigma))
-        return Estimate(x0 @ kind.place, eps @ kind.place)
+        return Estimate(x0 @ decomposition.place, eps @ decomposition.place)
 
-    def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variances `(m, d)` of the first component, 0 where not asked for."""
-        kind, a = self.kind, len(self.kind.asked)
-        variance = kind.variances[0]
+        decomposition, a = self.decomposition, len(self.decomposition.asked)
+        variance = decomposition.variances[0]
         spread = variance * sigma**2 / (alpha**2 * variance + sigma**2)
-        return (spread.expand(len(self.rows), -1) @ kind.basis[:, :a].square().T) @ kind.place
+        return (spread.expand(len(self.rows), -1) @ decomposition.basis[:, :a].square().T) @ decomposition.place
 
 
-class Grouped(NamedTuple):
+class GroupedRows(NamedTuple):
     """A batch of rows by their patterns: the mixture of each row's asked coordinates given its own.
 
     Args:
         pattern: of the rows.
-        slices: the rows, each once.
+        groups: the rows, each once.
     """
 
     pattern: Pattern
-    slices: tuple[Slice, ...]
+    groups: tuple[PatternRows, ...]
 
     @property
     def _back(self) -> Tensor:
-        return torch.cat([s.rows for s in self.slices]).argsort()
+        return torch.cat([s.rows for s in self.groups]).argsort()
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-        """The mixture's answer at x `(n, d)`, 0 where not asked for; levels 0-d or `(n, 1)`; float64."""
-        parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
+        """The mixture's estimate at x `(n, d)`, 0 where not asked for; levels 0-d or `(n, 1)`; float64."""
+        parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`."""
-        parts = [s.log_density(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
+        parts = [s.log_density(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return torch.cat(parts)[self._back]
 
-    def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variance of each coordinate under the first component, `(n, d)`."""
-        parts = [s.left(rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.slices]
+        parts = [s.posterior_variance(rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return torch.cat(parts)[self._back]
 
-    def rows(self, index: Tensor) -> Grouped:
+    def rows(self, index: Tensor) -> GroupedRows:
         """Some of the rows."""
         place = index.new_full((len(self.pattern.asked), 2), -1)
-        for j, own in enumerate(self.slices):
+        for j, own in enumerate(self.groups):
             place[own.rows] = torch.stack([torch.full_like(own.rows, j), torch.arange(len(own.rows)).to(own.rows)], 1)
         chosen = place[index]
-        slices = []
-        for j, own in enumerate(self.slices):
+        groups = []
+        for j, own in enumerate(self.groups):
             rows = (chosen[:, 0] == j).nonzero()[:, 0]
             if len(rows):
                 at = chosen[rows, 1]
-                slices.append(Slice(rows, own.kind, own.means[at], own.log_weights[at]))
-        return Grouped(Pattern(*(v[index] for v in self.pattern)), tuple(slices))
+                groups.append(PatternRows(rows, own.decomposition, own.means[at], own.log_weights[at]))
+        return GroupedRows(Pattern(*(v[index] for v in self.pattern)), tuple(groups))
 
 
-class Kinds:
-    """The decompositions of a mixture for the patterns that were asked for last.
+class DecompositionCache:
+    """The decompositions of a mixture for the patterns used last, the oldest dropped first.
 
     Args:
         law: the mixture.
@@ -189,7 +191,7 @@ class Kinds:
 
     def __init__(self, law: GaussianMixture) -> None:
         self.law = law
-        self._kept: OrderedDict[bytes, Kind] = OrderedDict()
+        self._kept: OrderedDict[bytes, Decomposition] = OrderedDict()
         self._numbers = 0
 
     def shared(self, pattern: Pattern) -> Tensor:
@@ -197,26 +199,26 @@ class Kinds:
         _, place, count = torch.unique(_bits(pattern), dim=0, return_inverse=True, return_counts=True)
         return (count >= _FEW_ROWS)[place] | (len(count) <= _FEW_PATTERNS)
 
-    def grouped(self, pattern: Pattern) -> Grouped:
+    def grouped(self, pattern: Pattern) -> GroupedRows:
         """The rows by their patterns."""
         patterns, place = torch.unique(_bits(pattern), dim=0, return_inverse=True)
-        slices = []
+        groups = []
         for p, bits in enumerate(patterns):
             rows = (place == p).nonzero()[:, 0]
-            slices.append(Slice.of(rows, self._kind(bits, pattern.asked.shape[1]), pattern.value[rows]))
-        return Grouped(pattern, tuple(slices))
+            groups.append(PatternRows.of(rows, self._decomposed(bits, pattern.asked.shape[1]), pattern.value[rows]))
+        return GroupedRows(pattern, tuple(groups))
 
-    def _kind(self, bits: Tensor, d: int) -> Kind:
+    def _decomposed(self, bits: Tensor, d: int) -> Decomposition:
         key = bits.cpu().numpy().tobytes()
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        kind = Kind.of(self.law, bits[:d].nonzero()[:, 0], bits[d:].nonzero()[:, 0])
-        self._kept[key] = kind
-        self._numbers += kind.numbers
+        decomposition = Decomposition.of(self.law, bits[:d].nonzero()[:, 0], bits[d:].nonzero()[:, 0])
+        self._kept[key] = decomposition
+        self._numbers += decomposition.numbers
         while self._numbers > _MOST_NUMBERS and len(self._kept) > 1:
             self._numbers -= self._kept.popitem(last=False)[1].numbers
-        return kind
+        return decomposition
 
 
 def _bits(pattern: Pattern) -> Tensor:

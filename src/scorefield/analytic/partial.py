@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, expand
 from scorefield.analytic.mixture import GaussianMixture
-from scorefield.core import Estimate, Level
+from scorefield.core import Estimate, Level, check_level
 
 GIVEN_NOISE = 1e-4  # a given coordinate counts as seen with this much noise: keeps collinear coordinates solvable
 
@@ -31,8 +31,8 @@ class Pattern(NamedTuple):
     @staticmethod
     def of(given: Tensor) -> Pattern:
         """From `(n, d)`: a number is given, NaN is asked for, infinity is hidden."""
-        known = torch.isfinite(given)
-        return Pattern(torch.isnan(given), known, torch.where(known, given, torch.zeros_like(given)))
+        finite = torch.isfinite(given)
+        return Pattern(torch.isnan(given), finite, torch.where(finite, given, torch.zeros_like(given)))
 
     @property
     def whole(self) -> bool:
@@ -40,8 +40,8 @@ class Pattern(NamedTuple):
         return bool(self.asked.all())
 
 
-class Seen(NamedTuple):
-    """What the components make of a batch.
+class ComponentEstimates(NamedTuple):
+    """The components' estimates for a batch.
 
     Args:
         log_joint: `log w_k p_k(row)` up to a constant of the row, `(n, K)`.
@@ -54,7 +54,7 @@ class Seen(NamedTuple):
     x0: Tensor
 
 
-class Conditioned(NamedTuple):
+class ConditionedRows(NamedTuple):
     """The mixture of each row's asked coordinates given its own, decomposed once for all levels.
 
     Args:
@@ -74,15 +74,15 @@ class Conditioned(NamedTuple):
     log_weights: Tensor
 
     @staticmethod
-    def of(law: GaussianMixture, pattern: Pattern) -> Conditioned:
+    def of(law: GaussianMixture, pattern: Pattern) -> ConditionedRows:
         """Condition a mixture on what is given in each row; float64."""
-        kinds = torch.cat([pattern.asked, pattern.given], 1)
-        patterns, place = torch.unique(kinds, dim=0, return_inverse=True)
+        bits = torch.cat([pattern.asked, pattern.given], 1)
+        patterns, place = torch.unique(bits, dim=0, return_inverse=True)
         (n, d), k = pattern.asked.shape, len(law.weights)
         basis, variances = law.means.new_zeros(len(patterns), k, d, d), law.means.new_zeros(len(patterns), k, d)
         means, log_weights = law.means.expand(n, k, d).clone(), law.weights.log().expand(n, k).clone()
-        for p, kind in enumerate(patterns):
-            asked, given = (part.nonzero()[:, 0] for part in kind.chunk(2))
+        for p, one in enumerate(patterns):
+            asked, given = (part.nonzero()[:, 0] for part in one.chunk(2))
             rows = (place == p).nonzero()[:, 0]
             covariance = law.covariances[:, asked][:, :, asked]
             if len(given):
@@ -101,9 +101,9 @@ class Conditioned(NamedTuple):
                 whole = basis.new_zeros(k, len(asked), d)
                 whole[:, :, asked] = vectors
                 basis[p][:, asked] = whole
-        return Conditioned(pattern, place, basis, variances, means, log_weights)
+        return ConditionedRows(pattern, place, basis, variances, means, log_weights)
 
-    def rows(self, index: Tensor) -> Conditioned:
+    def rows(self, index: Tensor) -> ConditionedRows:
         """Some of the rows."""
         pattern = Pattern(*(v[index] for v in self.pattern))
         return self._replace(
@@ -111,8 +111,8 @@ class Conditioned(NamedTuple):
         )
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-        """The mixture's answer at x `(n, d)`, for levels 0-d or `(n, 1)`; float64."""
-        return mixed(self._seen(x, alpha, sigma), x, alpha, sigma)
+        """The mixture's estimate at x `(n, d)`, for levels 0-d or `(n, 1)`; float64."""
+        return combine_components(self._component_estimates(x, alpha, sigma), x, alpha, sigma)
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`; levels 0-d or `(n, 1)`."""
@@ -120,24 +120,24 @@ class Conditioned(NamedTuple):
         constant = 0.5 * asked.sum(1).double() * math.log(2 * math.pi)
         # the directions off the asked coordinates have eigenvectors of 0 and the variance sigma^2 in every component
         elsewhere = (~asked).sum(1).double() * torch.log(sigma.expand(len(x), 1)[:, 0] ** 2) / 2
-        joint = self._seen(x, alpha, sigma).log_joint
+        joint = self._component_estimates(x, alpha, sigma).log_joint
         return torch.logsumexp(joint, 1) - torch.logsumexp(self.log_weights, 1) - constant + elsewhere
 
-    def left(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variance of each coordinate under the first component, `(n, d)`, 0 where not asked for."""
         spread = self.variances[self.place][:, 0]
         spread = spread * sigma**2 / (alpha**2 * spread + sigma**2)
         return torch.einsum("nde,ne->nd", self.basis[self.place][:, 0].square(), spread)
 
-    def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
-        """The components' answers at x `(n, d)`; float64."""
+    def _component_estimates(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> ComponentEstimates:
+        """The components' estimates at x `(n, d)`; float64."""
         basis, spread = self.basis[self.place], self.variances[self.place]
         z = torch.einsum("nkd,nkde->nke", x[:, None] - alpha[..., None] * self.means, basis)
         variance = (alpha**2)[..., None] * spread + (sigma**2)[..., None]
         log_joint = self.log_weights - 0.5 * (z.square() / variance + variance.log()).sum(-1)
         eps = torch.einsum("nke,nkde->nkd", sigma[..., None] * z / variance, basis)
         moved = torch.einsum("nke,nkde->nkd", alpha[..., None] * spread * z / variance, basis)
-        return Seen(log_joint, eps, self.means + moved)
+        return ComponentEstimates(log_joint, eps, self.means + moved)
 
 
 class PartialMixture:
@@ -169,37 +169,38 @@ class PartialMixture:
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The estimate at x `(n, d)`, for a level 0-d or `(n,)` with sigma > 0."""
         check_batch("x", x)
+        check_level(level)
         alpha, sigma = (expand(v, x).double() for v in level)
         z = x.double()
         pattern = None if condition is None else Pattern.of(condition.to(z))
         if pattern is None or pattern.whole:
             estimate = self.law(z, level)
         else:
-            estimate = mixed(self.partly(z, alpha, sigma, pattern), z, alpha, sigma)
-            estimate = standard_elsewhere(estimate, z, alpha, sigma, pattern.asked)
+            estimate = combine_components(self.component_estimates(z, alpha, sigma, pattern), z, alpha, sigma)
+            estimate = standard_normal_elsewhere(estimate, z, alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
-    def partly(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Seen:
+    def component_estimates(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> ComponentEstimates:
         """Each row with its own pattern: one Cholesky factor per row and component; float64."""
         law = self.law
-        root = roots(alpha, sigma, pattern)  # of the precision with which a coordinate is seen
-        factor = scaled_factor(law.covariances, root)
+        root = precision_roots(alpha, sigma, pattern)  # of the precision with which a coordinate is seen
+        factor = scaled_cholesky(law.covariances, root)
         seen = torch.where(pattern.asked, x / sigma, pattern.value * root)
         r = seen[:, None] - root[:, None] * law.means
         v = torch.cholesky_solve(r[..., None], factor)[..., 0]
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_joint = law.weights.log() - 0.5 * ((r * v).sum(-1) + log_det)
         x0 = law.means + torch.einsum("kde,nke->nkd", law.covariances, root[:, None] * v)
-        return Seen(log_joint, v, x0)
+        return ComponentEstimates(log_joint, v, x0)
 
 
-def roots(alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
+def precision_roots(alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
     """The square root of the precision with which each coordinate is seen, `(n, d)`: 0 where hidden."""
     asked = (alpha / sigma).expand(pattern.asked.shape)
     return torch.where(pattern.asked, asked, pattern.given.to(asked) / GIVEN_NOISE)
 
 
-def scaled_factor(covariances: Tensor, root: Tensor) -> Tensor:
+def scaled_cholesky(covariances: Tensor, root: Tensor) -> Tensor:
     """The Cholesky factor of `1 + root C root` for covariances `(K, d, d)` and rows `(n, d)`: `(n, K, d, d)`."""
     scaled = root[:, None, :, None] * covariances * root[:, None, None, :]
     scaled.diagonal(dim1=-2, dim2=-1).add_(1.0)
@@ -207,10 +208,10 @@ def scaled_factor(covariances: Tensor, root: Tensor) -> Tensor:
     return factor
 
 
-def mixed(seen: Seen, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-    """The components' answers in one, the smaller of the pair taken from the sum and the other from the identity."""
-    share = torch.softmax(seen.log_joint, 1)[..., None]
-    eps, x0 = (share * seen.eps).sum(1), (share * seen.x0).sum(1)
+def combine_components(components: ComponentEstimates, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
+    """The components' estimates combined: the smaller of the pair is summed, the other follows from the identity."""
+    share = torch.softmax(components.log_joint, 1)[..., None]
+    eps, x0 = (share * components.eps).sum(1), (share * components.x0).sum(1)
     near = alpha >= sigma
     return Estimate(
         torch.where(near, (x - sigma * eps) / torch.where(near, alpha, 1.0), x0),
@@ -218,7 +219,7 @@ def mixed(seen: Seen, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
     )
 
 
-def standard_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tensor, asked: Tensor) -> Estimate:
+def standard_normal_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tensor, asked: Tensor) -> Estimate:
     """The estimate with independent standard normals in place of what is not asked for."""
     total = alpha**2 + sigma**2
     return Estimate(
@@ -226,6 +227,6 @@ def standard_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tens
     )
 
 
-def log_standard(count: Tensor, noise: float) -> Tensor:
+def log_standard_normal(count: Tensor, noise: float) -> Tensor:
     """`log N(0; 0, 1 + noise^2)` in as many coordinates: what coordinates that are not asked for add at 0."""
     return -0.5 * count.double() * math.log(2 * math.pi * (1 + noise**2))

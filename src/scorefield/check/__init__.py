@@ -1,4 +1,7 @@
-"""The laws of exactness: on the installed library, on any model, on a trained model with records that are new to it."""
+"""Laws that exact answers obey, on the installed library, on any model, on a trained model with records new to it.
+
+What may enter: a law with a bound from theory (rounding, order, standard error) and one sentence of what it says.
+"""
 
 from scorefield.check.exact import library
 from scorefield.check.models import of_model

@@ -14,7 +14,7 @@ from scorefield.check.report import Row
 from scorefield.core import Estimate, Level, Levels, Model, StaticScore
 from scorefield.numerics.random import normal
 from scorefield.plans import Plan, run
-from scorefield.plans.laws import end_error, marginal_error, measured_order, point_mass, true_moments
+from scorefield.plans.laws import end_error, exact_moments, marginal_error, measured_order, point_mass
 
 _LEVELS = (Level(1.0, 0.02), Level(0.8, 0.6), Level(0.05, 1.0), Level(1.0, 20.0))
 _BUILDERS: dict[str, Callable[[Levels], Plan]] = {
@@ -109,7 +109,7 @@ def _order_errors(law: GaussianMixture) -> dict[str, float]:
 
 def _point_mass_error(plan: Plan) -> float:
     """The greatest error of mean and standard deviation for data at one point, in units of x."""
-    got, want = point_mass(plan, 1.5), true_moments(plan, 1.5, 0.0)
+    got, want = point_mass(plan, 1.5), exact_moments(plan, 1.5, 0.0)
     size = 1 + want.variance.sqrt()
     errors = (got.mean - want.mean) / size, (got.variance.sqrt() - want.variance.sqrt()) / size
     return max(float(e.abs().max()) for e in errors)

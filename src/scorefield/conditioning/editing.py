@@ -246,7 +246,7 @@ def partial_noise(
         evaluations: of the model.
         build: grid -> plan, stochastic or not, one evaluation a step, over `plans.default`'s levels; None:
             `plans.default`.
-        sigma_min: least level to ask the model at. None: the model's, else 0.002 standard deviations.
+        sigma_min: least level at which the model is evaluated. None: the model's, else 0.002 standard deviations.
         scale: the data's standard deviation. None: from the model, as in `Route`.
         seed: of the noise; sample i depends on (seed, first + i) alone.
         first: index of the first sample.
@@ -275,15 +275,15 @@ def partial_noise(
 
 
 def _scale(model: Model) -> float:
-    """The data's standard deviation, as far as the model knows it."""
-    known = getattr(model, "sigma_data", None)
-    if known is None:
+    """The data's standard deviation, from the model's attributes, else 1."""
+    std = getattr(model, "sigma_data", None)
+    if std is None:
         covariance = getattr(model, "covariance", None)
-        known = 1.0 if covariance is None else math.sqrt(float(covariance.diagonal().mean()))
-    return float(known)
+        std = 1.0 if covariance is None else math.sqrt(float(covariance.diagonal().mean()))
+    return float(std)
 
 
 def _mean(model: Model, like: Tensor) -> Tensor:
-    """The data's mean where the model knows it, else 0."""
+    """The data's mean where the model has it, else 0."""
     mean = getattr(model, "mean", None)
     return torch.zeros_like(like[:1]) if mean is None else torch.as_tensor(mean).to(like).reshape(1, *like.shape[1:])

@@ -1,4 +1,4 @@
-"""Models made from two models: the difference between what they say, taken further. A guided model is a model."""
+"""Models made from two models: `base + scale * (model - base)`. A guided model is a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scorefield.plans import Plan
 
 @dataclass(frozen=True, eq=False)
 class Conditioned:
-    """A model whose condition is fixed: it may be asked without one, and hears no other.
+    """A model whose condition is fixed: called without one, and any other is ignored.
 
     Args:
         model: any.
@@ -36,7 +36,7 @@ class Conditioned:
         return self.model(x, level, one.expand(len(x), *one.shape))
 
     def __getattr__(self, name: str) -> Any:
-        return _known(name, self.__dict__.get("model"))
+        return _forwarded(name, self.__dict__.get("model"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Guided:
         return Estimate(*(torch.lerp(one, two, weight) for one, two in pairs))
 
     def evaluations(self, plan: Plan) -> int:
-        """How many network evaluations a plan costs with this model: two a row where both models are asked."""
+        """How many network evaluations a plan costs with this model: two a row where both models are evaluated."""
         return sum(1 if self._weight(plain(level)) in (0, 1) else 2 for level in list(plan.levels)[:-1])
 
     def _weight(self, level: Level) -> float | Tensor:
@@ -120,23 +120,23 @@ class Guided:
         return min(_all("sigma_max", self.model, self.base))
 
     def __getattr__(self, name: str) -> Any:
-        return _known(name, self.__dict__.get("model"))
+        return _forwarded(name, self.__dict__.get("model"))
 
 
-_FACTS = ("sigma_min", "sigma_max", "sigma_data", "mean", "covariance", "classes")
-"""What is known of a model and its data, and handed on: where sampling starts, what may be asked."""
+_FORWARDED = ("sigma_min", "sigma_max", "sigma_data", "mean", "covariance", "classes")
+"""Attributes of the inner model that a wrapper passes on: its range of noise and its data's moments."""
 
 
-def _known(name: str, model: object) -> Any:
-    if name in _FACTS and hasattr(model, name):
+def _forwarded(name: str, model: object) -> Any:
+    if name in _FORWARDED and hasattr(model, name):
         return getattr(model, name)
-    raise AttributeError(f"nothing is known of {name!r} for this model", name=name)
+    raise AttributeError(f"this model has no {name!r}", name=name)
 
 
 def _all(name: str, *models: Model) -> list[float]:
     found = [float(getattr(m, name)) for m in models if hasattr(m, name)]
     if not found:
-        raise AttributeError(f"nothing is known of {name!r} for these models", name=name)
+        raise AttributeError(f"these models have no {name!r}", name=name)
     return found
 
 
@@ -181,11 +181,11 @@ def classifier_free(
 def autoguidance(model: Model, weaker: Model, scale: float, interval: tuple[float, float] | None = None) -> Guided:
     """Guidance away from a weaker model of the same data: `weaker + scale * (model - weaker)` (Karras and others 2024).
 
-    The weaker one is smaller or trained more briefly; both hear the same condition, if any.
+    The weaker one is smaller or trained more briefly; both get the same condition, if any.
 
     Args:
         model: the better one.
-        weaker: asked for the same data, in the same coordinates.
+        weaker: of the same data, in the same coordinates.
         scale: 1 is `model` bit for bit, 0 is `weaker`.
         interval: as `classifier_free`.
 
@@ -200,7 +200,7 @@ def autoguidance(model: Model, weaker: Model, scale: float, interval: tuple[floa
 
 
 def conditioned(model: Model, condition: int | float | Tensor | None) -> Conditioned:
-    """A model with its condition fixed, for whatever asks models without one: calibration, log-density, checks.
+    """A model with its condition fixed, for what calls models without one: calibration, log-density, checks.
 
     Args:
         model: any conditional one; guided ones too.
@@ -217,7 +217,7 @@ def conditioned(model: Model, condition: int | float | Tensor | None) -> Conditi
 
 
 def _takes_condition(model: object) -> bool:
-    """False only for a network that is known to take none; other models know for themselves."""
+    """False only for a network whose configuration has none; other models decide for themselves."""
     if not isinstance(model, Denoiser | Energy):
         return True
     network: nn.Module = model.potential if isinstance(model, Energy) else model.network

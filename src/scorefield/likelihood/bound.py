@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch, check_real
-from scorefield.core import Level, Levels, Model
+from scorefield.core import Level, Levels, Model, check_estimate
 from scorefield.likelihood.reference import Moment, Reference
 from scorefield.numerics.random import normal
 
@@ -103,8 +103,10 @@ def variational_bound(
             len(z), z.shape[1:], seed, f"variational bound/{draw}", first=first, row=k, dtype=z.dtype, device=z.device
         )
         noisy = z + r[k] * noise
-        eps = model(noisy, Level(1.0, s[k]), given).eps
-        return (z - noisy + (r[k] ** 2 / s[k]) * eps).flatten(1)
+        estimate = model(noisy, Level(1.0, s[k]), given)
+        if k == draw == 0:
+            check_estimate(model, noisy, Level(1.0, s[k]), estimate)
+        return (z - noisy + (r[k] ** 2 / s[k]) * estimate.eps).flatten(1)
 
     steps, last = [], []
     for draw in range(draws):
@@ -124,7 +126,7 @@ def variational_bound(
 def _prior(reference: Reference, z: Tensor, r: float, s: float) -> Tensor:
     """`KL(N(z, r^2) | N(mean, C + s^2))`, z `(n, d)`."""
     variances = reference.variances + s**2
-    moved = reference.turned(z - reference.mean).square() / variances
+    moved = reference.to_basis(z - reference.mean).square() / variances
     share = r**2 / variances
     return 0.5 * (share + moved - 1 - share.log()).sum(1)
 
@@ -134,14 +136,14 @@ def _step(reference: Reference, rest: Tensor, high: float, low: float, s: float)
     share = 1 - (low / high) ** 2  # of D in the step's mean
     variance = low**2 * share  # of the step given z
     drawn = variance + share**2 * _uncertainty(reference, high, s)
-    moved = share**2 * reference.turned(rest).square() / drawn
+    moved = share**2 * reference.to_basis(rest).square() / drawn
     return 0.5 * (moved + variance / drawn - 1 - (variance / drawn).log()).sum(1)
 
 
 def _reconstruction(reference: Reference, rest: Tensor, r: float, s: float) -> Tensor:
     """`-log N(z; D, V)` for rest = z - D, V the variance of Gaussian data given their noised point."""
     variances = _uncertainty(reference, r, s)
-    turned = reference.turned(rest).square() / variances
+    turned = reference.to_basis(rest).square() / variances
     return 0.5 * (turned + variances.log() + math.log(2 * math.pi)).sum(1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch, check_real
-from scorefield.core import Level, Model
+from scorefield.core import Level, Model, check_level, check_model
 from scorefield.likelihood.flow import Flow
 from scorefield.likelihood.reference import Moment, Reference
 from scorefield.likelihood.student import student_quantile
@@ -102,7 +102,8 @@ def log_density(
         batch: points solved at a time; default: by memory. A point's result does not depend on its batch.
 
     Raises:
-        ValueError: for options that do not fit, or a model that cannot be integrated (naming point and noise level).
+        ValueError: for options that do not fit, a model whose estimate contradicts x, or one that cannot be integrated
+            (naming point and noise level).
 
     Example:
         >>> from scorefield.analytic import Gaussian
@@ -122,6 +123,7 @@ def log_density(
     if low == 0 and not bool((reference.variances > 0).all()):
         raise ValueError("a singular covariance has no density at sigma = 0; give sigma_min > 0 or another covariance.")
     given = None if condition is None else torch.as_tensor(condition, device=x.device)
+    check_model(model, x, Level(alpha, alpha * min(max(reference.scale, low), high)), given)
     d = len(reference.mean)
     size = batch or max(1, _BATCH // (d + probes))
     parts = []
@@ -171,11 +173,12 @@ def _entry(level: Level | None, sigma_min: float | None, model: Model) -> tuple[
     """alpha and `sigma / alpha` of the points."""
     if level is None:
         return 1.0, _given(sigma_min, model, "sigma_min", 0.0)
+    check_level(level)
     alpha, sigma = float(level.alpha), float(level.sigma)
     if sigma_min is not None:
         raise ValueError("give the level of x or sigma_min, not both.")
-    if not (alpha > 0 and sigma >= 0):
-        raise ValueError(f"the level of x must have alpha > 0 and sigma >= 0, got ({alpha:g}, {sigma:g}).")
+    if alpha == 0:
+        raise ValueError(f"the level of x must have alpha > 0, got ({alpha:g}, {sigma:g}): pure noise.")
     return alpha, sigma / alpha
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood.reference import Reference
-from scorefield.likelihood.traces import Known, Tracer
+from scorefield.likelihood.traces import LinearPart, Tracer
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +49,21 @@ class Flow:
 
     def start(self, z: Tensor, ratio: float) -> Tensor:
         """The state of points z `(n, d)` of the level (1, ratio)."""
-        w = self.reference.turned(z - self.reference.mean) / self._root(1.0, ratio)
+        w = self.reference.to_basis(z - self.reference.mean) / self._root(1.0, ratio)
         return torch.cat([w, z.new_zeros(len(z), self.tracer.count)], 1)
 
     def log_densities(self, y: Tensor, ratio: float) -> Tensor:
         """`log p` at the start, a point of the level (1, ratio), from the state at the noise's end: `(n, m)`."""
         d = len(self.reference.mean)
-        w, gained = y[:, :d], y[:, d:]
+        w, integral = y[:, :d], y[:, d:]
         normal = -0.5 * (w.square().sum(1) + d * math.log(2 * math.pi))
-        return (normal - self._root(1.0, ratio).log().sum())[:, None] + gained
+        return (normal - self._root(1.0, ratio).log().sum())[:, None] + integral
 
     def __call__(self, u: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """`d state / du` at times u `(n,)`, for `integrate`."""
         alpha, sigma, root = self._at(u)
         w = y[:, : len(self.reference.mean)]
-        x = alpha * self.reference.mean + self.reference.back(w * root)
+        x = alpha * self.reference.mean + self.reference.from_basis(w * root)
         level, by_noise = Level(alpha[:, 0], sigma[:, 0]), alpha >= 0.5
         condition = self.condition
         if condition is not None and condition.ndim:
@@ -76,12 +76,12 @@ class Flow:
             e: Estimate = self.model(x.reshape(-1, *self.shape), level, condition)
             return torch.where(by_noise, e.eps.flatten(1), e.x0.flatten(1))
 
-        def known(v: Tensor) -> Tensor:
-            return self.reference.back(self.reference.turned(v) * (slope / root))
+        def product(v: Tensor) -> Tensor:
+            return self.reference.from_basis(self.reference.to_basis(v) * (slope / root))
 
-        value, traces = self.tracer(answer, Known(known, (slope / root).sum(1)), x, index)
+        value, traces = self.tracer(answer, LinearPart(product, (slope / root).sum(1)), x, index)
         offset = torch.where(by_noise, torch.zeros_like(w), self.reference.mean)
-        rate = factor * (self.reference.turned(value - offset) - slope * w) / root
+        rate = factor * (self.reference.to_basis(value - offset) - slope * w) / root
         return torch.cat([rate, factor * traces.T], 1)
 
     def measure(self, u: Tensor, y: Tensor, slope: Tensor, error: Tensor) -> Tensor:

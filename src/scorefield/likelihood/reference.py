@@ -34,11 +34,11 @@ class Reference:
         """The data's standard deviation, root mean square over coordinates, > 0."""
         return math.sqrt(float(self.variances.mean()))
 
-    def turned(self, x: Tensor) -> Tensor:
+    def to_basis(self, x: Tensor) -> Tensor:
         """x `(..., d)` in the eigenbasis."""
         return x if self.basis is None else x @ self.basis
 
-    def back(self, x: Tensor) -> Tensor:
+    def from_basis(self, x: Tensor) -> Tensor:
         """From the eigenbasis."""
         return x if self.basis is None else x @ self.basis.T
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from scorefield.numerics.divergence import Field, Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import Field, ProbeKind, hutchinson, jacobian_trace, probe
 
 Divergence: TypeAlias = Literal["exact", "hutchinson", "hutch++"]
 DIVERGENCES: tuple[Divergence, ...] = ("exact", "hutchinson", "hutch++")
@@ -19,7 +19,7 @@ _ROWS = 1 << 18  # numbers in one batched backward pass, unless asked otherwise
 _FEW = 16  # dimensions below which probes are spheres: sums of so few random signs are too coarse for an interval
 
 
-class Known(NamedTuple):
+class LinearPart(NamedTuple):
     """A symmetric matrix K for every sample.
 
     Args:
@@ -33,7 +33,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Tracer:
-    """Estimates of `tr J - tr K`, J the Jacobian of a field and K a known symmetric matrix, one per probe.
+    """Estimates of `tr J - tr K`, J the Jacobian of a field and K a symmetric matrix of known trace, one per probe.
 
     K is taken off before probing, as a control variate: a field that is K exactly is traced without variance.
 
@@ -52,7 +52,7 @@ class Tracer:
     @staticmethod
     def of(divergence: Divergence, probes: int, x: Tensor, seed: int, first: int, chunk: int | None) -> Tracer:
         """The probes of the samples x `(N, d)`, whose first has the index `first`: pure functions of (seed, index)."""
-        kind: Kind = "sphere" if x.shape[1] < _FEW else "rademacher"
+        kind: ProbeKind = "sphere" if x.shape[1] < _FEW else "rademacher"
         none = x.new_zeros(0, *x.shape)
         if divergence == "exact":
             return Tracer(divergence, none, none, chunk)
@@ -69,28 +69,30 @@ class Tracer:
         """Estimates per sample."""
         return 1 if self.divergence == "exact" else len(self.probes)
 
-    def __call__(self, f: Field, known: Known, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, f: Field, linear: LinearPart, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """`f(x)` `(n, d)` and the estimates `(m, n)` at x `(n, d)`, the samples `index`; f acts sample by sample."""
         size = self.chunk or max(1, _ROWS // max(1, x.numel()))
         if self.divergence == "exact":
             value, trace = jacobian_trace(f, x, chunk=size)
-            return value, (trace - known.trace)[None]
+            return value, (trace - linear.trace)[None]
         probes = self.probes[:, index]
         if self.divergence == "hutchinson":
-            return _probed(f, known, x, probes, size)
-        return _sketched(f, known, x, probes, self.sketch[:, index], size)
+            return _probed(f, linear, x, probes, size)
+        return _sketched(f, linear, x, probes, self.sketch[:, index], size)
 
 
-def _probed(f: Field, known: Known, x: Tensor, probes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _probed(f: Field, linear: LinearPart, x: Tensor, probes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     if size >= len(probes):
         value, estimates = hutchinson(f, x, probes)
     else:
         value, rows = _rows(f, x, size)
         estimates = (rows(probes) * probes).sum(2)
-    return value, estimates - (known.product(probes) * probes).sum(2)
+    return value, estimates - (linear.product(probes) * probes).sum(2)
 
 
-def _sketched(f: Field, known: Known, x: Tensor, probes: Tensor, sketch: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _sketched(
+    f: Field, linear: LinearPart, x: Tensor, probes: Tensor, sketch: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     """Hutch++ (Meyer, Musco, Musco and Woodruff 2021): exact on a sketched subspace Q, probed outside of it.
 
     What is sketched is `J - a K - b I` with a and b fitted to the sketch itself, and the probes outside have a fixed
@@ -98,18 +100,18 @@ def _sketched(f: Field, known: Known, x: Tensor, probes: Tensor, sketch: Tensor,
     directions more.
     """
     value, rows = _rows(f, x, size)
-    seen, explained = rows(sketch), known.product(sketch)
+    seen, explained = rows(sketch), linear.product(sketch)
     a, b = _fit(seen, explained, sketch)
 
     def rest(v: Tensor) -> Tensor:
-        return rows(v) - a[:, None] * known.product(v)
+        return rows(v) - a[:, None] * linear.product(v)
 
     Q = torch.linalg.qr((seen - a[:, None] * explained - b[:, None] * sketch).permute(1, 2, 0)).Q  # (n, d, k)
     basis = Q.permute(2, 0, 1)
     inside = (rest(basis) * basis).sum((0, 2))
     outside = probes - torch.einsum("ndk,nek,jne->jnd", Q, Q, probes)
     outside = outside * (math.sqrt(x.shape[1] - len(sketch)) / outside.norm(dim=2, keepdim=True))
-    return value, inside + (a - 1) * known.trace + (rest(outside) * outside).sum(2)
+    return value, inside + (a - 1) * linear.trace + (rest(outside) * outside).sum(2)
 
 
 def _fit(y: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ first + i, start + k): more chains, or a run in two parts, give the same numbers
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +15,10 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, check_real, expand, sum_rest
 from scorefield.core import StaticScore
+from scorefield.mcmc.diagnostics import effective_sample_size, split_r_hat
 from scorefield.numerics.random import normal, uniform
+
+__all__ = ["Chains", "EnergyFunction", "adjusted", "effective_sample_size", "split_r_hat", "unadjusted"]
 
 EnergyFunction: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -28,12 +30,13 @@ class Chains:
     Args:
         samples: `(kept, n, *shape)`: every thin-th state after burn_in.
         state: `(n, *shape)`: the last state, from which a run can go on.
-        acceptance: `(n,)`: share of proposals that each chain took after burn_in; 1 for unadjusted chains.
+        acceptance: `(n,)`: share of proposals that each chain accepted after burn_in; None for unadjusted chains, which
+            reject nothing.
     """
 
     samples: Tensor
     state: Tensor
-    acceptance: Tensor
+    acceptance: Tensor | None
 
     @property
     def pooled(self) -> Tensor:
@@ -52,8 +55,8 @@ class Chains:
 
     def __repr__(self) -> str:
         kept, n, *shape = self.samples.shape
-        acceptance = float(self.acceptance.mean())
-        return f"Chains({n} chains, {kept} samples each of shape {tuple(shape)}, acceptance {acceptance:.2f})"
+        accepted = "" if self.acceptance is None else f", acceptance {float(self.acceptance.mean()):.2f}"
+        return f"Chains({n} chains, {kept} samples each of shape {tuple(shape)}{accepted})"
 
 
 # --------------------------------------------------------------------------------------------------------- samplers
@@ -92,7 +95,7 @@ def unadjusted(
     Example:
         >>> chains = unadjusted(lambda x: -x, torch.zeros(100, 1), step=0.1, steps=400, seed=0, burn_in=100)
         >>> chains
-        Chains(100 chains, 300 samples each of shape (1,), acceptance 1.00)
+        Chains(100 chains, 300 samples each of shape (1,))
         >>> round(float(chains.pooled.var()), 1)  # 1 / (1 - step / 2) = 1.05
         1.1
     """
@@ -105,7 +108,7 @@ def unadjusted(
             _diverged(x, step, start + k)
         if k >= burn_in and (k - burn_in + 1) % thin == 0:
             kept.append(x)
-    return Chains(torch.stack(kept), x, torch.ones(len(x), dtype=x.dtype, device=x.device))
+    return Chains(torch.stack(kept), x, None)
 
 
 def adjusted(
@@ -169,72 +172,6 @@ def adjusted(
             if (k - burn_in + 1) % thin == 0:
                 kept.append(x)
     return Chains(torch.stack(kept), x, accepted / (steps - burn_in))
-
-
-# ------------------------------------------------------------------------------------------------------ diagnostics
-
-
-def effective_sample_size(samples: Tensor) -> Tensor:
-    """How many independent draws would know each coordinate's mean as well as these chains do.
-
-    `m n / tau` with `tau = -1 + 2 sum_k (rho_2k + rho_2k+1)`, the sum cut off at Geyer's (1992) initial monotone
-    sequence and rho the autocorrelation of all chains together (Gelman and others 2013, section 11.5), so that chains
-    that disagree count for little.
-
-    Args:
-        samples: `(n, m, *shape)`: n states of m chains, n >= 4.
-
-    Returns:
-        `shape`; NaN for a coordinate that never changes.
-
-    Example:
-        >>> x = torch.linspace(0, 1, 1000).reshape(-1, 1, 1).expand(-1, 2, 1)  # a slow drift
-        >>> float(effective_sample_size(x)) < 10
-        True
-    """
-    n, m = _check_samples(samples)
-    columns = samples.detach().to(torch.float64).reshape(n, m, -1)
-    parts = columns.split(max(1, 10**7 // (n * m)), dim=2)
-    return torch.cat([_effective(part) for part in parts]).reshape(samples.shape[2:])
-
-
-def _effective(x: Tensor) -> Tensor:
-    """`(n, m, d) -> (d,)`."""
-    n, m, _ = x.shape
-    means = x.mean(0)
-    spectrum = torch.fft.rfft(x - means, n=2 * n, dim=0)
-    covariance = torch.fft.irfft(spectrum.abs() ** 2, n=2 * n, dim=0)[:n].mean(1) / n  # (n, d)
-    within = covariance[0] * n / (n - 1)
-    total = covariance[0] + (means.var(0) if m > 1 else 0.0)
-    rho = 1 - (within - covariance) / total
-    rho[0] = 1.0
-    pairs = rho[: n - n % 2].reshape(n // 2, 2, -1).sum(1)
-    kept = (pairs > 0).to(x.dtype).cumprod(0)
-    tau = 2 * (pairs.cummin(0).values * kept).sum(0) - 1
-    size = n * m / tau.clamp(min=1 / math.log10(n * m))
-    return torch.where(total > 0, size, torch.nan)
-
-
-def split_r_hat(samples: Tensor) -> Tensor:
-    """Split R-hat (Gelman and others 2013, section 11.4): 1 where all halves of all chains have one law.
-
-    Args:
-        samples: `(n, m, *shape)`: n states of m chains, n >= 4.
-
-    Returns:
-        `shape`; above about 1.01 the chains have not mixed. NaN for a coordinate that never changes.
-
-    Example:
-        >>> x = torch.tensor([0.0, 1.0]).repeat(50)[:, None, None]
-        >>> bool(split_r_hat(torch.cat([x, x], 1)) < 1.0) and bool(split_r_hat(torch.cat([x, x + 2], 1)) > 2)
-        True
-    """
-    n, _ = _check_samples(samples)
-    half = n // 2
-    x = samples.detach().to(torch.float64)
-    x = torch.cat([x[:half], x[n - half :]], dim=1)
-    within, between = x.var(0).mean(0), x.mean(0).var(0)
-    return (((half - 1) / half * within + between) / within).sqrt()
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -303,13 +240,3 @@ def _check(x: Tensor, step: float | Tensor, steps: int, burn_in: int, thin: int)
 def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
-
-
-def _check_samples(samples: Tensor) -> tuple[int, int]:
-    if samples.ndim < 2 or len(samples) < 4 or not samples.shape[1]:
-        raise ValueError(
-            f"chains are judged on samples of shape (n, m, *shape) with n >= 4, got {tuple(samples.shape)}; keep "
-            "more states."
-        )
-    check_real("samples", samples)
-    return samples.shape[0], samples.shape[1]

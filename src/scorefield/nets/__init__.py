@@ -1,8 +1,10 @@
 """Networks: `forward(x (n, *shape), level_feature, condition=None) -> raw` of x's shape.
 
-`level_feature = log(sigma / alpha)`, 0-d or `(n,)`, is all that a network hears of noise; what raw means is the
+`level_feature = log(sigma / alpha)`, 0-d or `(n,)`, is all that a network gets of the noise; what raw means is the
 target's business (`scorefield.denoiser`). A `ScalarMLP` answers with one number per sample, for `Energy`. Every network
 has a `config`, from which files rebuild it.
+
+What may enter: an architecture, with its row in `NETWORKS`; it imports nothing of the library but `_tensor`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from scorefield._tensor import is_traced
 from scorefield.nets._init import linear, lookup
 
 _FREQUENCIES = 16
@@ -100,7 +101,7 @@ class Embedding(nn.Module):
                 f"this network takes one class per sample, shape ({len(x)},) for this batch, got "
                 f"{tuple(condition.shape)}."
             )
-        if _hidden(condition) or (self.training and condition.is_cuda) or not len(condition):
+        if is_traced(condition) or (self.training and condition.is_cuda) or not len(condition):
             return  # no value to read yet, or one that a training step should not wait for
         low, high = int(condition.min()), int(condition.max())
         if low < 0 or high > self.classes:
@@ -114,8 +115,3 @@ def check_sizes(least: int = 1, **sizes: int) -> None:
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"a network's {name} must be a whole number >= {least}, got {value!r}.")
-
-
-def _hidden(value: Tensor) -> bool:
-    """Whether a value cannot be read: inside a function transform or while compiling."""
-    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)

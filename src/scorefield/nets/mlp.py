@@ -85,16 +85,9 @@ class ResidualMLP(nn.Module):
         self, dim: int, width: int = 256, depth: int = 4, classes: int = 0, condition_dim: int = 0, seed: int = 0
     ) -> None:
         super().__init__()
-        self.config: dict[str, object] = {
-            "dim": dim,
-            "width": width,
-            "depth": depth,
-            "classes": classes,
-            "condition_dim": condition_dim,
-            "seed": seed,
-        }
-        self.trunk = _Trunk(dim, width, depth, classes, condition_dim)
-        self.outputs = linear(width, dim)
+        sizes = {"dim": dim, "width": width, "depth": depth, "classes": classes, "condition_dim": condition_dim}
+        self.config: dict[str, object] = {**sizes, "seed": seed}
+        self.trunk, self.outputs = _Trunk(**sizes), linear(width, dim)
         initialise(self, seed, zero=[self.outputs, *self.trunk.modulations()])
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -127,16 +120,9 @@ class ScalarMLP(nn.Module):
         self, dim: int, width: int = 256, depth: int = 4, classes: int = 0, condition_dim: int = 0, seed: int = 0
     ) -> None:
         super().__init__()
-        self.config: dict[str, object] = {
-            "dim": dim,
-            "width": width,
-            "depth": depth,
-            "classes": classes,
-            "condition_dim": condition_dim,
-            "seed": seed,
-        }
-        self.trunk = _Trunk(dim, width, depth, classes, condition_dim)
-        self.outputs = linear(width, dim + 1)
+        sizes = {"dim": dim, "width": width, "depth": depth, "classes": classes, "condition_dim": condition_dim}
+        self.config: dict[str, object] = {**sizes, "seed": seed}
+        self.trunk, self.outputs = _Trunk(**sizes), linear(width, dim + 1)
         initialise(self, seed, zero=[self.outputs, *self.trunk.modulations()])
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:

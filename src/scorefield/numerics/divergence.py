@@ -20,7 +20,7 @@ from scorefield._tensor import check_batch
 from scorefield.numerics.random import normal, uniform
 
 Field: TypeAlias = Callable[[Tensor], Tensor]
-Kind: TypeAlias = Literal["rademacher", "gaussian", "sphere"]
+ProbeKind: TypeAlias = Literal["rademacher", "gaussian", "sphere"]
 
 
 class Trace(NamedTuple):
@@ -230,7 +230,7 @@ def hutch_plus_plus(f: Field, x: Tensor, matvecs: int, seed: int | torch.Generat
 
 
 def probe(
-    kind: Kind,
+    kind: ProbeKind,
     m: int,
     x: Tensor,
     seed: int | torch.Generator | None,
@@ -259,9 +259,11 @@ def probe(
         [4.0]
     """
     check_batch("x", x)
-    if kind not in get_args(Kind):
-        near = difflib.get_close_matches(str(kind), get_args(Kind), n=1) or [get_args(Kind)[0]]
-        raise ValueError(f"kind of probe must be one of {', '.join(get_args(Kind))}, got {kind!r}; try {near[0]!r}.")
+    if kind not in get_args(ProbeKind):
+        near = difflib.get_close_matches(str(kind), get_args(ProbeKind), n=1) or [get_args(ProbeKind)[0]]
+        raise ValueError(
+            f"kind of probe must be one of {', '.join(get_args(ProbeKind))}, got {kind!r}; try {near[0]!r}."
+        )
     _check_count("the number of probes m", m, 1)
     if seed is None:
         raise TypeError("probes are drawn here, so a seed is required: give seed=0 (an int) or a torch.Generator.")

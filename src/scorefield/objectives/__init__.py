@@ -1,9 +1,12 @@
 """Objectives of score matching: each gives one loss per sample, `(n,)`; nothing is averaged over the batch.
 
 The static ones train a score `x -> score` (a network, minus the gradient of an energy, any callable); `multilevel`
-trains a model of all noise levels. Up to a constant of the data they agree in expectation: all are least at the true
-score, of the data for explicit, implicit, sliced and finite-difference sliced matching, of the *noised* data for
-denoising.
+trains a model of all noise levels; `closed_form` solves for models that are linear in their parameters. Up to a
+constant of the data they agree in expectation: all are least at the true score, of the data for explicit, implicit,
+sliced and finite-difference sliced matching, of the *noised* data for denoising.
+
+What may enter: a function of a model or score and a batch that is least at the true score, and what it needs:
+weightings, the least loss possible. How to step, and from which data, is the business of `training`.
 """
 
 from scorefield.objectives.noised import (

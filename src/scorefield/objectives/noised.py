@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, sum_rest
 from scorefield.analytic import Law
-from scorefield.core import Level, Model, Scalar
+from scorefield.core import Level, Model, Scalar, check_level
 from scorefield.levels import TrainingLevels
 from scorefield.numerics.random import uniform
 from scorefield.objectives.static import drawn_noise
@@ -208,6 +208,8 @@ def multilevel(
     check_batch("x", x)
     eps = drawn_noise(noise, x, seed, "multilevel noise")
     level = training_levels(_drawn_levels(x, seed, stratified) if u is None else u)
+    if not x.is_cuda:  # where it would wait for the device at every step
+        check_level(level)
     estimate = model(level.noised(x, eps), level, condition)
     error = sum_rest((estimate.x0 - x).square()) + sum_rest((estimate.eps - eps).square())
     weighting = EDM(float(getattr(model, "sigma_data", 1.0))) if weighting is None else weighting

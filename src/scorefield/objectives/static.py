@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, expand, sum_rest
 from scorefield.core import StaticScore
-from scorefield.numerics.divergence import Kind, hutchinson, jacobian_trace, probe
+from scorefield.numerics.divergence import ProbeKind, hutchinson, jacobian_trace, probe
 from scorefield.numerics.random import noise_like
 
 
@@ -38,7 +38,7 @@ def implicit(
     probes: int = 0,
     seed: int | torch.Generator | None = None,
     *,
-    kind: Kind = "rademacher",
+    kind: ProbeKind = "rademacher",
     directions: Tensor | None = None,
     chunk: int | None = None,
 ) -> Tensor:
@@ -80,7 +80,7 @@ def sliced(
     score: StaticScore,
     x: Tensor,
     projections: int = 1,
-    kind: Kind = "rademacher",
+    kind: ProbeKind = "rademacher",
     variance_reduced: bool = True,
     seed: int | torch.Generator | None = None,
     *,
@@ -123,7 +123,7 @@ def finite_difference_sliced(
     projections: int = 1,
     seed: int | torch.Generator | None = None,
     *,
-    kind: Kind = "rademacher",
+    kind: ProbeKind = "rademacher",
     variance_reduced: bool = True,
     directions: Tensor | None = None,
 ) -> Tensor:
@@ -216,7 +216,7 @@ def drawn_noise(noise: Tensor | None, x: Tensor, seed: int | torch.Generator | N
 
 
 def _directions(
-    given: Tensor | None, kind: Kind, count: int, x: Tensor, seed: int | torch.Generator | None, purpose: str
+    given: Tensor | None, kind: ProbeKind, count: int, x: Tensor, seed: int | torch.Generator | None, purpose: str
 ) -> Tensor:
     if given is None:
         return probe(kind, count, x, seed, purpose=purpose)

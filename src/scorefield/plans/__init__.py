@@ -1,11 +1,15 @@
-"""Samplers as tables: builders that return a `Plan`, and the one loop, `run`, that executes it."""
+"""Samplers as tables: builders that return a `Plan`, and the one loop, `run`, that executes it.
+
+What may enter: a pure function from noise levels to a `Plan`; a fit of plans to a model; what follows from a table
+alone. A sampler whose step depends on the state is no table and belongs to `mcmc` or `numerics.ode`.
+"""
 
 from __future__ import annotations
 
 from scorefield.plans.annealed import annealed_langevin, predictor_corrector
 from scorefield.plans.calibrate import Calibration, calibrate, calibration
+from scorefield.plans.convergence import Convergence, convergence
 from scorefield.plans.default import default
-from scorefield.plans.enough import Enough, enough
 from scorefield.plans.multistep import adams, deis, dpmpp, unipc
 from scorefield.plans.onestep import ancestral, ddim, euler, euler_maruyama
 from scorefield.plans.plan import Plan
@@ -22,8 +26,8 @@ __all__ = [
     "calibrate",
     "calibration",
     "Calibration",
-    "enough",
-    "Enough",
+    "convergence",
+    "Convergence",
     "ddim",
     "ancestral",
     "euler",

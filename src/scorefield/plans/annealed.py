@@ -7,14 +7,14 @@ from itertools import pairwise
 
 from scorefield.core import Levels
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, falling, points, shrink
+from scorefield.plans.rows import Combination, Point, Rows, falling, points, shrink
 
 
-def langevin_row(k: int, level: Point, step: float, consistent: bool) -> Mix:
+def langevin_row(k: int, level: Point, step: float, consistent: bool) -> Combination:
     """One unadjusted Langevin step at a level: `x + (step sigma^2 / 2) score + sigma sqrt(step) z`."""
     left = 1 - step / 2
     c = math.sqrt(1 - left * left) if consistent else math.sqrt(step)
-    return Mix({k: level[0]}, {k: level[1] * left}, level[1] * c)
+    return Combination({k: level[0]}, {k: level[1] * left}, level[1] * c)
 
 
 def annealed_langevin(lv: Levels, steps_per_level: int = 10, step: float = 0.2, consistent: bool = False) -> Plan:
@@ -43,18 +43,18 @@ def annealed_langevin(lv: Levels, steps_per_level: int = 10, step: float = 0.2, 
     if grid[0][0] == 0:
         raise ValueError("plans.annealed_langevin: the first level has alpha = 0, pure noise; start at alpha > 0.")
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     ends = grid[-1][1] == 0
     for i, level in enumerate(grid[: len(grid) - ends]):
         if state is not None:
             state = state.scaled(level[0] / grid[i - 1][0])
         for _ in range(steps_per_level):
-            k = rows.ask(level, state)
+            k = rows.evaluate(level, state)
             state = langevin_row(k, level, step, consistent)
     if ends:
-        k = rows.ask(grid[-2], state)
-        state = Mix({k: grid[-1][0]})
-    return rows.end(grid[-1], state or Mix(), "annealed_langevin", 0)
+        k = rows.evaluate(grid[-2], state)
+        state = Combination({k: grid[-1][0]})
+    return rows.end(grid[-1], state or Combination(), "annealed_langevin", 0)
 
 
 def predictor_corrector(lv: Levels, corrector_steps: int = 1, snr: float = 0.16, consistent: bool = False) -> Plan:
@@ -78,15 +78,15 @@ def predictor_corrector(lv: Levels, corrector_steps: int = 1, snr: float = 0.16,
     falling(grid, "predictor_corrector", "an ancestral step")
     _check_langevin("predictor_corrector", corrector_steps, 4 * snr * snr)
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     for start, end in pairwise(grid):
         for _ in range(corrector_steps):
-            k = rows.ask(start, state)
+            k = rows.evaluate(start, state)
             state = langevin_row(k, start, 4 * snr * snr, consistent)
-        k = rows.ask(start, state)
+        k = rows.evaluate(start, state)
         q = shrink(start, end)
-        state = Mix({k: end[0]}, {k: end[1] * q}, end[1] * math.sqrt(1 - q * q))
-    return rows.end(grid[-1], state or Mix(), "predictor_corrector", 0)
+        state = Combination({k: end[0]}, {k: end[1] * q}, end[1] * math.sqrt(1 - q * q))
+    return rows.end(grid[-1], state or Combination(), "predictor_corrector", 0)
 
 
 def _check_langevin(name: str, count: int, step: float) -> None:

@@ -6,29 +6,37 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from inspect import signature
+from typing import NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.plans.default import default, spread
-from scorefield.plans.known import FINE, ROUGH, Data, about, group_of
+from scorefield.plans.default import default, logistic_levels
 from scorefield.plans.plan import Plan
 from scorefield.plans.polish import polish
-from scorefield.plans.rowfit import Fit, Group, fit_rows
+from scorefield.plans.rowfit import FitOptions, fit_rows
 from scorefield.plans.run import run
-from scorefield.plans.search import over, rms_share, search_levels
-from scorefield.plans.truth import Counted, Errors
+from scorefield.plans.search import plan_over, rms_share, search_levels
+from scorefield.plans.trajectories import CountingModel, Errors
+from scorefield.plans.trajectory_set import FINE, ROUGH, DataSummary, TrajectorySet, draw_trajectories, summarise_data
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
 _MANY, _NEAR = 128, 1.5  # held-out trajectories, and ratio of RMS errors, for which a larger one may be chance
-_FALLBACKS = (Fit(), Fit(ridge=1e-5), Fit(ridge=1e-3), Fit(ridge=1e-2), Fit(3), Fit(3, ridge=1e-3))
-"""Fits on the untuned plan's own levels, tried where no other one is fair to it, as the budget
+_FALLBACKS = (
+    FitOptions(),
+    FitOptions(ridge=1e-5),
+    FitOptions(ridge=1e-3),
+    FitOptions(ridge=1e-2),
+    FitOptions(3),
+    FitOptions(3, ridge=1e-3),
+)
+"""Fits on the untuned plan's own levels, tried where no other fit is at least as good, as the budget
 allows: with the search only the first, before `polish`."""
 _PASSES, _PASSES_SEARCH = 5, 10
-"""Runs over all trajectories of one half: fits and judgements of rows."""
+"""Runs over all trajectories of one half: fits and evaluations of rows."""
 _POOL, _SEARCH = 0.2, 0.5
 """Share of the budget that goes to finding sensitive starts, and of what is left after rows to levels, not `polish`."""
 
@@ -47,7 +55,7 @@ class Calibration:
         untuned_errors: of the untuned plan, on the same trajectories.
         cost: single-sample evaluations of the model that the calibration took.
         fitted: trajectories fitted to.
-        held_out: trajectories judged on.
+        held_out: trajectories that the errors are measured on.
     """
 
     plan: Plan
@@ -91,40 +99,6 @@ class Calibration:
         return "\n".join(lines)
 
 
-def calibrate(
-    model: Model,
-    evaluations: int = 10,
-    shape: Sequence[int] | None = None,
-    sigma_max: float | None = None,
-    sigma_min: float | None = None,
-    seed: int = 0,
-    *,
-    search: bool = True,
-    trajectories: int | None = None,
-    past: int = 5,
-    plan: Plan | None = None,
-    condition: Tensor | None = None,
-    mean: float | Tensor | None = None,
-    std: float | None = None,
-    batch: int = 1024,
-    progress: bool = False,
-) -> Plan:
-    """The plan fitted to a model: `calibration(...).plan`, which see for the arguments.
-
-    Example:
-        >>> import torch
-        >>> from scorefield.analytic import GaussianMixture
-        >>> from scorefield.plans import calibrate
-        >>> gm = GaussianMixture(torch.tensor([0.3, 0.7]), torch.tensor([[-1.0], [1.0]]), torch.full((2, 1, 1), 0.05))
-        >>> calibrate(gm, 5, search=False, trajectories=32)
-        Plan(calibrated(5): 5 evaluations, order 1, sigma/alpha from 75.47 to 0, deterministic)
-    """
-    return calibration(
-        model, evaluations, shape, sigma_max, sigma_min, seed, search=search, trajectories=trajectories, past=past,
-        plan=plan, condition=condition, mean=mean, std=std, batch=batch, progress=progress,
-    ).plan  # fmt: skip
-
-
 def calibration(
     model: Model,
     evaluations: int = 10,
@@ -143,24 +117,24 @@ def calibration(
     batch: int = 1024,
     progress: bool = False,
 ) -> Calibration:
-    """Fit levels and coefficients of a deterministic plan to a model, and judge it on held-out trajectories.
+    """Fit levels and coefficients of a deterministic plan to a model, and measure its error on held-out trajectories.
 
     Accurate trajectories of the probability flow start from `N(mean, std^2 + sigma_max^2)`; the rows are fitted by
-    `fit_rows`. With the search, sensitive starts are drawn more often (`known.group_of`), the levels are sought by
-    `search_levels`, and all coefficients corrected by `polish`, which asks a model for gradients and does without where
-    it has none. Of the fitted plans and the untuned one, the best on trajectories held out is returned, and none that
-    has a greater error there than the untuned one, in median or RMS; where all have a greater RMS, one for which chance
-    may have made it so.
+    `fit_rows`. With the search, sensitive starts are drawn more often (`draw_trajectories`), the levels are sought by
+    `search_levels`, and all coefficients corrected by `polish`, which takes gradients of the
+    model, where it has them. Of the fitted plans and the untuned one, the best on trajectories held out is returned,
+    and none that has a greater error there than the untuned one, in median or RMS; where all have a greater RMS, one
+    for which chance may have made it so.
 
     Args:
         model: any: exact, trained, guided.
         evaluations: of the model, by the plan; >= 1.
         shape: of a record; default: that of an exact model.
         sigma_max: where sampling starts; default: the model's, or 80 std.
-        sigma_min: least sigma / alpha at which the model is asked; default: the model's, or 0.002 std.
+        sigma_min: least sigma / alpha at which the model is evaluated; default: the model's, or 0.002 std.
         seed: of the trajectories.
         search: levels as well as coefficients: at most 500,000 single-sample evaluations in place of 100,000.
-        trajectories: to fit to, and as many to judge on; default: what the cost allows, up to 1,024.
+        trajectories: to fit to, and as many held out; default: what the cost allows, up to 1,024.
         past: estimates that get new coefficients in each row.
         plan: where to start, deterministic; default: `plans.default(evaluations)`.
         condition: `(n, ...)`, for instance `model.conditions(n)`; trajectories take them in turn.
@@ -184,49 +158,81 @@ def calibration(
     _check(evaluations, past, trajectories)
     budget = BUDGET_SEARCH if search else BUDGET
     with _bar(budget, progress) as update:
-        asked = Counted(model, batch, bar=update)
-        data = about(asked, shape, sigma_max, sigma_min, mean, std, condition, seed)
+        counted = CountingModel(model, batch, bar=update)
+        data = summarise_data(counted, shape, sigma_max, sigma_min, mean, std, condition, seed)
         untuned = plan or default(evaluations, data.std, data.low, data.high)
         count = _count(evaluations, data, budget, search) if trajectories is None else trajectories
         pool = min(int(_POOL * budget / (6 * ROUGH)), 8 * count) if search else 0
         fit, held = (
-            group_of(asked, data, untuned, count, first, seed, condition, pool) for first in (0, max(pool, count))
+            draw_trajectories(counted, data, untuned, count, first, seed, condition, pool)
+            for first in (0, max(pool, count))
         )
-        judged = [judged_on(untuned, held)]
+        candidates = [evaluate_plan(untuned, held)]
         passes = _PASSES_SEARCH * count * evaluations
         if search and evaluations > 1:
-            left = int(_SEARCH * (budget - asked.asked - passes))
+            left = int(_SEARCH * (budget - counted.evaluations - passes))
             found = search_levels(
-                [fit.part(256)], untuned, data.std, data.low, data.high, Fit(past, cut=10.0), max(0, left)
+                [fit.part(256)], untuned, data.std, data.low, data.high, FitOptions(past, cut=10.0), max(0, left)
             )
             bases = [found[0].base, next(f.base for f in found if not f.moved)]
         else:
-            bases = [untuned, over(spread(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std)]
-        for base, how in _finalists(bases, past, search):
-            fitted = fit_rows([fit], base, how).plan
-            judged.append(judged_on(fitted, held))
+            bases = [
+                untuned,
+                plan_over(logistic_levels(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std),
+            ]
+        for base, options in _fits(bases, past, search):
+            fitted = fit_rows([fit], base, options).plan
+            candidates.append(evaluate_plan(fitted, held))
         if search and bases[0] is not untuned:
-            judged.append(judged_on(bases[0], held))
-        for how in _FALLBACKS[: 1 if search else None] if _choose(judged, strict=True).plan is untuned else ():
-            if asked.asked + 2 * count * evaluations <= budget:
-                fitted = fit_rows([fit], untuned, how).plan
-                judged.append(judged_on(fitted, held))
+            candidates.append(evaluate_plan(bases[0], held))
+        for options in _FALLBACKS[: 1 if search else None] if _best(candidates, strict=True).plan is untuned else ():
+            if counted.evaluations + 2 * count * evaluations <= budget:
+                fitted = fit_rows([fit], untuned, options).plan
+                candidates.append(evaluate_plan(fitted, held))
         if search:
-            best, left = _choose(judged, strict=True).plan, budget - asked.asked
-            cut = 3.0 if best is untuned else 30.0  # nothing fair: towards the median, which leaves the tail as it is
-            for better in polish(asked, fit, best, past, cut, spare=count * evaluations, budget=left):
-                judged.append(judged_on(better, held))
-    best, errors, _ = _choose(judged)
+            best, left = _best(candidates, strict=True).plan, budget - counted.evaluations
+            cut = (
+                3.0 if best is untuned else 30.0
+            )  # none at least as good: towards the median, which leaves the tail as it is
+            for better in polish(counted, fit, best, past, cut, spare=count * evaluations, budget=left):
+                candidates.append(evaluate_plan(better, held))
+    best, errors, _ = _best(candidates)
     if best is not untuned:
         best = replace(best, name=f"calibrated({evaluations})", order=1)
-    return Calibration(best, untuned, errors, judged[0].errors, asked.asked, count, count)
+    return Calibration(best, untuned, errors, candidates[0].errors, counted.evaluations, count, count)
 
 
-def _finalists(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, Fit]]:
+P = ParamSpec("P")
+
+
+def _plan_of(fit: Callable[P, Calibration]) -> Callable[P, Plan]:
+    """The plan alone, with the arguments of `calibration`."""
+
+    def calibrate(*args: P.args, **kwargs: P.kwargs) -> Plan:
+        """The plan fitted to a model: `calibration(...).plan`, with its arguments.
+
+        Example:
+            >>> import torch
+            >>> from scorefield.analytic import GaussianMixture
+            >>> modes, spread = torch.tensor([[-1.0], [1.0]]), torch.full((2, 1, 1), 0.05)
+            >>> calibrate(GaussianMixture(torch.tensor([0.3, 0.7]), modes, spread), 5, search=False, trajectories=32)
+            Plan(calibrated(5): 5 evaluations, order 1, sigma/alpha from 75.47 to 0, deterministic)
+        """
+        return fit(*args, **kwargs).plan
+
+    calibrate.__qualname__ = calibrate.__name__
+    calibrate.__signature__ = signature(fit).replace(return_annotation="Plan")  # type: ignore[attr-defined]
+    return calibrate
+
+
+calibrate = _plan_of(calibration)
+
+
+def _fits(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, FitOptions]]:
     """What is fitted to all trajectories: with the search each levels once for the median and once for the RMS."""
     different = list(bases) if bases[0] is not bases[-1] else [bases[0]]
     cuts = (1.0, 30.0) if search else (1.0,)
-    return [(base, Fit(past, cut=cut)) for base in different for cut in cuts]
+    return [(base, FitOptions(past, cut=cut)) for base in different for cut in cuts]
 
 
 @contextmanager
@@ -241,7 +247,7 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[int], object] | None]:
         yield bar.update
 
 
-class Judged(NamedTuple):
+class Candidate(NamedTuple):
     """A plan and its errors on held-out trajectories.
 
     Args:
@@ -255,37 +261,37 @@ class Judged(NamedTuple):
     squares: Tensor
 
 
-def _choose(judged: list[Judged], strict: bool = False) -> Judged:
-    """The best score among the plans that lose to the first in nothing.
+def _best(candidates: list[Candidate], strict: bool = False) -> Candidate:
+    """The best score among the plans that are no worse than the first in either error.
 
-    Where there is none (and strictness is not asked for), among those with a lower median whose RMS is at most 1.5
+    Where there is none (and `strict` is off), among those with a lower median whose RMS is at most 1.5
     times as large, and whose mean square not larger by more than its standard error on 128 trajectories or more: a
-    single trajectory that changes basin must not speak for the untuned plan.
+    single trajectory that changes basin must not decide for the untuned plan.
     """
-    first, share = judged[0], rms_share(judged[0].plan.evaluations)
-    lower = [one for one in judged[1:] if one.errors.median <= first.errors.median]
-    fair = [one for one in lower if one.errors.rms <= first.errors.rms]
+    first, share = candidates[0], rms_share(candidates[0].plan.evaluations)
+    lower = [one for one in candidates[1:] if one.errors.median <= first.errors.median]
+    no_worse = [one for one in lower if one.errors.rms <= first.errors.rms]
     close = []
     if not strict and len(first.squares) >= _MANY:
         near = [one for one in lower if one.errors.rms <= _NEAR * first.errors.rms]
         close = [one for one in near if _excess(one, first) <= 1.0]
-    return min(fair or close or [first], key=lambda one: one.errors.mean(share))
+    return min(no_worse or close or [first], key=lambda one: one.errors.mean(share))
 
 
-def _excess(one: Judged, other: Judged) -> float:
+def _excess(one: Candidate, other: Candidate) -> float:
     """By how many standard errors one mean square error is greater than another on the same trajectories."""
     more = one.squares - other.squares
     return float(more.sum() / more.square().sum().sqrt().clamp(min=1e-300))
 
 
-def judged_on(plan: Plan, held: Group) -> Judged:
+def evaluate_plan(plan: Plan, held: TrajectorySet) -> Candidate:
     """Run a plan on held-out trajectories."""
-    each = held.truth.errors(run(plan, held.model, held.truth.start, condition=held.condition))
+    each = held.trajectories.errors(run(plan, held.model, held.trajectories.start, condition=held.condition))
     weight = torch.ones_like(each) if held.weight is None else held.weight.to(each)
-    return Judged(plan, Errors.of(each, weight), weight * each**2 / weight.sum())
+    return Candidate(plan, Errors.of(each, weight), weight * each**2 / weight.sum())
 
 
-def _count(evaluations: int, data: Data, budget: int, search: bool) -> int:
+def _count(evaluations: int, data: DataSummary, budget: int, search: bool) -> int:
     """Trajectories of each half that the cost and about 2 GB of memory allow."""
     share = 0.4 if search else 0.97
     passes = _PASSES_SEARCH if search else _PASSES

@@ -1,4 +1,4 @@
-"""The plan to use when nothing is known of the model but its data's standard deviation."""
+"""The plan to use for a model of which only the data's standard deviation is given."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ and lower than these like best where data near a point or a surface let a higher
 def default(
     evaluations: int, scale: float = 1.0, sigma_min: float | None = None, sigma_max: float | None = None
 ) -> Plan:
-    """The best plan for a budget that knows nothing of the model but its data's scale.
+    """The best plan for a budget that depends on the data's scale alone.
 
     For budgets from 3 to 27 its levels and coefficients come from a table: those that had the least error on many
     random mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and
-    models whose range of noise ends too early for the table, get `method`: predictor and corrector on straight lines.
+    models whose range of noise is too short for the table, get `unipc_default`: predictor and corrector on
+    straight lines.
 
     Args:
         evaluations: of the model, >= 1.
         scale: the data's standard deviation; levels are in its units.
-        sigma_min: least sigma / alpha at which the model may be asked; default: 0.002 scale. Small budgets stay above.
+        sigma_min: least sigma / alpha at which the model may be evaluated; default: 0.002 scale; small budgets stay
+            above.
         sigma_max: greatest, where sampling starts; default: 80 scale.
 
     Example:
@@ -54,20 +56,20 @@ def default(
     if stored is not None and low <= stored.sigma[-1] * scale and high >= 2 * stored.sigma[1] * scale:
         plan = _unpacked(stored, scale, high)
     else:
-        plan = method(evaluations, scale, low, high)
+        plan = unipc_default(evaluations, scale, low, high)
     return replace(plan, name=f"default({evaluations})")
 
 
-def method(evaluations: int, scale: float, sigma_min: float, sigma_max: float) -> Plan:
-    """What serves where no table does: `unipc` in the variable `FLOW`, its order rising with the budget.
+def unipc_default(evaluations: int, scale: float, sigma_min: float, sigma_max: float) -> Plan:
+    """The plan where the table has none: `unipc` in the variable `FLOW`, its order rising with the budget.
 
     The levels are evenly spaced in `1 / (1 + (centre scale / sigma)**power)`. Arguments as `default`.
     """
     order, power, centre = _choice(evaluations)
-    return unipc(spread(evaluations, sigma_max, sigma_min, power, centre * scale), order, FLOW, scale)
+    return unipc(logistic_levels(evaluations, sigma_max, sigma_min, power, centre * scale), order, FLOW, scale)
 
 
-def spread(n: int, high: float, low: float, power: float, centre: float) -> Levels:
+def logistic_levels(n: int, high: float, low: float, power: float, centre: float) -> Levels:
     """n levels evenly spaced in `1 / (1 + (centre / sigma)**power)` from high towards 0, none below low, then 0."""
     top, least = (1 / (1 + (centre / sigma) ** power) for sigma in (high, low))
     place = torch.linspace(top, max(top / n, least), n, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What a plan does to data whose answer is known, from its table alone: no network, no Monte Carlo."""
+"""What a plan does to Gaussian data and to exact end points, from its table alone: no network, no Monte Carlo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Moments(NamedTuple):
     variance: Tensor
 
 
-def true_moments(plan: Plan, mean: float | Tensor = 0.0, variance: float | Tensor = 1.0) -> Moments:
+def exact_moments(plan: Plan, mean: float | Tensor = 0.0, variance: float | Tensor = 1.0) -> Moments:
     """`alpha mean` and `alpha^2 variance + sigma^2` at the plan's levels: what the states should have."""
     m, v = _pair(mean, variance)
     alpha, sigma = plan.levels.alpha[:, None], plan.levels.sigma[:, None]
@@ -48,7 +48,7 @@ def gaussian_moments(plan: Plan, mean: float | Tensor = 0.0, variance: float | T
     Example:
         >>> from scorefield import levels, plans
         >>> plan = plans.ddim(levels.karras(20))
-        >>> error = gaussian_moments(plan).variance - true_moments(plan).variance
+        >>> error = gaussian_moments(plan).variance - exact_moments(plan).variance
         >>> bool(error.abs()[-1] < 0.3)
         True
     """
@@ -77,7 +77,7 @@ def point_mass(plan: Plan, at: float = 1.0) -> Moments:
 
 def marginal_error(plan: Plan, mean: float | Tensor = 0.0, variance: float | Tensor = 1.0) -> float:
     """The greatest error of the last state's mean and standard deviation on Gaussian data, over its true deviation."""
-    got, want = (f(plan, mean, variance) for f in (gaussian_moments, true_moments))
+    got, want = (f(plan, mean, variance) for f in (gaussian_moments, exact_moments))
     scale = want.variance[-1].sqrt()
     scale = torch.where(scale > 0, scale, 1.0)
     errors = (got.mean[-1] - want.mean[-1]) / scale, (got.variance[-1].sqrt() - want.variance[-1].sqrt()) / scale

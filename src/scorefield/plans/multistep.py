@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,8 +12,11 @@ from torch import Tensor
 
 from scorefield.core import Levels
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, falling, points, ratio, shrink
+from scorefield.plans.rows import Combination, Point, Rows, falling, points, ratio, shrink
 from scorefield.plans.variables import ANGLE, LOG_EPS, LOG_X0, Variable, gauss, integrals, step
+
+Nodes = list[tuple[int, Point]]
+"""Past estimates: their rows and levels, the newest first."""
 
 
 def adams(lv: Levels, order: int = 4, variable: Variable = ANGLE, scale: float = 1.0) -> Plan:
@@ -35,14 +39,12 @@ def adams(lv: Levels, order: int = 4, variable: Variable = ANGLE, scale: float =
     """
     _check_order("adams", order, 5)
     grid = _scaled(points(lv, "adams"), scale)
-    rows = Rows()
-    state: Mix | None = None
-    nodes: list[tuple[int, Point]] = []
-    for start, end in pairwise(grid):
-        k = rows.ask(start, state)
-        nodes = [(k, start), *nodes][:order]
-        state = step(variable, Mix.of(k, start), start, end, nodes)
-    return _unscaled(rows.end(grid[-1], state or Mix(), f"adams{order}({variable.name})", order), lv, scale)
+
+    def step_by(nodes: Nodes, end: Point) -> Combination:
+        k, start = nodes[0]
+        return step(variable, Combination.of(k, start), start, end, nodes)
+
+    return _unscaled(_multistep(grid, order, step_by, f"adams{order}({variable.name})", order), lv, scale)
 
 
 def deis(lv: Levels, order: int = 3) -> Plan:
@@ -85,24 +87,30 @@ def dpmpp(lv: Levels, order: int = 2, eta: float = 0.0) -> Plan:
         raise ValueError(f"plans.dpmpp(eta=...) must be >= 0 and finite, got {eta}.")
     if eta:
         falling(grid, "dpmpp", f"eta = {eta:g}")
+    name, declared = (f"dpmpp{order}(eta={eta:g})", min(order, 2)) if eta else (f"dpmpp{order}", order)
+    return _multistep(grid, order, lambda nodes, end: _dpmpp_step(nodes, end, eta), name, declared)
+
+
+def _multistep(
+    grid: list[Point], past: int, step_by: Callable[[Nodes, Point], Combination], name: str, order: int
+) -> Plan:
+    """A plan of one evaluation a level, each state from the last `past` estimates, the newest first."""
     rows = Rows()
-    state: Mix | None = None
-    nodes: list[tuple[int, Point]] = []
+    state: Combination | None = None
+    nodes: Nodes = []
     for start, end in pairwise(grid):
-        k = rows.ask(start, state)
-        nodes = [(k, start), *nodes][:order]
-        state = _dpmpp_step(k, start, end, nodes, eta)
-    return rows.end(
-        grid[-1], state or Mix(), f"dpmpp{order}" + (f"(eta={eta:g})" if eta else ""), min(order, 2) if eta else order
-    )
+        nodes = [(rows.evaluate(start, state), start), *nodes][:past]
+        state = step_by(nodes, end)
+    return rows.end(grid[-1], state or Combination(), name, order)
 
 
-def _dpmpp_step(k: int, start: Point, end: Point, nodes: list[tuple[int, Point]], eta: float) -> Mix:
+def _dpmpp_step(nodes: Nodes, end: Point, eta: float) -> Combination:
+    k, start = nodes[0]
     q = shrink(start, end)
     kept = q**eta if eta else 1.0
     c = end[1] * math.sqrt(max(1 - kept * kept, 0.0))
     # the state holds alpha x0 already; together with D = x0 the row is alpha' x0 + sigma' q^eta eps + c z
-    state = Mix({k: end[0]}, {k: end[1] * kept}, c)
+    state = Combination({k: end[0]}, {k: end[1] * kept}, c)
     if not LOG_X0.regular(start, end):
         return state
     u = [LOG_X0.coordinate(*level) for _, level in nodes if LOG_X0.regular(level)]
@@ -117,8 +125,8 @@ def _dpmpp_step(k: int, start: Point, end: Point, nodes: list[tuple[int, Point]]
 
 
 def _dpmpp_quadratic(
-    state: Mix, nodes: list[tuple[int, Point]], u: list[float], h: float, alpha: float, eta: float
-) -> Mix:
+    state: Combination, nodes: Nodes, u: list[float], h: float, alpha: float, eta: float
+) -> Combination:
     """Adds `alpha' int (1 + eta) exp(-(1 + eta)(h - t)) (D(t) - D(0)) dt`, D quadratic through three estimates."""
     x, w = gauss()
     t = h * x
@@ -175,14 +183,14 @@ def unipc(
     grid = _scaled(given, scale)
     lows = [(alpha, math.sqrt((sigma - c) * (sigma + c))) for (alpha, sigma), c in zip(grid[1:], noise, strict=True)]
     rows = Rows()
-    predicted: Mix | None = None
-    nodes: list[tuple[int, Point]] = []
+    predicted: Combination | None = None
+    nodes: Nodes = []
     clean = 0  # the first row since when no noise has come
     for i, (start, low) in enumerate(zip(grid, lows, strict=False)):
-        k = rows.ask(start, predicted)
+        k = rows.evaluate(start, predicted)
         clean = k if i and noise[i - 1] else clean
         before, nodes = nodes, [(k, start), *nodes]
-        state = Mix.of(k, start)
+        state = Combination.of(k, start)
         form = variable if nodes[-1][0] >= clean else _of_data(variable)
         if i and form.regular(grid[i - 1], start, lows[i - 1]):
             state = _corrected(form, state, grid[i - 1], lows[i - 1], before, nodes)
@@ -192,7 +200,7 @@ def unipc(
         form = variable if nodes[-1][0] >= clean else _of_data(variable)
         predicted = step(form, state, start, low, nodes).noised(noise[i])
     name = f"unipc{order}({variable.name}" + (f", eta={eta:g})" if eta else ")")
-    return _unscaled(rows.end(grid[-1], predicted or Mix(), name, 1 if any(noise) else order + 1), lv, scale)
+    return _unscaled(rows.end(grid[-1], predicted or Combination(), name, 1 if any(noise) else order + 1), lv, scale)
 
 
 def _of_data(variable: Variable) -> Variable:
@@ -215,12 +223,12 @@ def _renewed(start: Point, end: Point) -> float:
 
 def _corrected(
     variable: Variable,
-    state: Mix,
+    state: Combination,
     start: Point,
     end: Point,
-    before: list[tuple[int, Point]],
-    nodes: list[tuple[int, Point]],
-) -> Mix:
+    before: Nodes,
+    nodes: Nodes,
+) -> Combination:
     """The evaluated state plus the difference of the integrals to an end with and without its own estimate."""
     r = variable.radius(*end)
     for use, sign in ((nodes, r), (before, -r)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorefield.core import Level, Levels
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, falling, points, shrink
+from scorefield.plans.rows import Combination, Point, Rows, falling, points, shrink
 from scorefield.schedules import Schedule
 
 
@@ -36,12 +36,12 @@ def ddim(lv: Levels, eta: float = 0.0) -> Plan:
     if eta:
         falling(grid, "ddim", f"eta = {eta:g}")
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     for start, end in pairwise(grid):
-        k = rows.ask(start, state)
+        k = rows.evaluate(start, state)
         c = eta * end[1] * math.sqrt(1 - shrink(start, end) ** 2) if eta else 0.0
-        state = Mix({k: end[0]}, {k: math.sqrt((end[1] - c) * (end[1] + c))}, c)
-    return rows.end(grid[-1], state or Mix(), "ddim" if not eta else f"ddim(eta={eta:g})", 1)
+        state = Combination({k: end[0]}, {k: math.sqrt((end[1] - c) * (end[1] + c))}, c)
+    return rows.end(grid[-1], state or Combination(), "ddim" if not eta else f"ddim(eta={eta:g})", 1)
 
 
 def ancestral(lv: Levels) -> Plan:
@@ -77,11 +77,11 @@ def euler(
     """
     times = _times(schedule, steps, t_max, t_min, end, "euler")
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     grid, rates = _as_points(schedule(times)), _as_points(schedule.rates(times[:-1]))
     for level, rate, dt in zip(grid, rates, (-times.diff()).tolist(), strict=False):
-        k = rows.ask(level, state)
-        state = Mix({k: level[0] - dt * rate[0]}, {k: level[1] - dt * rate[1]})
+        k = rows.evaluate(level, state)
+        state = Combination({k: level[0] - dt * rate[0]}, {k: level[1] - dt * rate[1]})
     return _finish(rows, grid[-1], state, end, "euler")
 
 
@@ -106,12 +106,12 @@ def euler_maruyama(
     """
     times = _times(schedule, steps, t_max, t_min, end, "euler_maruyama")
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     grid, before = _as_points(schedule(times)), times[:-1]
     terms = schedule.drift(before), schedule.diffusion_squared(before).clamp(min=0), -times.diff()
     for level, drift, squared, dt in zip(grid, *(v.tolist() for v in terms), strict=False):
-        k = rows.ask(level, state)
-        state = Mix(
+        k = rows.evaluate(level, state)
+        state = Combination(
             {k: level[0] * (1 - drift * dt)},
             {k: level[1] * (1 - drift * dt) - squared * dt / level[1]},
             math.sqrt(squared * dt),
@@ -139,8 +139,8 @@ def _as_points(level: Level) -> list[Point]:
     return list(zip(alpha, sigma, strict=True))
 
 
-def _finish(rows: Rows, level: Point, state: Mix | None, end: bool, name: str) -> Plan:
+def _finish(rows: Rows, level: Point, state: Combination | None, end: bool, name: str) -> Plan:
     if end:
-        k = rows.ask(level, state)
-        state, level = Mix({k: 1.0}), (1.0, 0.0)
-    return rows.end(level, state or Mix(), name, 1)
+        k = rows.evaluate(level, state)
+        state, level = Combination({k: 1.0}), (1.0, 0.0)
+    return rows.end(level, state or Combination(), name, 1)

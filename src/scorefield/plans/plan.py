@@ -26,7 +26,7 @@ class Plan:
     evaluation of the model, at level k; the state after the last row is at the last level.
 
     Args:
-        levels: K + 1 levels: the K at which the model is asked, then the one at which the last row arrives.
+        levels: K + 1 levels: the K at which the model is evaluated, then the one at which the last row arrives.
         P: `(K, K)`, lower triangular: how much of each estimate of the data enters each row.
         E: `(K, K)`, lower triangular: how much of each estimate of the noise.
         c: `(K,)`, >= 0: how much new noise.
@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def evaluations(self) -> int:
-        """How often the model is asked: the number of rows."""
+        """How often the model is evaluated: the number of rows."""
         return len(self.c)
 
     @property
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def kept(self) -> int:
-        """The greatest number of tensors of earlier rows that `run` holds while the model is asked."""
+        """The greatest number of tensors of earlier rows that `run` holds while the model is evaluated."""
         last_P, last_E = last_uses(self.P), last_uses(self.E)
         return max(sum(last >= k for uses in (last_P, last_E) for last in uses[:k]) for k in range(self.evaluations))
 

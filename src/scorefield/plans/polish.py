@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from scorefield.plans.plan import Plan
-from scorefield.plans.rowfit import Group, mix
-from scorefield.plans.truth import Counted, weighted_median
+from scorefield.plans.rowfit import combine
+from scorefield.plans.trajectories import CountingModel, weighted_median
+from scorefield.plans.trajectory_set import TrajectorySet
 
 _TRIES = 4
 """Dampings tried before a direction is given up."""
@@ -39,18 +40,24 @@ class _Equations(NamedTuple):
 
 
 def polish(
-    model: Counted, group: Group, plan: Plan, past: int = 5, cut: float = 30.0, spare: int = 0, budget: int = 100_000
+    model: CountingModel,
+    group: TrajectorySet,
+    plan: Plan,
+    past: int = 5,
+    cut: float = 30.0,
+    spare: int = 0,
+    budget: int = 100_000,
 ) -> Iterator[Plan]:
     """Plans with less and less error of their ends, each a step of Gauss and Newton from the one before.
 
-    `fit_rows` makes each state come near the true one; but where basins part, the flow to come makes small errors
-    large, and only the end tells how large. With `u = (end - truth) / |end - truth|`, one run back through the model
-    gives `g_k = d(u . end) / d(state after row k)`, and a change of coefficient j of row k moves the distance by
-    `g_k . (x0_j - x0_k)`: least squares of the distances in all coefficients at once, weighted by
+    `fit_rows` brings each state near the accurate one; but where basins part, the rest of the flow amplifies small
+    errors, and only the end shows by how much. With `u = (end - accurate end) / |end - accurate end|`, one run back
+    through the model gives `g_k = d(u . end) / d(state after row k)`, and a change of coefficient j of row k moves the
+    distance by `g_k . (x0_j - x0_k)`: least squares of the distances in all coefficients at once, weighted by
     `1 / (distance^2 + (cut median)^2)`, damped by what the changes do to the states (Levenberg, Marquardt 1963).
 
     Args:
-        model: the group's, of whose gradients it is asked.
+        model: the group's; its gradients are taken.
         group: trajectories to fit to.
         plan: deterministic; levels and the sums of the rows stay.
         past: estimates that have free coefficients in each row.
@@ -58,13 +65,13 @@ def polish(
         spare: evaluations that the caller makes with each plan.
         budget: most single-sample evaluations, with those of the caller.
     """
-    n, rows = len(group.truth), plan.evaluations
+    n, rows = len(group.trajectories), plan.evaluations
     if rows < 2 or past < 2:
         return
     weight = torch.ones(n, dtype=torch.float64) if group.weight is None else group.weight.double()
-    limit = model.asked + budget
+    limit = model.evaluations + budget
     damping, now = 1.0, None
-    while model.asked + n * (5 * rows - 3) + spare <= limit:
+    while model.evaluations + n * (5 * rows - 3) + spare <= limit:
         now = now or _through(group, plan)
         error = _distances(group, now)
         bound = cut**2 * weighted_median(error**2, weight) + 1e-30
@@ -72,7 +79,7 @@ def polish(
         if equations is None:
             return
         for _ in range(_TRIES):
-            if model.asked + n * rows + spare > limit:
+            if model.evaluations + n * rows + spare > limit:
                 return
             new = _changed(plan, past, equations.solved(damping))
             then = _through(group, new)
@@ -86,27 +93,29 @@ def polish(
         yield plan
 
 
-def _through(group: Group, plan: Plan) -> _Run:
-    states, data, noise = [group.truth.start], [], []
+def _through(group: TrajectorySet, plan: Plan) -> _Run:
+    states, data, noise = [group.trajectories.start], [], []
     for k in range(plan.evaluations):
         estimate = group.model(states[-1], plan.levels[k], group.condition)
         data.append(estimate.x0)
         noise.append(estimate.eps)
-        states.append(mix(plan.P[k], plan.E[k], data, noise))
+        states.append(combine(plan.P[k], plan.E[k], data, noise))
     return _Run(states, data, noise)
 
 
-def _distances(group: Group, run: _Run) -> Tensor:
-    return (run.states[-1] - group.truth.end).double().flatten(1).norm(dim=1)
+def _distances(group: TrajectorySet, run: _Run) -> Tensor:
+    return (run.states[-1] - group.trajectories.end).double().flatten(1).norm(dim=1)
 
 
 def _equations(
-    model: Counted, group: Group, plan: Plan, run: _Run, past: int, weight: Tensor, error: Tensor
+    model: CountingModel, group: TrajectorySet, plan: Plan, run: _Run, past: int, weight: Tensor, error: Tensor
 ) -> _Equations | None:
     """None for a model without gradients."""
     weight = weight / weight.sum()
     wide = (slice(None), *(None,) * (run.states[0].ndim - 1))
-    back: dict[int, Tensor] = {plan.evaluations: (run.states[-1] - group.truth.end) / error.clamp(min=1e-300)[wide]}
+    back: dict[int, Tensor] = {
+        plan.evaluations: (run.states[-1] - group.trajectories.end) / error.clamp(min=1e-300)[wide]
+    }
     back[plan.evaluations] = back[plan.evaluations].to(run.states[0].dtype)
     columns: list[Tensor] = []
     blocks: list[Tensor] = []
@@ -118,7 +127,7 @@ def _equations(
             later = torch.stack([back[r + 1] for r in range(k, plan.evaluations)], -1)
             data, noise = (later @ t[k:, k].to(later) for t in (plan.P, plan.E))
             try:
-                back[k] = model.pulled_back(run.states[k], plan.levels[k], group.condition, data, noise)
+                back[k] = model.vjp(run.states[k], plan.levels[k], group.condition, data, noise)
             except RuntimeError:
                 return None
     wide_columns = torch.cat(columns, 1)

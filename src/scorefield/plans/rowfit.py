@@ -8,33 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield.core import Model
 from scorefield.plans.plan import Plan
-from scorefield.plans.truth import Trajectories, weighted_median
+from scorefield.plans.trajectories import weighted_median
+from scorefield.plans.trajectory_set import TrajectorySet
 
 
-class Group(NamedTuple):
-    """Trajectories of one model.
-
-    Args:
-        model: `(x, level, condition) -> Estimate`.
-        truth: where its probability flow goes.
-        condition: `(n, ...)`, one for each trajectory.
-        weight: `(n,)`, how many each stands for; default: one.
-    """
-
-    model: Model
-    truth: Trajectories
-    condition: Tensor | None = None
-    weight: Tensor | None = None
-
-    def part(self, stop: int) -> Group:
-        """The first trajectories."""
-        given, weight = (None if v is None else v[:stop] for v in (self.condition, self.weight))
-        return Group(self.model, self.truth.part(0, stop), given, weight)
-
-
-class Fit(NamedTuple):
+class FitOptions(NamedTuple):
     """How rows are fitted.
 
     Args:
@@ -59,7 +38,7 @@ class Fitted(NamedTuple):
 
 
 @torch.no_grad()
-def fit_rows(groups: Sequence[Group], plan: Plan, how: Fit, name: str | None = None) -> Fitted:
+def fit_rows(groups: Sequence[TrajectorySet], plan: Plan, options: FitOptions, name: str | None = None) -> Fitted:
     """New coefficients for a deterministic plan, so that each of its states meets the true trajectory.
 
     Row k becomes `row + sum_j p_j (x0_j - x0_k) + e_j (eps_j - eps_k)` over the last estimates: the sums of P and E
@@ -70,11 +49,11 @@ def fit_rows(groups: Sequence[Group], plan: Plan, how: Fit, name: str | None = N
     Args:
         groups: trajectories of one model or more; each has the weight of its number, in units of its own residuals.
         plan: where the coefficients start, and towards which the ridge pulls.
-        how: see `Fit`.
+        options: see `FitOptions`.
         name: of the new plan; default: as the old one.
     """
     P, E = plan.P.clone(), plan.E.clone()
-    states = [group.truth.start for group in groups]
+    states = [group.trajectories.start for group in groups]
     data: list[list[Tensor]] = [[] for _ in groups]
     noise: list[list[Tensor]] = [[] for _ in groups]
     for k in range(plan.evaluations):
@@ -83,18 +62,18 @@ def fit_rows(groups: Sequence[Group], plan: Plan, how: Fit, name: str | None = N
             estimate = group.model(states[g], plan.levels[k], group.condition)
             data[g].append(estimate.x0)
             noise[g].append(estimate.eps)
-            residual = group.truth.at(plan.levels[k + 1]) - mix(P[k], E[k], data[g], noise[g])
-            parts.append(_part(residual, data[g], noise[g], min(k + 1, how.past), group.weight))
-        if k and how.past > 1:
-            first = max(0, k + 1 - how.past)
-            p, e = _solve(parts, how).chunk(2)
+            residual = group.trajectories.at(plan.levels[k + 1]) - combine(P[k], E[k], data[g], noise[g])
+            parts.append(_part(residual, data[g], noise[g], min(k + 1, options.past), group.weight))
+        if k and options.past > 1:
+            first = max(0, k + 1 - options.past)
+            p, e = _solve(parts, options).chunk(2)
             for table, change in ((P, p), (E, e)):
                 table[k, first:k] += change
                 table[k, k] -= change.sum()
-        states = [mix(P[k], E[k], data[g], noise[g]) for g in range(len(groups))]
-        _forget(k, plan, how.past, data, noise)
+        states = [combine(P[k], E[k], data[g], noise[g]) for g in range(len(groups))]
+        _drop_unused(k, plan, options.past, data, noise)
     fitted = Plan(plan.levels, P, E, plan.c, name=name or plan.name, order=plan.order)
-    return Fitted(fitted, [group.truth.errors(x) for group, x in zip(groups, states, strict=True)])
+    return Fitted(fitted, [group.trajectories.errors(x) for group, x in zip(groups, states, strict=True)])
 
 
 class _Part(NamedTuple):
@@ -114,13 +93,13 @@ def _part(residual: Tensor, data: list[Tensor], noise: list[Tensor], past: int, 
     return _Part(residual.reshape(n, -1).double(), stacked, weight.to(stacked))
 
 
-def _solve(parts: Sequence[_Part], how: Fit) -> Tensor:
-    """The weighted ridge regression of residuals on columns; weights follow from the residuals left, `(m,)`."""
+def _solve(parts: Sequence[_Part], options: FitOptions) -> Tensor:
+    """The weighted ridge regression of residuals on columns; weights solve_flow from the residuals left, `(m,)`."""
     count = parts[0].columns.shape[-1]
-    eye = how.ridge * torch.eye(count, dtype=torch.float64, device=parts[0].columns.device)
+    eye = options.ridge * torch.eye(count, dtype=torch.float64, device=parts[0].columns.device)
     weights = [part.weight for part in parts]
     found = eye.new_zeros(count)
-    for _ in range(how.rounds + 1):
+    for _ in range(options.rounds + 1):
         total = sum(float(w.sum()) for w in weights)
         gram, right = torch.zeros_like(eye), torch.zeros_like(found)
         for w, part in zip(weights, parts, strict=True):
@@ -132,7 +111,7 @@ def _solve(parts: Sequence[_Part], how: Fit) -> Tensor:
         found = torch.linalg.solve(gram / size / size[:, None] + eye, right / size) / size
         left = [((part.residual - part.columns @ found) ** 2).mean(1) for part in parts]
         bounds = [
-            how.cut**2 * weighted_median(v, part.weight) + _floor(part) for v, part in zip(left, parts, strict=True)
+            options.cut**2 * weighted_median(v, part.weight) + _floor(part) for v, part in zip(left, parts, strict=True)
         ]
         weights = [part.weight / (v + bound) for v, bound, part in zip(left, bounds, parts, strict=True)]
     return found.cpu()
@@ -143,7 +122,7 @@ def _floor(part: _Part) -> Tensor:
     return 1e-12 * (part.columns**2).sum(-1).mean() + 1e-30
 
 
-def mix(p: Tensor, e: Tensor, data: list[Tensor], noise: list[Tensor]) -> Tensor:
+def combine(p: Tensor, e: Tensor, data: list[Tensor], noise: list[Tensor]) -> Tensor:
     y = torch.zeros_like(data[-1])
     for weights, values in ((p, data), (e, noise)):
         for j, value in enumerate(values):
@@ -153,7 +132,7 @@ def mix(p: Tensor, e: Tensor, data: list[Tensor], noise: list[Tensor]) -> Tensor
     return y
 
 
-def _forget(k: int, plan: Plan, past: int, data: list[list[Tensor]], noise: list[list[Tensor]]) -> None:
+def _drop_unused(k: int, plan: Plan, past: int, data: list[list[Tensor]], noise: list[list[Tensor]]) -> None:
     """Let go of the estimates that no later row uses; an empty tensor keeps the place."""
     j = k + 1 - past
     if j >= 0 and not bool(plan.P[k + 1 :, : j + 1].any() or plan.E[k + 1 :, : j + 1].any()):

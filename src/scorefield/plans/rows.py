@@ -1,4 +1,4 @@
-"""What builders share: states as mixes of estimates, and the table that they add up to."""
+"""What builders share: states as combinations of estimates, and the table that they add up to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Mix:
+class Combination:
     """A state not yet evaluated: `sum_j data[j] x0_j + sum_j noise[j] eps_j + c z`.
 
     Args:
@@ -31,34 +31,34 @@ class Mix:
     c: float = 0.0
 
     @staticmethod
-    def of(k: int, level: Point) -> Mix:
+    def of(k: int, level: Point) -> Combination:
         """The state in which row k was evaluated: `alpha x0_k + sigma eps_k`."""
-        return Mix({k: level[0]}, {k: level[1]})
+        return Combination({k: level[0]}, {k: level[1]})
 
-    def scaled(self, factor: float) -> Mix:
+    def scaled(self, factor: float) -> Combination:
         """All weights times a factor >= 0."""
         data = {j: v * factor for j, v in self.data.items()}
-        return Mix(data, {j: v * factor for j, v in self.noise.items()}, self.c * factor)
+        return Combination(data, {j: v * factor for j, v in self.noise.items()}, self.c * factor)
 
-    def plus(self, k: int, data: float = 0.0, noise: float = 0.0) -> Mix:
+    def plus(self, k: int, data: float = 0.0, noise: float = 0.0) -> Combination:
         """With more of row k's estimates."""
-        return Mix(
+        return Combination(
             {**self.data, k: self.data.get(k, 0.0) + data}, {**self.noise, k: self.noise.get(k, 0.0) + noise}, self.c
         )
 
-    def noised(self, c: float) -> Mix:
+    def noised(self, c: float) -> Combination:
         """With independent noise of standard deviation c added; it merges with what is there."""
-        return Mix(self.data, self.noise, math.hypot(self.c, c))
+        return Combination(self.data, self.noise, math.hypot(self.c, c))
 
 
 class Rows:
-    """A table under construction: levels at which the model is asked, in order, and how each was reached."""
+    """A table under construction: levels at which the model is evaluated, in order, and how each was reached."""
 
     def __init__(self) -> None:
         self._levels: list[Point] = []
-        self._states: list[Mix] = []
+        self._states: list[Combination] = []
 
-    def ask(self, level: Point, state: Mix | None = None) -> int:
+    def evaluate(self, level: Point, state: Combination | None = None) -> int:
         """Evaluate the state at a level; the number of that row. The first state is the start (None)."""
         if (state is None) != (not self._levels):
             raise ValueError("the first row, and no other, starts from the plan's start.")
@@ -67,17 +67,17 @@ class Rows:
         self._levels.append(level)
         return len(self._levels) - 1
 
-    def end(self, level: Point, state: Mix, name: str, order: float) -> Plan:
+    def end(self, level: Point, state: Combination, name: str, order: float) -> Plan:
         """The plan whose last row arrives in a state at a level."""
         states = [*self._states, state]
         K = len(states)
         P, E = torch.zeros(2, K, K, dtype=torch.float64)
-        for k, mix in enumerate(states):
-            for table, weights in ((P, mix.data), (E, mix.noise)):
+        for k, state in enumerate(states):
+            for table, weights in ((P, state.data), (E, state.noise)):
                 for j, value in weights.items():
                     table[k, j] = value
         alpha, sigma = torch.tensor([*self._levels, level], dtype=torch.float64).T
-        c = torch.tensor([mix.c for mix in states], dtype=torch.float64)
+        c = torch.tensor([state.c for state in states], dtype=torch.float64)
         return Plan(Levels(alpha, sigma), P, E, c, name=name, order=order)
 
 

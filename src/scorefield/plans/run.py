@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch
-from scorefield.core import Estimate, Level, Model
+from scorefield.core import Estimate, Level, Model, check_estimate, check_form
 from scorefield.numerics.random import normal
 from scorefield.plans.plan import Plan, last_uses
 
@@ -42,39 +42,33 @@ class RunState:
         return f"RunState(row {self.row}, x {tuple(self.x.shape)}, estimates of rows {kept} kept)"
 
 
+class RunOptions(TypedDict, total=False):
+    """What `run` and `walk` take besides plan, model and x; see `run`."""
+
+    seed: int
+    first: int
+    condition: Tensor | None
+    progress: bool
+    grad: bool
+    stop: int | None
+    state: RunState | None
+
+
 @overload
 def run(
     plan: Plan,
     model: Model,
     x: Tensor | None = None,
     *,
-    seed: int = 0,
-    first: int = 0,
-    condition: Tensor | None = None,
-    progress: bool = False,
-    grad: bool = False,
-    stop: int | None = None,
-    state: RunState | None = None,
     return_state: Literal[False] = False,
     trajectory: bool = False,
+    **options: Unpack[RunOptions],
 ) -> Tensor: ...
 
 
 @overload
 def run(
-    plan: Plan,
-    model: Model,
-    x: Tensor | None = None,
-    *,
-    seed: int = 0,
-    first: int = 0,
-    condition: Tensor | None = None,
-    progress: bool = False,
-    grad: bool = False,
-    stop: int | None = None,
-    state: RunState | None = None,
-    return_state: Literal[True],
-    trajectory: Literal[False] = False,
+    plan: Plan, model: Model, x: Tensor | None = None, *, return_state: Literal[True], **options: Unpack[RunOptions]
 ) -> RunState: ...
 
 
@@ -116,7 +110,9 @@ def run(
         The last state `(n, *shape)`; see return_state and trajectory.
 
     Raises:
-        ValueError: when the plan leaves the model's range of noise, or the result is not finite (naming the row).
+        ValueError: when the plan leaves the model's range of noise, the model contradicts x (`alpha x0 + sigma eps`
+            must be x; looked at in the first row and the one nearest to sigma = alpha), or the result is not finite
+            (naming the row).
         TypeError: when the model answers with something else than an `Estimate` of x's shape and dtype.
 
     Example:
@@ -132,11 +128,11 @@ def run(
         raise ValueError(
             "run(return_state=True, trajectory=True): ask for one of them; scorefield.plans.walk has both."
         )
-    now = _begin(plan, x, seed, first, state)
-    begin, path, marks = now, [now.x], []
-    tables = _Tables.of(plan)
+    now = begin = _begin(plan, x, seed, first, state)
+    path, marks = [now.x], []
+    tables, checked = _Tables.of(plan), _checked_rows(plan, now.row)
     for _ in _rows(plan, model, now.row, stop, progress):
-        now = _advance(tables, model, now, condition, grad)[0]
+        now = _advance(tables, model, now, condition, grad, check=now.row in checked)[0]
         # a sum is not finite once an element is not; read only if the end is
         marks.append((now.x.detach() if grad else now.x).sum())
         if trajectory:
@@ -165,9 +161,9 @@ def walk(
     Arguments as `run`.
     """
     now = _begin(plan, x, seed, first, state)
-    tables = _Tables.of(plan)
+    tables, checked = _Tables.of(plan), _checked_rows(plan, now.row)
     for _ in _rows(plan, model, now.row, stop, progress):
-        now, estimate = _advance(tables, model, now, condition, grad)
+        now, estimate = _advance(tables, model, now, condition, grad, check=now.row in checked)
         yield now, estimate
         del estimate
 
@@ -189,13 +185,16 @@ class _Tables(NamedTuple):
 
 
 def _advance(
-    tables: _Tables, model: Model, now: RunState, condition: Tensor | None, grad: bool
+    tables: _Tables, model: Model, now: RunState, condition: Tensor | None, grad: bool, check: bool
 ) -> tuple[RunState, Estimate]:
-    """One row: ask the model, mix the next state, forget what no later row uses."""
+    """One row: evaluate the model, combine the next state, drop what no later row uses."""
     k = now.row
     with nullcontext() if grad else torch.no_grad():
         estimate = model(now.x, tables.levels[k], condition)
-        _check_estimate(estimate, now.x)
+        if check:
+            check_estimate(model, now.x, tables.levels[k], estimate)
+        else:
+            check_form(model, now.x, estimate)
         data, noise = dict(now.data), dict(now.noise)
         data[k], noise[k] = estimate
         y = _combine(now, tables.P[k], tables.E[k], tables.c[k], k, data, noise)
@@ -238,6 +237,15 @@ def _rows(plan: Plan, model: Model, start: int, stop: int | None, progress: bool
 # -------------------------------------------------------------------------------------------------------------- checks
 
 
+def _checked_rows(plan: Plan, start: int) -> set[int]:
+    """The rows in which a model's answer is checked: the first, and the one where data and noise weigh most alike.
+
+    Far from there a wrong x0 or eps hides behind the other: it changes `alpha x0 + sigma eps` by little.
+    """
+    ratio = plan.levels.ratio[start : plan.evaluations]
+    return {start, start + int(ratio.log().abs().argmin())} if len(ratio) else set()
+
+
 def check_range(plan: Plan, model: Model, start: int = 0, stop: int | None = None) -> None:
     """Raise when rows start to stop ask the model outside its `sigma_min` to `sigma_max`, where it has these."""
     low, high = getattr(model, "sigma_min", None), getattr(model, "sigma_max", None)
@@ -278,17 +286,6 @@ def _check_stop(plan: Plan, row: int, stop: int | None) -> int:
     if isinstance(stop, bool) or not isinstance(stop, int) or not row <= stop <= plan.evaluations:
         raise ValueError(f"run(stop=...) must be a row from {row} to {plan.evaluations}, got {stop!r}.")
     return stop
-
-
-def _check_estimate(estimate: object, x: Tensor) -> None:
-    if not isinstance(estimate, Estimate):
-        raise TypeError(f"a model must answer with an Estimate(x0, eps), got {type(estimate).__name__}.")
-    for name, value in zip(estimate._fields, estimate, strict=True):
-        if value.shape != x.shape or value.dtype != x.dtype:
-            raise TypeError(
-                f"the model's {name} must have x's shape and dtype, {tuple(x.shape)} and {x.dtype}, got "
-                f"{tuple(value.shape)} and {value.dtype}."
-            )
 
 
 def _check_finite(plan: Plan, x: Tensor, row: int, marks: list[Tensor]) -> None:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from scorefield.core import Levels
 from scorefield.levels import given
-from scorefield.plans.default import order_for, spread
+from scorefield.plans.default import logistic_levels, order_for
 from scorefield.plans.multistep import unipc
 from scorefield.plans.plan import Plan
-from scorefield.plans.rowfit import Fit, Group, fit_rows
-from scorefield.plans.truth import Errors
+from scorefield.plans.rowfit import FitOptions, fit_rows
+from scorefield.plans.trajectories import Errors
+from scorefield.plans.trajectory_set import TrajectorySet
 from scorefield.plans.variables import FLOW
 
 _GRIDS = (
@@ -23,12 +24,12 @@ _GRIDS = (
     *((1.0, 1.2), (1.5, 0.4), (0.85, 0.4)),
 )
 """Powers and centres (in standard deviations) of the grids to start from."""
-_ENOUGH = 12
+_STABLE_EVALUATIONS = 12
 """Evaluations from which on hardly a trajectory changes basin."""
 _KNOTS, _STEP, _LEAST_STEP = 7, 0.35, 0.04
 
 
-class Found(NamedTuple):
+class LevelCandidate(NamedTuple):
     """Levels that were tried.
 
     Args:
@@ -44,23 +45,23 @@ class Found(NamedTuple):
     moved: bool = False
 
 
-class _Trial:
+class _LevelTrials:
     """Fits over one set of levels after another, as long as the budget lasts."""
 
-    def __init__(self, groups: Sequence[Group], how: Fit, budget: int) -> None:
-        self._groups, self._how = groups, how
-        self._size = sum(len(group.truth) for group in groups)
+    def __init__(self, groups: Sequence[TrajectorySet], options: FitOptions, budget: int) -> None:
+        self._groups, self._options = groups, options
+        self._size = sum(len(group.trajectories) for group in groups)
         self._left = budget
-        self.found: list[Found] = []
+        self.found: list[LevelCandidate] = []
 
-    def can(self, plan: Plan) -> bool:
+    def affordable(self, plan: Plan) -> bool:
         return self._left >= plan.evaluations * self._size
 
     def __call__(self, base: Plan, moved: bool = False) -> float:
         self._left -= base.evaluations * self._size
-        fitted = fit_rows(self._groups, base, self._how)
+        fitted = fit_rows(self._groups, base, self._options)
         score = mean_score(fitted.errors, [group.weight for group in self._groups], rms_share(base.evaluations))
-        self.found.append(Found(base, fitted.plan, score if math.isfinite(score) else math.inf, moved))
+        self.found.append(LevelCandidate(base, fitted.plan, score if math.isfinite(score) else math.inf, moved))
         return self.found[-1].score
 
 
@@ -69,7 +70,7 @@ def rms_share(evaluations: int) -> float:
 
     With few evaluations some trajectories change basin whatever is done, and the RMS says little but which ones.
     """
-    return 2 / 3 if evaluations >= _ENOUGH else 1 / 2
+    return 2 / 3 if evaluations >= _STABLE_EVALUATIONS else 1 / 2
 
 
 def mean_score(errors: Sequence[Tensor], weights: Sequence[Tensor | None] | None = None, share: float = 0.5) -> float:
@@ -79,8 +80,14 @@ def mean_score(errors: Sequence[Tensor], weights: Sequence[Tensor | None] | None
 
 
 def search_levels(
-    groups: Sequence[Group], untuned: Plan, scale: float, low: float, high: float, how: Fit, budget: int
-) -> list[Found]:
+    groups: Sequence[TrajectorySet],
+    untuned: Plan,
+    scale: float,
+    low: float,
+    high: float,
+    options: FitOptions,
+    budget: int,
+) -> list[LevelCandidate]:
     """Plans over the levels with the least error after fitting, the best first.
 
     The untuned plan's own levels and a family of grids, each fitted (`fit_rows`); then, from the best, groups of
@@ -92,37 +99,37 @@ def search_levels(
         groups: trajectories to fit to, of one model or more, whose scores are averaged geometrically.
         untuned: to begin with.
         scale: the data's standard deviation.
-        low: least sigma / alpha that the model may be asked at.
+        low: least sigma / alpha that the model may be evaluated at.
         high: where sampling starts.
-        how: of the fits.
+        options: of the fits.
         budget: most single-sample evaluations.
     """
     n = untuned.evaluations
-    trial = _Trial(groups, how, budget)
-    if not trial.can(untuned):
-        return [Found(untuned, untuned, math.inf)]
+    trial = _LevelTrials(groups, options, budget)
+    if not trial.affordable(untuned):
+        return [LevelCandidate(untuned, untuned, math.inf)]
     trial(untuned)
     for power, centre in _GRIDS:
-        plan = over(spread(n, high, low, power, centre * scale), scale)
-        if trial.can(plan):
+        plan = plan_over(logistic_levels(n, high, low, power, centre * scale), scale)
+        if trial.affordable(plan):
             trial(plan)
-    _move(trial, scale, low)
+    _coordinate_descent(trial, scale, low)
     return sorted(trial.found, key=lambda found: found.score)
 
 
-def over(lv: Levels, scale: float) -> Plan:
+def plan_over(lv: Levels, scale: float) -> Plan:
     """What is fitted: the method of `plans.default` over levels."""
     return unipc(lv, order_for(len(lv) - 1), FLOW, scale)
 
 
-def _move(trial: _Trial, scale: float, low: float) -> None:
+def _coordinate_descent(trial: _LevelTrials, scale: float, low: float) -> None:
     """Coordinate descent over the places of the levels between the first and the end."""
     best = min(trial.found, key=lambda found: found.score)
     place, score = _logs(best.base), best.score
     if len(place) < 2:
         return
     first = float(best.base.levels.ratio[0])
-    hats = _hats(len(place) - 1)
+    hats = _hat_functions(len(place) - 1)
     sizes = [_STEP] * len(hats)
     signs = [1.0] * len(hats)
     while max(sizes) >= _LEAST_STEP:
@@ -130,13 +137,13 @@ def _move(trial: _Trial, scale: float, low: float) -> None:
             if sizes[m] < _LEAST_STEP:
                 continue
             for sign in (signs[m], -signs[m]):
-                moved = _moved(place, sign * sizes[m] * hat, math.log(low))
+                moved = _shifted(place, sign * sizes[m] * hat, math.log(low))
                 if moved is None:
                     continue
                 sigma = moved.exp().clamp(min=low)
                 sigma[0] = first
-                plan = over(given(sigma), scale)
-                if not trial.can(plan):
+                plan = plan_over(given(sigma), scale)
+                if not trial.affordable(plan):
                     return
                 new = trial(plan, moved=True)
                 if new < score:
@@ -151,7 +158,7 @@ def _logs(plan: Plan) -> Tensor:
     return plan.levels.ratio[:-1].log()
 
 
-def _hats(count: int) -> list[Tensor]:
+def _hat_functions(count: int) -> list[Tensor]:
     """Overlapping triangles over the free levels, at most seven; each level its own where there are few."""
     if count <= _KNOTS:
         return list(torch.eye(count, dtype=torch.float64))
@@ -160,7 +167,7 @@ def _hats(count: int) -> list[Tensor]:
     return [(1 - (where - m * width).abs() / width).clamp(min=0) for m in range(_KNOTS)]
 
 
-def _moved(place: Tensor, by: Tensor, least: float) -> Tensor | None:
+def _shifted(place: Tensor, by: Tensor, least: float) -> Tensor | None:
     """The levels moved by shares of their mean distance to their neighbours; None where their order breaks."""
     gaps = place[:-1] - place[1:]
     gaps = gaps.clamp(max=3 * float(gaps.median()) + 1e-9)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from scorefield.core import Levels
 from scorefield.levels import karras
 from scorefield.plans.plan import Plan
-from scorefield.plans.rows import Mix, Point, Rows, falling, points, ratio
+from scorefield.plans.rows import Combination, Point, Rows, falling, points, ratio
 from scorefield.plans.variables import EPS, FLOW, Variable, step
 
 Leg = tuple[Point, float]
@@ -105,21 +105,21 @@ def restart(lv: Levels, low: float, high: float, rounds: int = 1, steps: int = 4
 def _heun(legs: Sequence[Leg], variable: Variable, name: str) -> Plan:
     """Trapezoid steps along the legs; noise is merged into the step before it."""
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     here = legs[0][0]
     for there, c in legs[1:]:
         if c:
             state = state.noised(c) if state is not None else None
             here = there
             continue
-        k = rows.ask(here, state)
-        base = Mix.of(k, here)
+        k = rows.evaluate(here, state)
+        base = Combination.of(k, here)
         state = step(variable, base, here, there, [(k, here)])
         if there[1] > 0 and variable.regular(here, there):
-            second = rows.ask(there, state)
+            second = rows.evaluate(there, state)
             state = step(variable, base, here, there, [(k, here), (second, there)])
         here = there
-    return rows.end(here, state or Mix(), name, 2)
+    return rows.end(here, state or Combination(), name, 2)
 
 
 def midpoint(lv: Levels, variable: Variable = FLOW) -> Plan:
@@ -137,19 +137,13 @@ def midpoint(lv: Levels, variable: Variable = FLOW) -> Plan:
         >>> midpoint(levels.karras(10)).evaluations
         19
     """
-    grid = points(lv, "midpoint")
-    rows = Rows()
-    state: Mix | None = None
-    for start, end in pairwise(grid):
-        k = rows.ask(start, state)
-        base = Mix.of(k, start)
-        if end[1] == 0 or not variable.regular(start, end):
-            state = step(variable, base, start, end, [(k, start)])
-            continue
-        middle = _middle(variable, start, end)
-        second = rows.ask(middle, step(variable, base, start, middle, [(k, start)]))
-        state = step(variable, base, start, end, [(second, middle)])
-    return rows.end(grid[-1], state or Mix(), f"midpoint({variable.name})", 2)
+
+    def stages(rows: Rows, k: int, start: Point, middle: Point, end: Point) -> Combination:
+        base = Combination.of(k, start)
+        second = rows.evaluate(middle, step(variable, base, start, middle, [(k, start)]))
+        return step(variable, base, start, end, [(second, middle)])
+
+    return _runge_kutta("midpoint", 2, lv, variable, stages)
 
 
 def rk4(lv: Levels, variable: Variable = FLOW) -> Plan:
@@ -168,37 +162,46 @@ def rk4(lv: Levels, variable: Variable = FLOW) -> Plan:
         raise ValueError(
             f"plans.rk4(variable=...) must be FLOW or EPS, got {variable!r}; use midpoint or adams for it."
         )
-    grid = points(lv, "rk4")
+
+    def stages(rows: Rows, k: int, start: Point, middle: Point, end: Point) -> Combination:
+        base = Combination.of(k, start)
+        two = rows.evaluate(middle, step(variable, base, start, middle, [(k, start)]))
+        three = rows.evaluate(middle, step(variable, base, start, middle, [(two, middle)]))
+        four = rows.evaluate(end, step(variable, base, start, end, [(three, middle)]))
+        weights = ((k, 1), (two, 2), (three, 2), (four, 1))
+        return _average([(step(variable, base, start, end, [(j, end)]), weight) for j, weight in weights])
+
+    return _runge_kutta("rk4", 4, lv, variable, stages)
+
+
+def _runge_kutta(
+    name: str,
+    order: int,
+    lv: Levels,
+    variable: Variable,
+    stages: Callable[[Rows, int, Point, Point, Point], Combination],
+) -> Plan:
+    """A plan of steps by `stages(rows, k, start, middle, end)`; by x0 to sigma = 0, and where the variable is not
+    regular."""
+    grid = points(lv, name)
     rows = Rows()
-    state: Mix | None = None
+    state: Combination | None = None
     for start, end in pairwise(grid):
-        k = rows.ask(start, state)
-        base = Mix.of(k, start)
+        k = rows.evaluate(start, state)
         if end[1] == 0 or not variable.regular(start, end):
-            state = step(variable, base, start, end, [(k, start)])
-            continue
-        middle = _middle(variable, start, end)
-        two = rows.ask(middle, step(variable, base, start, middle, [(k, start)]))
-        three = rows.ask(middle, step(variable, base, start, middle, [(two, middle)]))
-        four = rows.ask(end, step(variable, base, start, end, [(three, middle)]))
-        whole = [
-            (step(variable, base, start, end, [(j, end)]), w) for j, w in ((k, 1), (two, 2), (three, 2), (four, 1))
-        ]
-        state = _average(whole)
-    return rows.end(grid[-1], state or Mix(), f"rk4({variable.name})", 4)
+            state = step(variable, Combination.of(k, start), start, end, [(k, start)])
+        else:
+            middle = variable.at((variable.coordinate(*start) + variable.coordinate(*end)) / 2, (start, end))
+            state = stages(rows, k, start, middle, end)
+    return rows.end(grid[-1], state or Combination(), f"{name}({variable.name})", order)
 
 
-def _middle(variable: Variable, start: Point, end: Point) -> Point:
-    u = (variable.coordinate(*start) + variable.coordinate(*end)) / 2
-    return variable.at(u, (start, end))
-
-
-def _average(mixes: Sequence[tuple[Mix, float]]) -> Mix:
-    total = sum(weight for _, weight in mixes)
-    result = Mix()
-    for mix, weight in mixes:
-        for j, value in mix.data.items():
+def _average(states: Sequence[tuple[Combination, float]]) -> Combination:
+    total = sum(weight for _, weight in states)
+    result = Combination()
+    for one, weight in states:
+        for j, value in one.data.items():
             result = result.plus(j, data=value * weight / total)
-        for j, value in mix.noise.items():
+        for j, value in one.noise.items():
             result = result.plus(j, noise=value * weight / total)
     return result

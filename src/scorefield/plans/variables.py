@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from scorefield.plans.rows import Mix, Point
+from scorefield.plans.rows import Combination, Point
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def integrals(variable: Variable, nodes: Sequence[Point], start: Point, end: Poi
     return data, noise
 
 
-def step(variable: Variable, state: Mix, start: Point, end: Point, nodes: Sequence[tuple[int, Point]]) -> Mix:
+def step(
+    variable: Variable, state: Combination, start: Point, end: Point, nodes: Sequence[tuple[int, Point]]
+) -> Combination:
     """From a state at one level to the next along the polynomial through the nodes (row, level), the newest first.
 
     Where the variable is singular at an end, or has no finite node, this is the DDIM step of the newest estimate.

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from scorefield._tensor import check_batch, expand, rows_of
-from scorefield.analytic.conditional import Kinds
+from scorefield.analytic.conditional import DecompositionCache
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
-    Conditioned,
+    ConditionedRows,
     PartialMixture,
     Pattern,
-    mixed,
-    roots,
-    scaled_factor,
-    standard_elsewhere,
+    combine_components,
+    precision_roots,
+    scaled_cholesky,
+    standard_normal_elsewhere,
 )
 from scorefield.core import Estimate, Level
 from scorefield.tables.network import MaskedMLP
@@ -45,7 +45,7 @@ class Bound:
         self._whole = pattern.asked.all(1)
         common = len(given) and bool(model.kinds[0].shared(pattern).all())
         self._law, self._total = (
-            kinds.grouped(pattern) if common else Conditioned.of(kinds.law, pattern) for kinds in model.kinds
+            kinds.grouped(pattern) if common else ConditionedRows.of(kinds.law, pattern) for kinds in model.kinds
         )
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
@@ -65,7 +65,7 @@ class Bound:
         if bool(self._whole[index].all()):
             return self.model.rest(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
         law, total = self._law.rows(index), self._total.rows(index)
-        return Rest(law.estimate(x.double(), alpha, sigma), None, root_of(total.left(alpha, sigma)))
+        return Rest(law.estimate(x.double(), alpha, sigma), None, root_of(total.posterior_variance(alpha, sigma)))
 
     def change(self, x: Tensor, level: Level, index: Tensor, rest: Rest) -> Tensor:
         """What the network adds to the reference's `E[x0]`."""
@@ -79,9 +79,9 @@ class Bound:
         return self._law.rows(index).log_density(x.double(), *(expand(v, x).double() for v in level))
 
 
-def _kinds_of(law: GaussianMixture) -> tuple[Kinds, Kinds]:
+def _kinds_of(law: GaussianMixture) -> tuple[DecompositionCache, DecompositionCache]:
     total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
-    return Kinds(law), Kinds(total)
+    return DecompositionCache(law), DecompositionCache(total)
 
 
 class MaskedDenoiser(nn.Module):
@@ -190,7 +190,7 @@ class MaskedDenoiser(nn.Module):
         change = self.change(x, level, given, rest, pattern)
         estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
-            estimate = standard_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
+            estimate = standard_normal_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
     def change(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Tensor:
@@ -302,14 +302,14 @@ class MaskedDenoiser(nn.Module):
 
     def _rest_shared(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
         law, total = (kinds.grouped(pattern) for kinds in self.kinds)
-        return *law.estimate(x, alpha, sigma), root_of(total.left(alpha, sigma))
+        return *law.estimate(x, alpha, sigma), root_of(total.posterior_variance(alpha, sigma))
 
     def _rest_alone(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
-        seen = self._partial.partly(x, alpha, sigma, pattern)
-        return *mixed(seen, x, alpha, sigma), self._scale_of_parts(alpha, sigma, pattern)
+        seen = self._partial.component_estimates(x, alpha, sigma, pattern)
+        return *combine_components(seen, x, alpha, sigma), self._scale_of_parts(alpha, sigma, pattern)
 
     @property
-    def kinds(self) -> tuple[Kinds, Kinds]:
+    def kinds(self) -> tuple[DecompositionCache, DecompositionCache]:
         """The reference, and the Gaussian with its mean and covariance, for rows that share their patterns."""
         return self._kinds
 
@@ -318,8 +318,8 @@ class MaskedDenoiser(nn.Module):
 
     def _scale_of_parts(self, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
         """The posterior standard deviation of each coordinate of a Gaussian with the mixture's covariance."""
-        root = roots(alpha, sigma, pattern)
-        factor = scaled_factor(self._total[None], root)[:, 0]
+        root = precision_roots(alpha, sigma, pattern)
+        factor = scaled_cholesky(self._total[None], root)[:, 0]
         half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
         return root_of(self._total.diagonal() - half.square().sum(1))
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import expand
-from scorefield.analytic.partial import log_standard
+from scorefield.analytic.partial import log_standard_normal
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood import LogDensity, log_density
+from scorefield.likelihood.corrected import corrected_log_density
 from scorefield.likelihood.reference import Reference
-from scorefield.likelihood.relative import relative_log_density
 from scorefield.likelihood.traces import Divergence
 from scorefield.numerics.divergence import Field
 from scorefield.progress import Report, part, silent
@@ -106,7 +106,7 @@ def row_log_density(
             covariance=None if exact else torch.ones(len(columns), dtype=torch.float64),
             batch=batch or model.rows_at_once,
         )  # fmt: skip
-        extra = log_standard((~ask[index][:, columns]).sum(1), model.sigma_min)
+        extra = log_standard_normal((~ask[index][:, columns]).sum(1), model.sigma_min)
         found = replace(found, value=found.value - extra, interval=found.interval - extra[:, None])
         parts.append(_placed(found, codes.new_zeros(len(rows)), index))
     return _summed(parts)
@@ -131,7 +131,7 @@ def _relative(
         reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
     z = torch.where(ask, x - mean, 0.0)[:, columns]
     asking = _Asked(bound, mean, columns, ask[:, columns])
-    return relative_log_density(
+    return corrected_log_density(
         asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch, report
     )
 

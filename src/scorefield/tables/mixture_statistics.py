@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scorefield.analytic.mixture import GaussianMixture
-from scorefield.analytic.partial import PartialMixture, Pattern, Seen, roots, scaled_factor
+from scorefield.analytic.partial import ComponentEstimates, PartialMixture, Pattern, precision_roots, scaled_cholesky
 
 _AT_ONCE = 1 << 22  # numbers in a table of products of coordinates
 _MANY = 64  # patterns of holes: beyond, and with few rows each, rows are taken one by one
@@ -184,9 +184,9 @@ def _completed(law: GaussianMixture, x: Tensor) -> tuple[Tensor, Tensor, Tensor]
     there = torch.isfinite(x)
     pattern = Pattern(torch.zeros_like(there), there, torch.nan_to_num(x))
     one = x.new_ones(())
-    seen: Seen = partial.partly(pattern.value, one, one, pattern)
-    root = roots(one, one, pattern)
-    factor = scaled_factor(law.covariances, root)
+    seen: ComponentEstimates = partial.component_estimates(pattern.value, one, one, pattern)
+    root = precision_roots(one, one, pattern)
+    factor = scaled_cholesky(law.covariances, root)
     half = torch.linalg.solve_triangular(factor, root[:, None, :, None] * law.covariances, upper=False)
     spread = law.covariances - half.mT @ half
     # the density of what is given: what `partly` leaves out is the same for all components

@@ -1,4 +1,7 @@
-"""Inverse problems: what x0 is, given `y = A x0 + noise`: a model (`posterior`), exact draws, holes filled in."""
+"""Inverse problems: the posterior of x0 given `y = A x0 + noise`, as a model (`posterior`) and as draws.
+
+What may enter: a method from a model and a linear measurement to a model, or to draws with their own error.
+"""
 
 from scorefield.conditioning.inverse.posterior import Posterior, posterior
 from scorefield.conditioning.inverse.sampling import PosteriorDraws, impute, posterior_samples

@@ -76,7 +76,7 @@ class Measurement:
             return self
         return replace(self, y=self.y[index], observed=self.observed[index])
 
-    def relaxed(self, variance: float) -> Measurement:
+    def inflated(self, variance: float) -> Measurement:
         """The same with noise of this variance on the point's coordinates added to that of y, in each entry."""
         if variance == 0:
             return self

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scorefield.conditioning.inverse.covariance import Covariance, tweedie
 from scorefield.conditioning.inverse.measurement import Measurement
-from scorefield.conditioning.inverse.spread import Spread, tweedie
-from scorefield.core import Level, Model
+from scorefield.core import Level, Model, check_model
 from scorefield.likelihood.reference import Reference
 from scorefield.numerics.random import normal, uniform
 
@@ -46,15 +46,15 @@ class Problem:
     particles: int
     seed: int
 
-    def relaxed(self, y: Measurement, at: Point | None) -> Measurement:
+    def inflated(self, y: Measurement, at: Point | None) -> Measurement:
         """The observations as the particles see them at a level, or before the first."""
-        known = self.prior.scale**2
-        share = 1.0 if at is None else at[1] ** 2 / (at[1] ** 2 + known * at[0] ** 2)
-        return y.relaxed(self.slack**2 * known * share)
+        variance = self.prior.scale**2
+        share = 1.0 if at is None else at[1] ** 2 / (at[1] ** 2 + variance * at[0] ** 2)
+        return y.inflated(self.slack**2 * variance * share)
 
 
-class Local(NamedTuple):
-    """What is known of x0 at the particles: a normal law with the model's two moments, or the data's at the start.
+class LocalGaussian(NamedTuple):
+    """The law of x0 at the particles: normal, with the model's two moments, or the data's at the start.
 
     Args:
         mean: `(b, P, d)`, b systems or 1, P particles or 1.
@@ -63,12 +63,12 @@ class Local(NamedTuple):
     """
 
     mean: Tensor
-    spread: Spread
+    spread: Covariance
     columns: Tensor | None
 
     @staticmethod
-    def of(mean: Tensor, spread: Spread, y: Measurement) -> Local:
-        return Local(mean, spread, y.columns(spread.basis))
+    def of(mean: Tensor, spread: Covariance, y: Measurement) -> LocalGaussian:
+        return LocalGaussian(mean, spread, y.columns(spread.basis))
 
     def log_evidence(self, y: Measurement) -> Tensor:
         """`log p(y)` under this law, `(b, P)`."""
@@ -78,21 +78,21 @@ class Local(NamedTuple):
     def draw(self, y: Measurement, z: Tensor, noise: Tensor) -> Tensor:
         """x0 given y, `(R, P, d)`: a draw of x0 and of y, moved by the gain (Matheron's rule)."""
         v = self.spread.variances
-        x0 = self.mean + self.spread.back(v.sqrt() * z)
+        x0 = self.mean + self.spread.from_basis(v.sqrt() * z)
         law = y.law(v, self.columns)
         weights = law.solve(y.perturbed(x0, noise), self.columns is None)
         if self.columns is None:
             back = torch.zeros_like(x0).index_copy(-1, y.A, weights)
         else:
             back = (weights[..., None, :] @ self.columns).squeeze(-2)
-        return x0 + self.spread.back(v * back)
+        return x0 + self.spread.from_basis(v * back)
 
-    def seen(self, x: Tensor, gain: float, noise: float) -> Local:
+    def given_state(self, x: Tensor, gain: float, noise: float) -> LocalGaussian:
         """The law of x0 given also `x = gain * x0 + noise * z`, for x `(R, P, d)`."""
         v = self.spread.variances
         total = gain**2 * v + noise**2
-        mean = self.mean + self.spread.back(gain * v / total * self.spread.turned(x - gain * self.mean))
-        return Local(mean, Spread(v * noise**2 / total, self.spread.basis), self.columns)
+        mean = self.mean + self.spread.from_basis(gain * v / total * self.spread.to_basis(x - gain * self.mean))
+        return LocalGaussian(mean, Covariance(v * noise**2 / total, self.spread.basis), self.columns)
 
 
 class Systems(NamedTuple):
@@ -111,10 +111,10 @@ class Systems(NamedTuple):
     relative_variance: Tensor
 
 
-class Cloud(NamedTuple):
-    """Weighted particles: what is known at them, states `(R, P, d)`, log-weights `(R, P)`, and the record so far."""
+class Particles(NamedTuple):
+    """Weighted particles: the law of x0 at them, states `(R, P, d)`, log-weights `(R, P)`, and the record so far."""
 
-    local: Local
+    local: LocalGaussian
     x: Tensor
     log_weights: Tensor
     log_evidence: Tensor
@@ -138,31 +138,35 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
         condition: `(R, ...)`, or None.
     """
     R, P, given = len(index), problem.particles, y
-    y = problem.relaxed(given, None)
-    root = Local.of(problem.prior.mean[None, None], Spread(problem.prior.variances[None, None], problem.prior.basis), y)
+    y = problem.inflated(given, None)
+    root = LocalGaussian.of(
+        problem.prior.mean[None, None], Covariance(problem.prior.variances[None, None], problem.prior.basis), y
+    )
     zero = problem.prior.mean.new_zeros(R, P)
-    cloud = Cloud(
+    particles = Particles(
         root, zero.new_zeros(R, P, y.d), zero,
         root.log_evidence(y).expand(R, 1)[:, 0], zero.new_full((R,), P), zero.new_zeros(R),
     )  # fmt: skip
     for row, (start, end) in enumerate(steps(problem.levels)):
         last = end[1] == 0
-        cloud = _resampled(cloud, problem.seed, index, row, 1 - 1e-6 if last else 0.5)
+        particles = _resampled(particles, problem.seed, index, row, 1 - 1e-6 if last else 0.5)
         shrink = (end[1] / end[0]) / (start[1] / start[0]) if start else 0.0
         gain, noise = end[0] * (1 - shrink**2), end[1] * math.sqrt(1 - shrink**2)
         kept = end[0] / start[0] * shrink**2 if start else 0.0
-        x0 = _drawn(cloud.local, problem, y, index, row)
+        x0 = _drawn(particles.local, problem, y, index, row)
         if last:
             order = uniform(R, (P,), problem.seed, "posterior order", first=index, dtype=zero.dtype, device=zero.device)
             x0 = x0.gather(1, order.argsort(1)[..., None].expand_as(x0))
-            return Systems(x0, cloud.effective, cloud.log_evidence, cloud.variance + _excess(cloud.log_weights))
+            return Systems(
+                x0, particles.effective, particles.log_evidence, particles.variance + _excess(particles.log_weights)
+            )
         z = normal(R, (P, y.d), problem.seed, "posterior step", first=index, row=row, dtype=x0.dtype, device=x0.device)
         fresh = gain * x0 + noise * z
-        foreseen = cloud.local.seen(fresh, gain, noise).log_evidence(y)
-        x = fresh + kept * cloud.x
-        y = problem.relaxed(given, end)
-        local = _local(problem, y, x, end, condition)
-        cloud = _weighted(cloud, local, x, local.log_evidence(y) - foreseen)
+        foreseen = particles.local.given_state(fresh, gain, noise).log_evidence(y)
+        x = fresh + kept * particles.x
+        y = problem.inflated(given, end)
+        local = _local(problem, y, x, end, condition, first=row == 0)
+        particles = _weighted(particles, local, x, local.log_evidence(y) - foreseen)
     raise AssertionError("the last level has no noise")
 
 
@@ -172,7 +176,7 @@ def steps(levels: tuple[Point, ...]) -> Iterator[tuple[Point | None, Point]]:
     yield from pairwise(levels)
 
 
-def _drawn(local: Local, problem: Problem, y: Measurement, index: Tensor, row: int) -> Tensor:
+def _drawn(local: LocalGaussian, problem: Problem, y: Measurement, index: Tensor, row: int) -> Tensor:
     """x0 given x and y at every particle, `(R, P, d)`."""
     R, P = len(index), problem.particles
     z, noise = (
@@ -182,39 +186,45 @@ def _drawn(local: Local, problem: Problem, y: Measurement, index: Tensor, row: i
     return local.draw(y, z, noise)
 
 
-def _local(problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Tensor | None) -> Local:
-    """The model's two moments at the particles."""
+def _local(
+    problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Tensor | None, first: bool
+) -> LocalGaussian:
+    """The model's two moments at the particles, checked at the first states of a run."""
     R, P, d = x.shape
     states = x.reshape(R * P, *problem.shape)
     given = None if condition is None else condition.repeat_interleave(P, 0)
+    if first:
+        check_model(problem.model, states, Level(*at), given)
     if not problem.jacobian:
         answer = problem.model(states, Level(*at), given)
-        one = Spread.given(problem.prior, *at)
-        return Local.of(answer.x0.reshape(x.shape).double(), Spread(one.variances[None], one.basis), y)
+        one = Covariance.gaussian(problem.prior, *at)
+        return LocalGaussian.of(answer.x0.reshape(x.shape).double(), Covariance(one.variances[None], one.basis), y)
     answer, spread = tweedie(problem.model, states, *at, given)
     variances, basis = spread.variances.reshape(R, P, d), spread.basis
-    spread = Spread(variances, None if basis is None else basis.reshape(R, P, d, d))
-    return Local.of(answer.x0.reshape(x.shape).double(), spread, y)
+    spread = Covariance(variances, None if basis is None else basis.reshape(R, P, d, d))
+    return LocalGaussian.of(answer.x0.reshape(x.shape).double(), spread, y)
 
 
-def _weighted(cloud: Cloud, local: Local, x: Tensor, log_ratio: Tensor) -> Cloud:
-    """The cloud one level on: weights are kept with a mean of 1."""
-    log_weights = cloud.log_weights + log_ratio
+def _weighted(particles: Particles, local: LocalGaussian, x: Tensor, log_ratio: Tensor) -> Particles:
+    """The particles one level on: weights are kept with a mean of 1."""
+    log_weights = particles.log_weights + log_ratio
     if not bool(torch.isfinite(log_weights.logsumexp(1)).all()):
         raise ValueError("an observation is impossible under the model (all weights are 0); give it more noise.")
     step = log_weights.logsumexp(1) - math.log(x.shape[1])
     weights = log_weights.softmax(1)
-    effective = torch.minimum(cloud.effective, 1 / weights.square().sum(1))
-    return Cloud(local, x, log_weights - step[:, None], cloud.log_evidence + step, effective, cloud.variance)
+    effective = torch.minimum(particles.effective, 1 / weights.square().sum(1))
+    return Particles(
+        local, x, log_weights - step[:, None], particles.log_evidence + step, effective, particles.variance
+    )
 
 
-def _resampled(cloud: Cloud, seed: int, index: Tensor, row: int, least: float) -> Cloud:
+def _resampled(particles: Particles, seed: int, index: Tensor, row: int, least: float) -> Particles:
     """Systematic resampling of the systems whose effective number of particles fell below a share of all."""
-    R, P = cloud.log_weights.shape
-    weights = cloud.log_weights.softmax(1)
+    R, P = particles.log_weights.shape
+    weights = particles.log_weights.softmax(1)
     poor = 1 / weights.square().sum(1) < least * P
     if not bool(poor.any()):
-        return cloud
+        return particles
     u = uniform(R, (1,), seed, "posterior resampling", first=index, row=row, dtype=weights.dtype, device=weights.device)
     places = (torch.arange(P, device=weights.device) + u) / P
     chosen = torch.searchsorted(weights.cumsum(1), places).clamp(max=P - 1)
@@ -226,13 +236,13 @@ def _resampled(cloud: Cloud, seed: int, index: Tensor, row: int, least: float) -
             return v
         return v.gather(1, chosen.reshape(R, P, *[1] * (v.ndim - 2)).expand(v.shape))
 
-    mean, (variances, basis), columns = cloud.local
-    spread = Spread(take(variances), None if basis is None else take(basis))
-    return cloud._replace(
-        local=Local(take(mean), spread, None if columns is None else take(columns)),
-        x=take(cloud.x),
-        log_weights=torch.where(poor[:, None], 0.0, cloud.log_weights),
-        variance=cloud.variance + torch.where(poor, _excess(cloud.log_weights), 0.0),
+    mean, (variances, basis), columns = particles.local
+    spread = Covariance(take(variances), None if basis is None else take(basis))
+    return particles._replace(
+        local=LocalGaussian(take(mean), spread, None if columns is None else take(columns)),
+        x=take(particles.x),
+        log_weights=torch.where(poor[:, None], 0.0, particles.log_weights),
+        variance=particles.variance + torch.where(poor, _excess(particles.log_weights), 0.0),
     )
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch, expand
+from scorefield.conditioning.inverse.covariance import estimate_and_vjp
 from scorefield.conditioning.inverse.measurement import Measurement
-from scorefield.conditioning.inverse.spread import pulled
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood.reference import Moment, Reference
 
-_FACTS = ("sigma_min", "sigma_max", "sigma_data", "classes")
+_FORWARDED = ("sigma_min", "sigma_max", "sigma_data", "classes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +64,14 @@ class Posterior:
         if len(measurement.y) not in (1, len(x)):
             raise ValueError(f"y has {len(measurement.y)} rows and x {len(x)}; give one y for all or one per sample.")
         alpha, sigma = (expand(v, flat.double()) for v in level)
-        known = self.prior
         pure = alpha == 0
         if not self.jacobian or bool(pure.all()):
-            answer, change, slope = self._by_prior(measurement, x, level, condition, known)
+            answer, change, slope = self._by_prior(measurement, x, level, condition, self.prior)
         else:
             answer, change, slope = self._by_jacobian(measurement, x, level, condition, alpha.where(~pure, 1.0))
             if bool(pure.any()):
-                pairs = zip(self._by_prior(measurement, x, level, condition, known)[1:], (change, slope), strict=True)
-                change, slope = (torch.where(pure, far, near) for far, near in pairs)
+                far = self._by_prior(measurement, x, level, condition, self.prior)[1:]
+                change, slope = (torch.where(pure, *both) for both in zip(far, (change, slope), strict=True))
         x0 = answer.x0.reshape(flat.shape).double() + change
         eps = answer.eps.reshape(flat.shape).double() - sigma * slope
         return Estimate(x0.to(x).reshape(x.shape), eps.to(x).reshape(x.shape))
@@ -81,7 +80,7 @@ class Posterior:
         self, measurement: Measurement, x: Tensor, level: Level, condition: Tensor | None, alpha: Tensor
     ) -> tuple[Estimate, Tensor, Tensor]:
         """The estimate, by how much x0 moves, and by how much `-eps / sigma` does; both `(n, d)`; alpha > 0."""
-        answer, rows = pulled(self.model, x, level, condition, measurement.matrix())
+        answer, rows = estimate_and_vjp(self.model, x, level, condition, measurement.matrix())
         rows = rows.double()
         scale = expand(level.sigma, answer.x0.reshape(len(x), -1).double()) ** 2 / alpha
         law = measurement.law_of((scale[..., None] if scale.ndim else scale) * _clamped(measurement(rows)))
@@ -103,7 +102,7 @@ class Posterior:
         weights = law.solve(measurement.residual(mean), columns is None) * measurement.observed
         back = weights.new_zeros(len(x), measurement.d)
         back = back.index_copy(1, measurement.A, weights) if columns is None else weights @ columns
-        moved = prior.back(scaled * back)
+        moved = prior.from_basis(scaled * back)
         return answer, sigma**2 * moved, alpha * moved
 
     def _measurement(self, d: int) -> Measurement:
@@ -111,9 +110,9 @@ class Posterior:
 
     def __getattr__(self, name: str) -> Any:
         model = self.__dict__.get("model")
-        if name in _FACTS and hasattr(model, name):
+        if name in _FORWARDED and hasattr(model, name):
             return getattr(model, name)
-        raise AttributeError(f"nothing is known of {name!r} for this model", name=name)
+        raise AttributeError(f"this model has no {name!r}", name=name)
 
 
 def posterior(

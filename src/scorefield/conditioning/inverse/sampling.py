@@ -232,10 +232,10 @@ def _standard_error(result: Systems) -> Tensor:
     The larger of what the uneven weights say, which leaves out shared ancestors, and what the systems' spread says.
     """
     shares = result.log_evidence.softmax(1)
-    known = (result.relative_variance * shares.square()).sum(1)
+    within = (result.relative_variance * shares.square()).sum(1)
     blocks = shares.shape[1]
-    seen = shares.var(1) * blocks if blocks > 1 else torch.zeros_like(known)
-    return torch.maximum(known, seen).clamp(min=0).sqrt()
+    between = shares.var(1) * blocks if blocks > 1 else torch.zeros_like(within)
+    return torch.maximum(within, between).clamp(min=0).sqrt()
 
 
 def _points(result: Systems, measurement: Measurement, n: int) -> Tensor:

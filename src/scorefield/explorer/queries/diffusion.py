@@ -19,8 +19,8 @@ from scorefield.explorer.queries.params import Checked, Law, Particles, Seed, Wi
 from scorefield.explorer.queries.subjects import Subject, subject_of
 from scorefield.numerics.random import normal
 from scorefield.plans import Plan
-from scorefield.plans.default import spread as fine_levels
-from scorefield.plans.truth import Errors, Trajectories, follow
+from scorefield.plans.default import logistic_levels as fine_levels
+from scorefield.plans.trajectories import Errors, Trajectories, solve_flow
 from scorefield.schedules import VE, VP, RectifiedFlow, Schedule, SubVP
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def exact_ends(subject: Subject, n: int, seed: int, ratio: float) -> Trajectorie
     """
     lv = fine_levels(_FINE, ratio, subject.range(_TOP, _LEAST)[1], 0.7, 0.6 * subject.scale)
     start = plans.ddim(lv).start(n, (2,), seed, subject.mean, subject.scale, dtype=subject.dtype)
-    return follow(subject.model, start, lv, subject.scale)
+    return solve_flow(subject.model, start, lv, subject.scale)
 
 
 @lru_cache(maxsize=8)

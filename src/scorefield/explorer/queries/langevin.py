@@ -80,7 +80,7 @@ def _one_level(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
     sigma = max(p.sigma, subject.sigma_min)
     check_range(subject.model, sigma)
     level = Level(1.0, sigma)
-    x, done, acceptance = _start(p, subject), 0, 1.0
+    x, done = _start(p, subject), 0
     judge = _Judge(subject, p)
     yield judge(x, level, 0, None)
     while done < p.steps:
@@ -91,7 +91,8 @@ def _one_level(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             yield judge.left(x, level, done, str(error))
             return
-        x, done, acceptance = chains.state, done + count, float(chains.acceptance.mean())
+        x, done = chains.state, done + count
+        acceptance = None if chains.acceptance is None else float(chains.acceptance.mean())
         if _far(x, subject):
             yield judge.left(x, level, done, f"the chains left the picture: step = {p.step:g} is too large here.")
             return

@@ -1,11 +1,11 @@
-"""The log-density of a model that corrects one whose density is known: only the correction is integrated.
+"""The log-density of a model that corrects a base law whose density is known: only the correction is integrated.
 
-Let p_m be the known law, noised, with `E[eps | z] = eps_m` at the level (1, s), and let the model answer
+Let p_m be the base law, noised, with `E[eps | z] = eps_m` at the level (1, s), and let the model answer
 `E[x0 | z] = x0_m + change`. Along the model's probability flow, with t = log s,
 
     d (log q - log p_m) / dt = div(change) - change . eps_m / s.
 
-Where the correction is small so is what is integrated, and the known law is never differentiated: the trace of the
+Where the correction is small so is what is integrated, and the base law is never differentiated: the trace of the
 Jacobian is that of the correction alone. The trajectories, which need no more accuracy than that, are solved in the
 coordinates of `flow`, in which Gaussian data stand still.
 """
@@ -29,15 +29,15 @@ from scorefield.progress import Report, silent
 _FIRST_STEP = 0.2  # of t
 
 
-class Corrected(Protocol):
-    """A known law and a correction of its answers, for points `(n, d)` that belong to rows of an index."""
+class CorrectedLaw(Protocol):
+    """A base law and a correction of its answers, for points `(n, d)` that belong to rows of an index."""
 
     def split(self, z: Tensor, s: Tensor, index: Tensor) -> tuple[Tensor, Field]:
-        """`E[eps | z]` of the known law at the level (1, s), s `(n, 1)`, and `z -> change of E[x0 | z]`."""
+        """`E[eps | z]` of the base law at the level (1, s), s `(n, 1)`, and `z -> change of E[x0 | z]`."""
         ...
 
     def log_density(self, z: Tensor, s: Tensor, index: Tensor) -> Tensor:
-        """Of the known law noised with s `(n, 1)`: `(n,)`."""
+        """Of the base law noised with s `(n, 1)`: `(n,)`."""
         ...
 
 
@@ -45,7 +45,7 @@ class Corrected(Protocol):
 class _Flow:
     """The ODE of a state `(n, 2 d + 1)`: w, the integral for the log-density, and that of change / s for `measure`."""
 
-    model: Corrected
+    model: CorrectedLaw
     reference: Reference
     tolerance: float
 
@@ -53,12 +53,12 @@ class _Flow:
         s, d = t.exp()[:, None], len(self.reference.mean)
         root = self._root(s)
         w = y[:, :d]
-        z = self.reference.back(w * root)
+        z = self.reference.from_basis(w * root)
         eps, correction = self.model.split(z, s, index)
         change, trace = jacobian_trace(correction, z)
-        slope = self.reference.turned(eps - change / s) - s * w / root
-        gained = trace - (change * eps).sum(1) / s[:, 0]
-        return torch.cat([s * slope / root, gained[:, None], change / s], 1)
+        slope = self.reference.to_basis(eps - change / s) - s * w / root
+        integral = trace - (change * eps).sum(1) / s[:, 0]
+        return torch.cat([s * slope / root, integral[:, None], change / s], 1)
 
     def measure(self, t: Tensor, y: Tensor, slope: Tensor, error: Tensor) -> Tensor:
         """What errors of a step do to the log-density, in units of the tolerance, `(n,)`.
@@ -67,7 +67,7 @@ class _Flow:
         """
         s, d = t.exp()[:, None], len(self.reference.mean)
         away = self._root(s) * error[:, :d]
-        by_place = self.reference.turned(slope[:, d + 1 :]) / s * away
+        by_place = self.reference.to_basis(slope[:, d + 1 :]) / s * away
         return (by_place.square().sum(1) + error[:, d].square()).sqrt() / self.tolerance
 
     def _root(self, s: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ class _Flow:
         return each.sum(1) if self.reference.basis is not None else torch.where(counted, each, 0.0).sum(1)
 
 
-def relative_log_density(
-    model: Corrected,
+def corrected_log_density(
+    model: CorrectedLaw,
     z: Tensor,
     counted: Tensor,
     reference: Reference,
@@ -94,7 +94,7 @@ def relative_log_density(
     """`log p` of points z at the level (1, low), of the law that the flow carries from the Gaussian at (1, high).
 
     Args:
-        model: the known law and its correction.
+        model: the base law and its correction.
         z: `(n, d)` float64, the reference's mean taken off.
         counted: `(n, d)` bool: the coordinates that a point has; the others stay 0, with answers of 0.
         reference: N(0, C): at (1, high) the law is N(0, C + high^2).
@@ -120,7 +120,7 @@ def _solved(
 ) -> tuple[Tensor, Tensor, Tensor]:
     d, one = z.shape[1], z.new_ones(len(rows), 1)
     start, end, ends = math.log(low), math.log(high), (low * one, high * one)
-    w = flow.reference.turned(z[rows]) / flow._root(ends[0])
+    w = flow.reference.to_basis(z[rows]) / flow._root(ends[0])
     y0 = torch.cat([w, w.new_zeros(len(rows), d + 1)], 1)
 
     def rate(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
@@ -133,8 +133,8 @@ def _solved(
     else:
         grid = torch.linspace(start, end, (evaluations - 1) // 6 + 1, dtype=torch.float64)
         found = integrate_on(rate, y0, grid, flow.measure)
-    w, gained = found.y[:, :d], found.y[:, d]
+    w, integral = found.y[:, :d], found.y[:, d]
     here = flow.model.log_density(z[rows], ends[0], rows)
-    there = flow.model.log_density(flow.reference.back(w * flow._root(ends[1])), ends[1], rows)
-    value = here + flow.end(w, ends[1], counted[rows]) - there - gained
+    there = flow.model.log_density(flow.reference.from_basis(w * flow._root(ends[1])), ends[1], rows)
+    value = here + flow.end(w, ends[1], counted[rows]) - there - integral
     return value, found.measured * flow.tolerance, found.evaluations

@@ -1,4 +1,4 @@
-"""What a model knows of x0 beyond its mean: `Cov[x0 | x]`, from the Jacobian of its estimate or from a prior."""
+"""The covariance of x0 at a noisy point: `Cov[x0 | x]`, from the Jacobian of its estimate or from a prior."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBERS = 1 << 24
 """Numbers in the largest intermediate tensor of a Jacobian."""
 
 
-class Spread(NamedTuple):
+class Covariance(NamedTuple):
     """A covariance `basis diag(variances) basis^T` of flattened points, in float64.
 
     Args:
@@ -26,22 +26,22 @@ class Spread(NamedTuple):
     variances: Tensor
     basis: Tensor | None
 
-    def turned(self, x: Tensor) -> Tensor:
+    def to_basis(self, x: Tensor) -> Tensor:
         """x `(..., d)` in the basis."""
         return x if self.basis is None else (x[..., None, :] @ self.basis).squeeze(-2)
 
-    def back(self, x: Tensor) -> Tensor:
+    def from_basis(self, x: Tensor) -> Tensor:
         """From the basis."""
         return x if self.basis is None else (x[..., None, :] @ self.basis.mT).squeeze(-2)
 
     @staticmethod
-    def given(prior: Reference, alpha: float, sigma: float) -> Spread:
+    def gaussian(prior: Reference, alpha: float, sigma: float) -> Covariance:
         """`Cov[x0 | x]` were the data normal: the same at every x, `(1, d)`."""
         v = prior.variances * (sigma**2 / (alpha**2 * prior.variances + sigma**2))
-        return Spread(v[None], prior.basis)
+        return Covariance(v[None], prior.basis)
 
 
-def pulled(
+def estimate_and_vjp(
     model: Model, x: Tensor, level: Level, condition: Tensor | None, directions: Tensor
 ) -> tuple[Estimate, Tensor]:
     """The estimate at x `(n, *shape)`, and the rows `v^T d x0 / d x`, `(n, k, d)`, for directions v `(k, d)`.
@@ -69,7 +69,9 @@ def pulled(
     return Estimate(x0, eps), rows
 
 
-def tweedie(model: Model, x: Tensor, alpha: float, sigma: float, condition: Tensor | None) -> tuple[Estimate, Spread]:
+def tweedie(
+    model: Model, x: Tensor, alpha: float, sigma: float, condition: Tensor | None
+) -> tuple[Estimate, Covariance]:
     """The estimate at x, and `Cov[x0 | x] = (sigma^2 / alpha) d x0 / d x`, symmetrised, negative variances set to 0.
 
     The second moment that goes with Tweedie's formula (Efron 2011).
@@ -78,9 +80,9 @@ def tweedie(model: Model, x: Tensor, alpha: float, sigma: float, condition: Tens
         ValueError: where the Jacobian is not finite.
     """
     d = math.prod(x.shape[1:])
-    answer, rows = pulled(model, x, Level(alpha, sigma), condition, torch.eye(d, device=x.device))
+    answer, rows = estimate_and_vjp(model, x, Level(alpha, sigma), condition, torch.eye(d, device=x.device))
     covariance = (sigma**2 / alpha) * (rows.double() + rows.double().mT) / 2
     if not bool(torch.isfinite(covariance).all()):
         raise ValueError(f"the model's Jacobian at sigma / alpha = {sigma / alpha:g} is not finite.")
     variances, basis = torch.linalg.eigh(covariance)
-    return answer, Spread(variances.clamp(min=0), basis)
+    return answer, Covariance(variances.clamp(min=0), basis)

@@ -1,4 +1,4 @@
-"""Accurate trajectories of the probability flow, known at every noise level: what plans are fitted to and judged by."""
+"""Accurate trajectories of the probability flow, with states at every noise level: the reference for plans."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scorefield.plans.run import walk
 from scorefield.plans.variables import FLOW, integrals
 
 _NODES = 6
-"""Past and coming slopes through which a state between two levels is interpolated."""
+"""Past and later slopes through which a state between two levels is interpolated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Trajectories:
         return (each / (self.end.double() ** 2).mean()).sqrt()
 
 
-def follow(model: Model, x: Tensor, lv: Levels, scale: float, condition: Tensor | None = None) -> Trajectories:
+def solve_flow(model: Model, x: Tensor, lv: Levels, scale: float, condition: Tensor | None = None) -> Trajectories:
     """The probability flow from x `(n, *shape)` along a fine grid that ends at sigma = 0: one evaluation a level.
 
     Predictor and corrector of order 5 on straight lines (`unipc`). Below the last level above 0 the slope is continued
@@ -100,7 +100,7 @@ def follow(model: Model, x: Tensor, lv: Levels, scale: float, condition: Tensor 
 
 
 class Errors(NamedTuple):
-    """How far end points lie from the true ones, over the RMS of these.
+    """Distances of end points from the accurate ones, over the RMS of these.
 
     Args:
         rms: over all.
@@ -112,7 +112,7 @@ class Errors(NamedTuple):
 
     @staticmethod
     def of(each: Tensor, weight: Tensor | None = None) -> Errors:
-        """From the distances `(n,)` that `Trajectories.errors` gives, and how many samples each stands for."""
+        """From the distances `(n,)` that `Trajectories.errors` gives, and how many samples each represents."""
         weight = torch.ones_like(each) if weight is None else weight.to(each)
         rms = ((weight * each**2).sum() / weight.sum()).sqrt()
         return Errors(float(rms), float(weighted_median(each, weight)))
@@ -135,24 +135,24 @@ def weighted_median(values: Tensor, weight: Tensor) -> Tensor:
 
 
 @dataclass(eq=False)
-class Counted:
-    """A model that is asked in batches, and how many samples it has been asked about.
+class CountingModel:
+    """A model evaluated in batches, which counts its single-sample evaluations.
 
     Args:
         model: any.
         batch: most samples at once.
-        asked: single-sample evaluations so far.
-        bar: told of each batch: `tqdm.update`.
+        evaluations: single-sample evaluations so far.
+        bar: called with the number of evaluations of each batch: `tqdm.update`.
     """
 
     model: Model
     batch: int = 1024
-    asked: int = 0
+    evaluations: int = 0
     bar: Callable[[int], object] | None = None
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         """The model's estimate at x `(n, *shape)`, without gradients."""
-        self.asked += len(x)
+        self.evaluations += len(x)
         parts = []
         with torch.no_grad():
             for i in range(0, len(x), self.batch):
@@ -164,13 +164,13 @@ class Counted:
             return parts[0]
         return Estimate(torch.cat([e.x0 for e in parts]), torch.cat([e.eps for e in parts]))
 
-    def pulled_back(self, x: Tensor, level: Level, condition: Tensor | None, data: Tensor, noise: Tensor) -> Tensor:
+    def vjp(self, x: Tensor, level: Level, condition: Tensor | None, data: Tensor, noise: Tensor) -> Tensor:
         """The gradient in x of `sum(data * x0 + noise * eps)`, as x. It counts as three evaluations a sample.
 
         Raises:
             RuntimeError: by a model that records no gradients.
         """
-        self.asked += 3 * len(x)
+        self.evaluations += 3 * len(x)
         parts = []
         with torch.enable_grad():
             for i in range(0, len(x), self.batch):
