@@ -124,7 +124,7 @@ class Family:
         self.n, self.start = n, start(n)
         _, power, centre = self.start
         self.places = 1 / (1 + (centre / logistic_levels(n, HIGH, LOW, power, centre).sigma[:-1]) ** power)
-        self.shape = torch.eye(n, dtype=F64) if n < 18 else hats(n)
+        self.shape = torch.eye(n, dtype=F64) if n < 18 else interpolation_weights(n)
         m = self.shape.shape[1]
         self.moves = torch.zeros(m, dtype=F64, requires_grad=True)
         self.data, self.noise = (torch.zeros(m, LAGS, dtype=F64, requires_grad=True) for _ in range(2))
@@ -152,7 +152,7 @@ class Family:
         }
 
 
-def hats(n: int) -> Tensor:
+def interpolation_weights(n: int) -> Tensor:
     """The first rows as they are, the others between knots."""
     place = torch.linspace(0, KNOTS - 1, n - FREE, dtype=F64)
     between = (1 - (place[:, None] - torch.arange(KNOTS)).abs()).clamp(min=0)

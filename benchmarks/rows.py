@@ -56,10 +56,10 @@ def patterns() -> None:
     one = torch.ones_like(sigma)
     alone = seconds(
         lambda: combine_components(partial.component_estimates(x, one, sigma, pattern), x, one, sigma).eps[
-            pattern.asked
+            pattern.queried
         ]
     )
-    together = seconds(lambda: kinds.grouped(pattern).estimate(x, one, sigma).eps[pattern.asked])
+    together = seconds(lambda: kinds.grouped(pattern).estimate(x, one, sigma).eps[pattern.queried])
     told("rows that share a pattern, together", alone, together)
 
 

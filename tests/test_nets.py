@@ -399,7 +399,7 @@ MASKED = [
 
 
 def rows_and_questions(config: dict[str, Any], n: int = 6) -> tuple[Tensor, Tensor]:
-    """Noised numbers, and what is given: numbers, codes, asked for and hidden, all in one batch."""
+    """Noised numbers, and what is given: numbers, codes, queried and hidden, all in one batch."""
     d, sizes = int(config["dim"]), config["sizes"]
     x = normal(n, (d,), 0, "masked x", dtype=torch.float64)
     given = normal(n, (d,), 0, "masked given", dtype=torch.float64)
@@ -421,8 +421,8 @@ def test_networks_for_rows(config: dict[str, Any]) -> None:
     assert raw.shape == x.shape and logits.shape == (len(x), sum(config["sizes"]))
     alone = torch.cat([net(x[i : i + 1], level, given[i : i + 1])[0] for i in range(len(x))])
     torch.testing.assert_close(raw, alone, rtol=1e-12, atol=1e-12)
-    asked = torch.isnan(given[:, : x.shape[1]])
-    moved = net(torch.where(asked, x, x + 1.0), level, given)[0]
-    assert torch.equal(moved, raw)  # only what is asked for is looked at
-    unknown = torch.cat([torch.where(asked, torch.inf, given[:, : x.shape[1]]), given[:, x.shape[1] :]], 1)
+    queried = torch.isnan(given[:, : x.shape[1]])
+    moved = net(torch.where(queried, x, x + 1.0), level, given)[0]
+    assert torch.equal(moved, raw)  # only what is queried is looked at
+    unknown = torch.cat([torch.where(queried, torch.inf, given[:, : x.shape[1]]), given[:, x.shape[1] :]], 1)
     torch.testing.assert_close(net.logits(given), net.logits(unknown))

@@ -16,14 +16,14 @@ from scorefield.core import Level
 from scorefield.levels import LogUniform
 from scorefield.objectives.batch import Draws
 from scorefield.tables import density
-from scorefield.tables.denoiser import GAINS, MaskedDenoiser
+from scorefield.tables.denoiser import SHRINKAGE_KNOTS, MaskedDenoiser
 from scorefield.tables.density import row_log_density
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import choose_mixture, fit_mixture, log_densities
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.objective import Masked, Shares, gated
+from scorefield.tables.objective import MaskedObjective, Shares, gated
 from scorefield.tables.row_model import Layout
-from scorefield.tables.shrinkage import believed
+from scorefield.tables.shrinkage import fit_shrinkage
 
 NAN, HIDDEN = math.nan, math.inf
 LEVELS = LogUniform(0.01, 50.0)
@@ -41,7 +41,7 @@ def mixture(d: int, components: int, seed: int = 0, spread: float = 1.0) -> Gaus
 
 
 LAWS = [mixture(1, 1), mixture(2, 3, 1), mixture(4, 2, 2), mixture(6, 5, 3)]
-PATTERNS = ["all asked", "one given", "one hidden", "given and hidden", "one asked"]
+PATTERNS = ["all queried", "one given", "one hidden", "given and hidden", "one queried"]
 
 
 def pattern(kind: str, x: Tensor) -> Tensor:
@@ -51,18 +51,18 @@ def pattern(kind: str, x: Tensor) -> Tensor:
         given[:, 0] = x[:, 0]
     if kind in ("one hidden", "given and hidden") and x.shape[1] > 2:
         given[:, -1] = HIDDEN
-    if kind == "one asked":
+    if kind == "one queried":
         given[:, 1:] = x[:, 1:]
     return given
 
 
 def conditional(law: GaussianMixture, given: Tensor) -> tuple[GaussianMixture, Tensor]:
-    """The law of what one row asks for given the rest, and the indices of what it asks for."""
-    asked, known = torch.isnan(given).nonzero()[:, 0], torch.isfinite(given).nonzero()[:, 0]
+    """The law of what one row queries given the rest, and the indices of what it queries."""
+    queried, known = torch.isnan(given).nonzero()[:, 0], torch.isfinite(given).nonzero()[:, 0]
     if len(known):
         picks = torch.eye(len(given), dtype=torch.float64)[known]
         law = law.posterior(given[known], picks, 1e-12 * torch.eye(len(known), dtype=torch.float64))
-    return GaussianMixture(law.weights, law.means[:, asked], law.covariances[:, asked][:, :, asked]), asked
+    return GaussianMixture(law.weights, law.means[:, queried], law.covariances[:, queried][:, :, queried]), queried
 
 
 def layout(law: GaussianMixture) -> Layout:
@@ -85,10 +85,10 @@ def test_partial_mixture_is_the_exact_conditional(law: GaussianMixture, kind: st
     given = pattern(kind, x0)
     found = PartialMixture(law)(x, level, given)
     for i in range(len(x)):
-        exact, asked = conditional(law, given[i])
-        true = exact(x[i, asked][None], level)
-        torch.testing.assert_close(found.x0[i, asked][None], true.x0, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(found.eps[i, asked][None], true.eps, rtol=1e-5, atol=1e-6)
+        exact, queried = conditional(law, given[i])
+        true = exact(x[i, queried][None], level)
+        torch.testing.assert_close(found.x0[i, queried][None], true.x0, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found.eps[i, queried][None], true.eps, rtol=1e-5, atol=1e-6)
         rest = ~torch.isnan(given[i])
         torch.testing.assert_close(found.eps[i, rest], sigma * x[i, rest] / (0.64 + sigma**2))
     torch.testing.assert_close(0.8 * found.x0 + sigma * found.eps, x)
@@ -112,9 +112,9 @@ def test_an_untrained_model_is_its_reference_and_rows_do_not_see_each_other(law:
 def test_log_densities_of_parts_are_exact(law: GaussianMixture, kind: str) -> None:
     rows = law.sample(4, seed=3).double()
     given = pattern(kind, rows)
-    asked, held = torch.isnan(given), torch.isinf(given)
+    queried, held = torch.isnan(given), torch.isinf(given)
     shown = rows.masked_fill(held, NAN)
-    found = row_log_density(untrained(law), layout(law), shown, asked, tolerance=1e-5)
+    found = row_log_density(untrained(law), layout(law), shown, queried, tolerance=1e-5)
     for i in range(len(rows)):
         exact, index = conditional(law, given[i])
         # starting from N(centre, 1 + 200^2) leaves (variance - 1) / 200^2 at most; the noise at sigma_min less
@@ -149,10 +149,10 @@ def test_codes_and_numbers_add_up() -> None:
 def test_completions_have_the_exact_conditional_law(law: GaussianMixture) -> None:
     n, d = 4000, law.means.shape[1]
     row = pattern("given and hidden" if d > 2 else "one given", law.sample(1, seed=5).double())[0]
-    exact, asked = conditional(law, row)
+    exact, queried = conditional(law, row)
     model = untrained(law)
     plan = plans.default(40, 1.0, model.sigma_min, model.sigma_max)
-    out = complete(model, layout(law), row.expand(n, d), plan, seed=1)[:, asked]
+    out = complete(model, layout(law), row.expand(n, d), plan, seed=1)[:, queried]
     spread = exact.covariance.diagonal().sqrt()
     assert ((out.mean(0) - exact.mean).abs() < 4.5 * spread / math.sqrt(n) + 2e-3 * spread).all()
     scale = spread[:, None] * spread
@@ -214,11 +214,11 @@ def rows_with_holes() -> Tensor:
 @pytest.mark.parametrize("shares", [Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), Shares(0.0, 0.0, 1.0), Shares()])
 def test_questions_ask_for_what_is_there(shares: Shares) -> None:
     x, gates = rows_with_holes(), (-1, -1, 0)
-    ask = Masked(3, 2, gates, LEVELS, seed=1, shares=shares)
+    ask = MaskedObjective(3, 2, gates, LEVELS, seed=1, shares=shares)
     number = torch.arange(len(x))
-    given, codes = ask.questions(x, number)
+    given, codes = ask.masks(x, number)
     there, numbers = torch.isfinite(x), given[:, :3]
-    assert not (torch.isnan(numbers) & ~there[:, :3]).any()  # no hole is asked for
+    assert not (torch.isnan(numbers) & ~there[:, :3]).any()  # no hole is queried
     shown = torch.isfinite(given)
     assert torch.equal(given[shown], x[shown])
     assert not (codes & ~there[:, 3:]).any() and not (codes & shown[:, 3:]).any()
@@ -227,7 +227,7 @@ def test_questions_ask_for_what_is_there(shares: Shares) -> None:
         assert torch.equal(torch.isnan(numbers[:, :2]), there[:, :2]) and not codes.any()
     if shares.codes == 1:
         assert not torch.isnan(numbers).any() and codes.any()
-    again = ask.questions(x[100:200], number[100:200])[0]
+    again = ask.masks(x[100:200], number[100:200])[0]
     assert torch.equal(again.nan_to_num(nan=7e9), given[100:200].nan_to_num(nan=7e9))
 
 
@@ -236,7 +236,7 @@ def test_the_loss_is_least_at_the_exact_conditional() -> None:
     law = LAWS[2]
     x = law.sample(20_000, seed=1).double()
     model = untrained(law)
-    objective = Masked(4, 0, (-1,) * 4, LEVELS, shares=Shares(0.5, 0.5, 0.0))
+    objective = MaskedObjective(4, 0, (-1,) * 4, LEVELS, shares=Shares(0.5, 0.5, 0.0))
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
     number = torch.arange(len(x))
@@ -248,7 +248,7 @@ def test_the_loss_is_least_at_the_exact_conditional() -> None:
 
     base = loss(0.0)
     for shift in (0.1, -0.1):
-        gain = loss(shift) - base  # = shift^2 / 2 per asked coordinate, and noise of mean 0
+        gain = loss(shift) - base  # = shift^2 / 2 per queried coordinate, and noise of mean 0
         assert float(gain.mean()) > 4 * float(gain.std()) / math.sqrt(len(gain))
 
 
@@ -294,8 +294,8 @@ def perturbed(law: GaussianMixture, members: int = 2) -> MaskedDenoiser:
     draw = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    gains = 0.3 + torch.rand(*GAINS, law.means.shape[1], generator=draw, dtype=torch.float64)
-    return MaskedDenoiser(network.double(), law, gains=gains, sigma_min=0.02, sigma_max=40.0).eval()
+    gains = 0.3 + torch.rand(*SHRINKAGE_KNOTS, law.means.shape[1], generator=draw, dtype=torch.float64)
+    return MaskedDenoiser(network.double(), law, shrinkage=gains, sigma_min=0.02, sigma_max=40.0).eval()
 
 
 @pytest.mark.parametrize("kind", PATTERNS)
@@ -303,12 +303,12 @@ def test_densities_beside_the_reference_are_those_of_the_whole_ode(kind: str, mo
     law, layout = LAWS[2], Layout(4, 0, (-1,) * 4)
     model, x = perturbed(law), law.sample(3, seed=3).double()
     given = pattern(kind, x)
-    rows, asked = torch.where(torch.isinf(given), NAN, x), torch.isnan(given)
-    found = row_log_density(model, layout, rows, asked, tolerance=1e-7)
-    monkeypatch.setattr(density, "Bound", type(None))  # as a model of which no reference is known
-    whole = row_log_density(model, layout, rows, asked, tolerance=1e-7)
+    rows, queried = torch.where(torch.isinf(given), NAN, x), torch.isnan(given)
+    found = row_log_density(model, layout, rows, queried, tolerance=1e-7)
+    monkeypatch.setattr(density, "BoundDenoiser", type(None))  # as a model of which no reference is known
+    whole = row_log_density(model, layout, rows, queried, tolerance=1e-7)
     bare = row_log_density(MaskedDenoiser(MaskedMLP(4, width=8, depth=1), law, sigma_min=0.02, sigma_max=40.0).eval(),
-                           layout, rows, asked)  # fmt: skip
+                           layout, rows, queried)  # fmt: skip
     torch.testing.assert_close(found.value, whole.value, rtol=0, atol=1e-4)
     assert float((found.value - bare.value).abs().max()) > 0.05  # the network does say something
 
@@ -324,8 +324,8 @@ def test_rows_that_share_a_pattern_are_answered_as_by_themselves(law: GaussianMi
     partial = PartialMixture(law)
     seen = combine_components(partial.component_estimates(x, alpha, sigma, rows), x, alpha, sigma)
     for found, one, exact in zip(grouped.estimate(x, alpha, sigma), alone.estimate(x, alpha, sigma), seen, strict=True):
-        torch.testing.assert_close(found[rows.asked], exact[rows.asked], rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(found[rows.asked], one[rows.asked], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found[rows.queried], exact[rows.queried], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found[rows.queried], one[rows.queried], rtol=1e-9, atol=1e-9)
     both = (one.log_density(x, alpha, sigma) for one in (grouped, alone))
     torch.testing.assert_close(*both, rtol=1e-9, atol=1e-9)
     again = grouped.rows(torch.tensor([7, 2, 2]))
@@ -342,10 +342,10 @@ def test_members_answer_with_their_mean() -> None:
 
 
 def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
-    """The law's own samples: a network that is right by a factor of 2 is halved, one of noise is not believed."""
+    """The law's own samples: a network that is right by a factor of 2 is halved, one of noise is not fit_shrinkage."""
     law = mixture(2, 3, seed=1, spread=2.0)
     total = GaussianMixture(torch.ones(1), law.mean[None], law.covariance[None])
-    held, objective = law.sample(500, seed=2).float(), Masked(2, 0, (-1, -1), LEVELS)
+    held, objective = law.sample(500, seed=2).float(), MaskedObjective(2, 0, (-1, -1), LEVELS)
 
     class Right(MaskedMLP):
         factor = 2.0
@@ -361,8 +361,8 @@ def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
     model = MaskedDenoiser(Right(2, width=8, depth=1), total, sigma_min=0.01, sigma_max=20.0).eval()
     monkey = model.rest
     model.rest = lambda x, a, s, p: monkey(x, a, s, p)._replace(basis=None) if p.whole else monkey(x, a, s, p)  # type: ignore[method-assign]
-    gains = believed(model, objective, held)
+    gains = fit_shrinkage(model, objective, held)
     assert float((gains[:2, 3:7].mean(2) - 0.5).abs().max()) < 0.1
     assert float((gains[:2, 3:7] - 0.5).abs().mean()) < 0.1  # of each number: half the evidence
     noise = perturbed(law)
-    assert float(believed(noise, objective, held)[:2, 2:8].mean()) < 0.3
+    assert float(fit_shrinkage(noise, objective, held)[:2, 2:8].mean()) < 0.3

@@ -49,7 +49,7 @@ class Law:
 
 
 def uncounted(column: Column, law: Law, x: float) -> list[tuple[float, float]]:
-    """Where to ask for the density per unit of length, with the log of its weight; nowhere where x cannot be."""
+    """Where to query the density per unit of length, with the log of its weight; nowhere where x cannot be."""
     if not column.repeats or column.resolution <= law.width * (1 + 1e-6):
         return [(x, 0.0)] if law.low < x < law.high else []
     low, high = x - column.resolution / 2, x + column.resolution / 2

@@ -1,4 +1,4 @@
-"""scorefield's estimators in the terms of each part. What they are asked for stands here and nowhere else."""
+"""scorefield's estimators in the terms of each part. What they are queried stands here and nowhere else."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def laws(model: Any, split: Split) -> tuple[Law, ...]:
 
 
 _fitted: dict[tuple[str, str, float], Any] = {}
-"""One model of a table's training part, and one of its half a, answers everything that is asked of that part."""
+"""One model of a table's training part, and one of its half a, answers everything that is queried of that part."""
 store: Path | None = None
 """A folder of models from which, with --keep, those that were fitted before are taken."""
 

@@ -196,7 +196,7 @@ def best_flow(settings: dict[str, tuple[Make, float]], rows: Rows, seconds: floa
 
 
 def maf(rows: Rows, seconds: float, seed: int) -> Density:
-    """Masked autoregressive flow. Papamakarios, Pavlakou and Murray (2017)."""
+    """MaskedObjective autoregressive flow. Papamakarios, Pavlakou and Murray (2017)."""
     settings: dict[str, tuple[Make, float]] = {
         "3 x (64, 64)": (lambda d: zuko.flows.MAF(d, transforms=3, hidden_features=(64, 64)), 1e-3),
         "5 x (128, 128)": (lambda d: zuko.flows.MAF(d, transforms=5, hidden_features=(128, 128)), 1e-3),

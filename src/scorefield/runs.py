@@ -50,7 +50,7 @@ class Trained(Protocol):
 
 
 class Comparison(Protocol):
-    """New records beside real ones."""
+    """New records compared with real ones."""
 
     def table(self) -> str:
         """The figures as text."""
@@ -69,7 +69,7 @@ class Kind:
         name: in messages.
         form: what model.json calls a run of it.
         sources: what is fitted so, in words.
-        commands: of the command line that runs of this kind answer, beside those that all do.
+        commands: of the command line that runs of this kind answer, apart from those that all do.
         options: of `fit` that this kind has, with why it has not the others.
         load: folder -> trained model.
         fit: (source, folder, settings=, resume=, **options) -> the training, step by step.

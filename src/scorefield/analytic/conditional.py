@@ -20,10 +20,10 @@ _FEW_PATTERNS = 8  # are quicker one after another whatever their rows
 
 
 class Decomposition(NamedTuple):
-    """The components conditional on a pattern, side by side; of K components, a coordinates asked for, g given.
+    """The components conditional on a pattern, side by side; of K components, a coordinates queried, g given.
 
     Args:
-        asked: which coordinates, `(a,)`.
+        queried: which coordinates, `(a,)`.
         given: `(g,)`.
         basis: eigenvectors of the conditional covariances, `(a, K a)`.
         variances: their eigenvalues, `(K, a)`.
@@ -32,10 +32,10 @@ class Decomposition(NamedTuple):
         white: from what is given to independent standard normals, `(g, K g)`.
         shift: to be taken off there, `(K g,)`.
         log_weights: `log w_k` with the normalising constant of what is given, `(K,)`.
-        place: rows of the unit matrix, `(a, d)`: puts what is asked for back among all coordinates.
+        place: rows of the unit matrix, `(a, d)`: puts what is queried back among all coordinates.
     """
 
-    asked: Tensor
+    queried: Tensor
     given: Tensor
     basis: Tensor
     variances: Tensor
@@ -47,27 +47,27 @@ class Decomposition(NamedTuple):
     place: Tensor
 
     @staticmethod
-    def of(law: GaussianMixture, asked: Tensor, given: Tensor) -> Decomposition:
+    def of(law: GaussianMixture, queried: Tensor, given: Tensor) -> Decomposition:
         """Decompose a mixture for a pattern; float64."""
-        (k, d), a, g = law.means.shape, len(asked), len(given)
+        (k, d), a, g = law.means.shape, len(queried), len(given)
         eye = torch.eye(d).to(law.means)
-        covariance, log_weights = law.covariances[:, asked][:, :, asked], law.weights.log()
+        covariance, log_weights = law.covariances[:, queried][:, :, queried], law.weights.log()
         white, regression = law.means.new_zeros(k, g, g), law.means.new_zeros(k, g, a)
         if g:
             factor = torch.linalg.cholesky(law.covariances[:, given][:, :, given] + GIVEN_NOISE**2 * eye[:g, :g])
-            half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, asked], upper=False)
+            half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, queried], upper=False)
             white = torch.linalg.solve_triangular(factor, eye[:g, :g].expand(k, g, g), upper=False).mT
             covariance, regression = covariance - half.mT @ half, white @ half
             log_weights = log_weights - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         variances, basis = torch.linalg.eigh((covariance + covariance.mT) / 2) if a else (
             law.means.new_zeros(k, 0), covariance)  # fmt: skip
         slope, known = regression @ basis, law.means[:, given]
-        offset = torch.einsum("ka,kae->ke", law.means[:, asked], basis) - torch.einsum("kg,kge->ke", known, slope)
+        offset = torch.einsum("ka,kae->ke", law.means[:, queried], basis) - torch.einsum("kg,kge->ke", known, slope)
         shift = torch.einsum("kg,kge->ke", known, white)
         sides = (v.permute(1, 0, 2).flatten(1) for v in (basis, slope, white))
         flat, slopes, whites = sides
-        return Decomposition(asked, given, flat, variances.clamp(min=0.0), slopes, offset.reshape(-1), whites,
-                    shift.reshape(-1), log_weights, eye[asked])  # fmt: skip
+        return Decomposition(queried, given, flat, variances.clamp(min=0.0), slopes, offset.reshape(-1), whites,
+                    shift.reshape(-1), log_weights, eye[queried])  # fmt: skip
 
     @property
     def numbers(self) -> int:
@@ -94,27 +94,27 @@ class PatternRows(NamedTuple):
     def of(rows: Tensor, decomposition: Decomposition, value: Tensor) -> PatternRows:
         """Rows with these values `(m, d)`."""
         k, known = len(decomposition.log_weights), value[:, decomposition.given]
-        means = (known @ decomposition.slope + decomposition.offset).unflatten(1, (k, len(decomposition.asked)))
+        means = (known @ decomposition.slope + decomposition.offset).unflatten(1, (k, len(decomposition.queried)))
         away = (known @ decomposition.white - decomposition.shift).unflatten(1, (k, len(decomposition.given)))
         return PatternRows(rows, decomposition, means, decomposition.log_weights - 0.5 * away.square().sum(-1))
 
     def _against_components(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is asked for, its distance from the means over the variances, and `log w_k p_k` up to constants."""
+        """What is queried, its distance from the means over the variances, and `log w_k p_k` up to constants."""
         decomposition, (_, k, a) = self.decomposition, self.means.shape
-        seen = x[:, decomposition.asked]
+        seen = x[:, decomposition.queried]
         z = (seen @ decomposition.basis).unflatten(1, (k, a)) - alpha[..., None] * self.means
         variance = (alpha**2)[..., None] * decomposition.variances + (sigma**2)[..., None]
         precise = z / variance
         return seen, precise, self.log_weights - 0.5 * ((z * precise).sum(-1) + variance.log().sum(-1))
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """`log p(asked | given)` of the noised x `(m, d)`, in nats, `(m,)`."""
+        """`log p(queried | given)` of the noised x `(m, d)`, in nats, `(m,)`."""
         _, _, log_joint = self._against_components(x, alpha, sigma)
-        constant = 0.5 * len(self.decomposition.asked) * math.log(2 * math.pi)
+        constant = 0.5 * len(self.decomposition.queried) * math.log(2 * math.pi)
         return torch.logsumexp(log_joint, 1) - torch.logsumexp(self.log_weights, 1) - constant
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-        """At x `(m, d)` and levels `(m, 1)` or 0-d, 0 where not asked for."""
+        """At x `(m, d)` and levels `(m, 1)` or 0-d, 0 where not queried."""
         decomposition = self.decomposition
         seen, precise, log_joint = self._against_components(x, alpha, sigma)
         share = torch.softmax(log_joint, 1)
@@ -130,15 +130,15 @@ class PatternRows(NamedTuple):
         return Estimate(x0 @ decomposition.place, eps @ decomposition.place)
 
     def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The posterior variances `(m, d)` of the first component, 0 where not asked for."""
-        decomposition, a = self.decomposition, len(self.decomposition.asked)
+        """The posterior variances `(m, d)` of the first component, 0 where not queried."""
+        decomposition, a = self.decomposition, len(self.decomposition.queried)
         variance = decomposition.variances[0]
         spread = variance * sigma**2 / (alpha**2 * variance + sigma**2)
         return (spread.expand(len(self.rows), -1) @ decomposition.basis[:, :a].square().T) @ decomposition.place
 
 
 class GroupedRows(NamedTuple):
-    """A batch of rows by their patterns: the mixture of each row's asked coordinates given its own.
+    """A batch of rows by their patterns: the mixture of each row's queried coordinates given its own.
 
     Args:
         pattern: of the rows.
@@ -153,12 +153,12 @@ class GroupedRows(NamedTuple):
         return torch.cat([s.rows for s in self.groups]).argsort()
 
     def estimate(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Estimate:
-        """The mixture's estimate at x `(n, d)`, 0 where not asked for; levels 0-d or `(n, 1)`; float64."""
+        """The mixture's estimate at x `(n, d)`, 0 where not queried; levels 0-d or `(n, 1)`; float64."""
         parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`."""
+        """`log p(queried | given)` of the noised x `(n, d)`, in nats, `(n,)`."""
         parts = [s.log_density(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return torch.cat(parts)[self._back]
 
@@ -169,7 +169,7 @@ class GroupedRows(NamedTuple):
 
     def rows(self, index: Tensor) -> GroupedRows:
         """Some of the rows."""
-        place = index.new_full((len(self.pattern.asked), 2), -1)
+        place = index.new_full((len(self.pattern.queried), 2), -1)
         for j, own in enumerate(self.groups):
             place[own.rows] = torch.stack([torch.full_like(own.rows, j), torch.arange(len(own.rows)).to(own.rows)], 1)
         chosen = place[index]
@@ -205,7 +205,7 @@ class DecompositionCache:
         groups = []
         for p, bits in enumerate(patterns):
             rows = (place == p).nonzero()[:, 0]
-            groups.append(PatternRows.of(rows, self._decomposed(bits, pattern.asked.shape[1]), pattern.value[rows]))
+            groups.append(PatternRows.of(rows, self._decomposed(bits, pattern.queried.shape[1]), pattern.value[rows]))
         return GroupedRows(pattern, tuple(groups))
 
     def _decomposed(self, bits: Tensor, d: int) -> Decomposition:
@@ -222,4 +222,4 @@ class DecompositionCache:
 
 
 def _bits(pattern: Pattern) -> Tensor:
-    return torch.cat([pattern.asked, pattern.given], 1)
+    return torch.cat([pattern.queried, pattern.given], 1)

@@ -20,7 +20,7 @@ class Empirical:
     """The ideal model of a finite data set: every point equally likely. Computed in float64, answered in x's dtype.
 
     Without noise it has neither density nor score; its estimate at sigma = 0 is `(x / alpha, 0)`, which is right
-    where it is asked for, at the data.
+    where it is queried, at the data.
 
     Args:
         data: `(N, *shape)`.

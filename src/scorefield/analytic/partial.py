@@ -19,25 +19,25 @@ class Pattern(NamedTuple):
     """What each coordinate of each row is, `(n, d)` booleans; the rest are hidden.
 
     Args:
-        asked: of which the estimate is wanted; they carry noise.
+        queried: of which the estimate is wanted; they carry noise.
         given: known, without noise.
         value: the known values, 0 elsewhere.
     """
 
-    asked: Tensor
+    queried: Tensor
     given: Tensor
     value: Tensor
 
     @staticmethod
     def of(given: Tensor) -> Pattern:
-        """From `(n, d)`: a number is given, NaN is asked for, infinity is hidden."""
+        """From `(n, d)`: a number is given, NaN is queried, infinity is hidden."""
         finite = torch.isfinite(given)
         return Pattern(torch.isnan(given), finite, torch.where(finite, given, torch.zeros_like(given)))
 
     @property
     def whole(self) -> bool:
-        """Whether everything is asked for."""
-        return bool(self.asked.all())
+        """Whether everything is queried."""
+        return bool(self.queried.all())
 
 
 class ComponentEstimates(NamedTuple):
@@ -45,7 +45,7 @@ class ComponentEstimates(NamedTuple):
 
     Args:
         log_joint: `log w_k p_k(row)` up to a constant of the row, `(n, K)`.
-        eps: `E[eps | row, k]` of the asked coordinates, `(n, K, d)`; elsewhere without meaning.
+        eps: `E[eps | row, k]` of the queried coordinates, `(n, K, d)`; elsewhere without meaning.
         x0: `E[x0 | row, k]`, `(n, K, d)`.
     """
 
@@ -55,12 +55,12 @@ class ComponentEstimates(NamedTuple):
 
 
 class ConditionedRows(NamedTuple):
-    """The mixture of each row's asked coordinates given its own, decomposed once for all levels.
+    """The mixture of each row's queried coordinates given its own, decomposed once for all levels.
 
     Args:
         pattern: of the rows.
         place: `(n,)`, which of the P different patterns a row has.
-        basis: eigenvectors of the conditional covariances, `(P, K, d, d)`; 0 off the asked coordinates.
+        basis: eigenvectors of the conditional covariances, `(P, K, d, d)`; 0 off the queried coordinates.
         variances: their eigenvalues, `(P, K, d)`.
         means: conditional, `(n, K, d)`.
         log_weights: `log w_k p_k(given)` up to a constant of the row, `(n, K)`.
@@ -76,31 +76,31 @@ class ConditionedRows(NamedTuple):
     @staticmethod
     def of(law: GaussianMixture, pattern: Pattern) -> ConditionedRows:
         """Condition a mixture on what is given in each row; float64."""
-        bits = torch.cat([pattern.asked, pattern.given], 1)
+        bits = torch.cat([pattern.queried, pattern.given], 1)
         patterns, place = torch.unique(bits, dim=0, return_inverse=True)
-        (n, d), k = pattern.asked.shape, len(law.weights)
+        (n, d), k = pattern.queried.shape, len(law.weights)
         basis, variances = law.means.new_zeros(len(patterns), k, d, d), law.means.new_zeros(len(patterns), k, d)
         means, log_weights = law.means.expand(n, k, d).clone(), law.weights.log().expand(n, k).clone()
         for p, one in enumerate(patterns):
-            asked, given = (part.nonzero()[:, 0] for part in one.chunk(2))
+            queried, given = (part.nonzero()[:, 0] for part in one.chunk(2))
             rows = (place == p).nonzero()[:, 0]
-            covariance = law.covariances[:, asked][:, :, asked]
+            covariance = law.covariances[:, queried][:, :, queried]
             if len(given):
                 known = law.covariances[:, given][:, :, given] + GIVEN_NOISE**2 * torch.eye(len(given)).to(law.means)
                 factor = torch.linalg.cholesky(known)
-                half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, asked], upper=False)
+                half = torch.linalg.solve_triangular(factor, law.covariances[:, given][:, :, queried], upper=False)
                 away = pattern.value[rows][:, given][:, None] - law.means[:, given]
                 z = torch.linalg.solve_triangular(factor, away.permute(1, 2, 0), upper=False)
                 covariance = covariance - half.mT @ half
-                means[rows[:, None], :, asked] += torch.einsum("kgn,kga->nak", z, half)
+                means[rows[:, None], :, queried] += torch.einsum("kgn,kga->nak", z, half)
                 log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
                 log_weights[rows] -= (0.5 * z.square().sum(1) + log_det[:, None]).T
-            if len(asked):
+            if len(queried):
                 spread, vectors = torch.linalg.eigh(covariance)
-                variances[p][:, asked] = spread.clamp(min=0.0)
-                whole = basis.new_zeros(k, len(asked), d)
-                whole[:, :, asked] = vectors
-                basis[p][:, asked] = whole
+                variances[p][:, queried] = spread.clamp(min=0.0)
+                whole = basis.new_zeros(k, len(queried), d)
+                whole[:, :, queried] = vectors
+                basis[p][:, queried] = whole
         return ConditionedRows(pattern, place, basis, variances, means, log_weights)
 
     def rows(self, index: Tensor) -> ConditionedRows:
@@ -115,16 +115,16 @@ class ConditionedRows(NamedTuple):
         return combine_components(self._component_estimates(x, alpha, sigma), x, alpha, sigma)
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """`log p(asked | given)` of the noised x `(n, d)`, in nats, `(n,)`; levels 0-d or `(n, 1)`."""
-        asked = self.pattern.asked
-        constant = 0.5 * asked.sum(1).double() * math.log(2 * math.pi)
-        # the directions off the asked coordinates have eigenvectors of 0 and the variance sigma^2 in every component
-        elsewhere = (~asked).sum(1).double() * torch.log(sigma.expand(len(x), 1)[:, 0] ** 2) / 2
+        """`log p(queried | given)` of the noised x `(n, d)`, in nats, `(n,)`; levels 0-d or `(n, 1)`."""
+        queried = self.pattern.queried
+        constant = 0.5 * queried.sum(1).double() * math.log(2 * math.pi)
+        # the directions off the queried coordinates have eigenvectors of 0 and the variance sigma^2 in every component
+        elsewhere = (~queried).sum(1).double() * torch.log(sigma.expand(len(x), 1)[:, 0] ** 2) / 2
         joint = self._component_estimates(x, alpha, sigma).log_joint
         return torch.logsumexp(joint, 1) - torch.logsumexp(self.log_weights, 1) - constant + elsewhere
 
     def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The posterior variance of each coordinate under the first component, `(n, d)`, 0 where not asked for."""
+        """The posterior variance of each coordinate under the first component, `(n, d)`, 0 where not queried."""
         spread = self.variances[self.place][:, 0]
         spread = spread * sigma**2 / (alpha**2 * spread + sigma**2)
         return torch.einsum("nde,ne->nd", self.basis[self.place][:, 0].square(), spread)
@@ -144,9 +144,9 @@ class PartialMixture:
     """The exact model of a Gaussian mixture when some coordinates are given and others are hidden.
 
     `model(x, level, condition)` with condition `(n, d)`: a finite number is the given value of that coordinate, NaN
-    says that it is asked for and carries noise in x, infinity that it is hidden (integrated out). Coordinates that are
-    not asked for are answered as independent standard normals, so that samplers and log-densities, which work on all
-    coordinates, leave them alone. Without a condition all are asked for.
+    says that it is queried and carries noise in x, infinity that it is hidden (integrated out). Coordinates that are
+    not queried are answered as independent standard normals, so that samplers and log-densities, which work on all
+    coordinates, leave them alone. Without a condition all are queried.
 
     Args:
         law: the mixture.
@@ -177,7 +177,7 @@ class PartialMixture:
             estimate = self.law(z, level)
         else:
             estimate = combine_components(self.component_estimates(z, alpha, sigma, pattern), z, alpha, sigma)
-            estimate = standard_normal_elsewhere(estimate, z, alpha, sigma, pattern.asked)
+            estimate = standard_normal_elsewhere(estimate, z, alpha, sigma, pattern.queried)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
     def component_estimates(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> ComponentEstimates:
@@ -185,7 +185,7 @@ class PartialMixture:
         law = self.law
         root = precision_roots(alpha, sigma, pattern)  # of the precision with which a coordinate is seen
         factor = scaled_cholesky(law.covariances, root)
-        seen = torch.where(pattern.asked, x / sigma, pattern.value * root)
+        seen = torch.where(pattern.queried, x / sigma, pattern.value * root)
         r = seen[:, None] - root[:, None] * law.means
         v = torch.cholesky_solve(r[..., None], factor)[..., 0]
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -196,8 +196,8 @@ class PartialMixture:
 
 def precision_roots(alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
     """The square root of the precision with which each coordinate is seen, `(n, d)`: 0 where hidden."""
-    asked = (alpha / sigma).expand(pattern.asked.shape)
-    return torch.where(pattern.asked, asked, pattern.given.to(asked) / GIVEN_NOISE)
+    queried = (alpha / sigma).expand(pattern.queried.shape)
+    return torch.where(pattern.queried, queried, pattern.given.to(queried) / GIVEN_NOISE)
 
 
 def scaled_cholesky(covariances: Tensor, root: Tensor) -> Tensor:
@@ -219,14 +219,14 @@ def combine_components(components: ComponentEstimates, x: Tensor, alpha: Tensor,
     )
 
 
-def standard_normal_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tensor, asked: Tensor) -> Estimate:
-    """The estimate with independent standard normals in place of what is not asked for."""
+def standard_normal_elsewhere(estimate: Estimate, x: Tensor, alpha: Tensor, sigma: Tensor, queried: Tensor) -> Estimate:
+    """The estimate with independent standard normals in place of what is not queried."""
     total = alpha**2 + sigma**2
     return Estimate(
-        torch.where(asked, estimate.x0, alpha * x / total), torch.where(asked, estimate.eps, sigma * x / total)
+        torch.where(queried, estimate.x0, alpha * x / total), torch.where(queried, estimate.eps, sigma * x / total)
     )
 
 
 def log_standard_normal(count: Tensor, noise: float) -> Tensor:
-    """`log N(0; 0, 1 + noise^2)` in as many coordinates: what coordinates that are not asked for add at 0."""
+    """`log N(0; 0, 1 + noise^2)` in as many coordinates: what coordinates that are not queried add at 0."""
     return -0.5 * count.double() * math.log(2 * math.pi * (1 + noise**2))

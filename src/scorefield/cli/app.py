@@ -1,4 +1,4 @@
-"""What the commands share: the application, its words for times and numbers, its errors."""
+"""What the commands share: the application, its parsers for times and numbers, its errors."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def fit(
         data: a .csv, .parquet, .npy or .npz file, a folder of images, or a built-in set (digits, wine, ring, ...).
         output: folder to write the run to.
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
-        steps: optimiser steps, instead of a time or beside it.
+        steps: optimiser steps, instead of a time or together with it.
         seed: of everything random; 0 unless given.
         batch: rows per step; 128 unless given, for tables of 4,000 rows or more 256.
         learning_rate: of AdamW after warm-up; 2e-3 unless given, for tables 3e-3 (under 4,000 rows) or 2e-3.

@@ -65,7 +65,7 @@ def evaluate(
     steps: int = 18,
     seed: int = 0,
 ) -> None:
-    """Compare a model's samples with real records, each figure beside what two halves of the real records give.
+    """Compare a model's samples with real records, each figure next to what two halves of the real records give.
 
     If DATA is what the model was fitted to, its held-out rows are taken; otherwise the rows of DATA that it was not
     trained on, where its training data are at hand to tell.

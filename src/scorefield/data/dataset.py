@@ -97,12 +97,12 @@ class Dataset:
 
 
 def checked(dataset: Dataset) -> Dataset:
-    """The data set itself, once it is known to be enough, finite and not constant.
+    """The data set itself, once it is checked to have enough rows, to be finite and not constant.
 
     Raises:
         DataError: naming the source, the column and the data row.
     """
-    check_enough(len(dataset), dataset.source, "images" if dataset.kind == "image" else "data rows")
+    check_count(len(dataset), dataset.source, "images" if dataset.kind == "image" else "data rows")
     _check_finite(dataset.records, dataset, dataset.source)
     if dataset.held is not None:
         _check_finite(dataset.held, dataset, f"{dataset.source} (test records)")
@@ -115,7 +115,7 @@ def checked(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def check_enough(n: int, source: str, what: str = "data rows") -> None:
+def check_count(n: int, source: str, what: str = "data rows") -> None:
     """Raise unless there are at least MIN_ROWS records."""
     if n < MIN_ROWS:
         have = f"has no {what}" if n == 0 else f"has {n} {what}"

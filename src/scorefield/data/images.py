@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scorefield.data.dataset import Array, DataError, Dataset, check_enough
+from scorefield.data.dataset import Array, DataError, Dataset, check_count
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "RGBA"}  # modes that PIL expands; I;16 is 16-bit grey
@@ -41,7 +41,7 @@ def read_folder(folder: Path, labels: bool = True) -> Dataset:
     files = here if here else [path for sub in subfolders for path in _inside(sub)]
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
-    check_enough(len(files), str(folder), "images")
+    check_count(len(files), str(folder), "images")
     records = _read_all(files)
     if here or not labels:
         return Dataset(records, "image", source=str(folder))

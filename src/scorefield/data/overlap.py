@@ -18,8 +18,8 @@ def among(records: np.ndarray, training: np.ndarray) -> np.ndarray:
         array([False,  True])
     """
     short = any(np.array_equal(a, a.astype(np.float32), equal_nan=True) for a in (records, training))
-    known = set(_fingerprints(training, short))
-    return np.fromiter((row in known for row in _fingerprints(records, short)), bool, len(records))
+    seen = set(_fingerprints(training, short))
+    return np.fromiter((row in seen for row in _fingerprints(records, short)), bool, len(records))
 
 
 def _fingerprints(records: np.ndarray, short: bool) -> Iterator[bytes]:

@@ -77,7 +77,7 @@ def _from_name(source: str | Path, labels: bool) -> Dataset:
 
 
 def _unknown(path: Path, name: str) -> DataError:
-    """No such thing: with the nearest built-in name, or the nearest file beside it."""
+    """No such thing: with the nearest built-in name, or the nearest file next to it."""
     near = difflib.get_close_matches(name, BUILTIN, 1)
     if not near and path.parent.is_dir():
         near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)

@@ -39,7 +39,7 @@ def read_csv(path: Path) -> Dataset:
         layout = _layout(path)
         records = _read_fast(path, layout)
         if records is None:
-            records = _read_careful(path, layout)
+            records = _read_cell_by_cell(path, layout)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
@@ -74,7 +74,7 @@ def _layout(path: Path) -> _Layout:
 
 
 def _delimiter(path: Path) -> str:
-    """The separator that stands in the first two lines; a comma beside a semicolon is a decimal comma."""
+    """The separator that stands in the first two lines; a comma next to a semicolon is a decimal comma."""
     with path.open(encoding="utf-8-sig") as file:
         lines = []
         for line in file:
@@ -119,7 +119,7 @@ def _read_fast(path: Path, layout: _Layout) -> Array | None:
     return records if records.shape[1] == len(layout.columns) and np.isfinite(records).all() else None
 
 
-def _read_careful(path: Path, layout: _Layout) -> Array:
+def _read_cell_by_cell(path: Path, layout: _Layout) -> Array:
     """Row by row, stopping at the first fault."""
     records: list[list[float]] = []
     rows = _rows(path, layout.delimiter)

@@ -97,7 +97,7 @@ class Checkerboard:
             raise ValueError(f"Checkerboard needs an even number of squares and side > 0, got {self}.")
 
     def log_density(self, x: Tensor) -> Tensor:
-        """`-log(squares**2 / 2 * side**2)` on the squares and minus infinity beside them, `(n,)` for x `(n, 2)`."""
+        """`-log(squares**2 / 2 * side**2)` on the squares and minus infinity outside, `(n,)` for x `(n, 2)`."""
         _check_points(x)
         cell = (x / self.side + self.squares / 2).floor()
         inside = ((cell >= 0) & (cell < self.squares)).all(1) & (cell.sum(1) % 2 == 0)

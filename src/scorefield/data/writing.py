@@ -27,7 +27,7 @@ def write(
 ) -> None:
     """Write records by the suffix of the path: .csv and .parquet (tables), .npy, .npz, .png (a grid of images).
 
-    The file appears whole or not at all: it is written beside its place and then moved there. Missing folders are made.
+    The file appears whole or not at all: it is written next to its place, then moved there. Missing folders are made.
     A .csv or .parquet gets labels as a last column `label`; a .npz has the arrays x, y (labels) and columns; a .png
     shows no labels.
 
@@ -127,7 +127,7 @@ def _names(path: Path, records: Array, columns: tuple[str, ...] | None, labels: 
 
 
 def _atomically(path: Path, writer: Callable[[Path], object]) -> None:
-    """Write beside the place, then move there; nothing is left behind when writing fails."""
+    """Write next to the place, then move there; nothing is left behind when writing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         made = Path(folder) / f"part{path.suffix.lower()}"

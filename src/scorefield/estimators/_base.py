@@ -93,7 +93,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             self.array_dtype_ = str(X.dtype)
         return as_frame(X, None if reset else self.table_.codec.schema.names[: X.shape[1]])
 
-    def _known(self, frame: pd.DataFrame, target: Name = None) -> pd.DataFrame:
+    def _unseen_as_holes(self, frame: pd.DataFrame, target: Name = None) -> pd.DataFrame:
         """The frame with holes in place of values that training had no room for, where these are allowed.
 
         Args:
@@ -143,7 +143,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         else:
             warnings.warn(
                 f"{len(frame)} rows are too few to train a network on ({MIN_ROWS} are needed): the model is one "
-                "Gaussian of the numbers beside the frequencies of the codes.",
+                "Gaussian of the numbers and the frequencies of the codes.",
                 stacklevel=3,
             )
             made = few_rows(frame, schema, seed)

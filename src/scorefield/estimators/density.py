@@ -62,7 +62,7 @@ class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # sciki
         Relative to Lebesgue measure for continuous columns and times, and to counting measure for categories, whole
         numbers, numbers of few distinct values and atoms; constants and copies are left out.
         """
-        frame = self._known(self._read(X))
+        frame = self._unseen_as_holes(self._read(X))
         return np.asarray(self.table_.log_density(frame, tolerance=self.tolerance).value.numpy())
 
     def score(self, X: Any, y: object = None) -> float:

@@ -9,7 +9,7 @@ from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.fit import Encoded, TableFit, log_frequencies_of, table_levels
 from scorefield.tables.mixture import PRIORS, fit_mixture
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.objective import Masked
+from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.schema import Schema
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> TableFit:
     law = fit_mixture(rows[:, :numbers], 1, *PRIORS[0]) if numbers else None
     network = MaskedMLP(numbers, codec.sizes, width=16, depth=1, seed=seed)
     model = MaskedDenoiser(network, law, log_frequencies_of(codec, rows))
-    objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(model.sigma_min, model.sigma_max), seed)
+    objective = MaskedObjective(
+        numbers, len(codec.sizes), codec.gates, table_levels(model.sigma_min, model.sigma_max), seed
+    )
     noised = rows.float()
     return TableFit(Encoded(codec, rows, rows), model, noised, noised, objective, seed=seed)

@@ -59,7 +59,7 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
 
     def transform(self, X: Any) -> pd.DataFrame | Array:
         """X with its holes filled, `(n, d)`; what was there stays as it is. A data frame for a data frame."""
-        frame = self._known(self._read(X))
+        frame = self._unseen_as_holes(self._read(X))
         holes = frame.isna()
         if not bool(holes.to_numpy().any()):
             return self._returned(X, frame.copy())
@@ -73,7 +73,10 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, TableEstimator):  # t
             X: `(n, d)` with holes.
             random_state: None: the estimator's own.
         """
-        made = [self._returned(X, part) for part in self._filled(self._known(self._read(X)), self.draws, random_state)]
+        made = [
+            self._returned(X, part)
+            for part in self._filled(self._unseen_as_holes(self._read(X)), self.draws, random_state)
+        ]
         return np.stack(made) if isinstance(made[0], np.ndarray) else made
 
     def _filled(

@@ -52,7 +52,7 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
         self._train(frame, self._schema_of(frame))
         seen = frame if len(frame) <= _MOST_ROWS else frame.sample(_MOST_ROWS, random_state=0)
         levels = self._log_density(seen)
-        self.table_ = replace(self.table_, levels=torch.from_numpy(np.sort(levels)))
+        self.table_ = replace(self.table_, training_log_densities=torch.from_numpy(np.sort(levels)))
         if share == "auto":
             levels = self._log_density(self.table_.sample(_DRAWN, steps=self.sampling_steps))
             share = _AUTO
@@ -61,7 +61,7 @@ class ScoreOutlier(OutlierMixin, TableEstimator):  # type: ignore[misc]  # sciki
 
     def _adopt(self, names: list[Name]) -> None:
         super()._adopt(names)
-        levels = self.table_.levels
+        levels = self.table_.training_log_densities
         if levels is None or not isinstance(self.contamination, float):
             raise ValueError(
                 "ScoreOutlier.from_table takes its threshold from the densities of training rows: give a table that "

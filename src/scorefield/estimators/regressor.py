@@ -125,7 +125,7 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
 
     def _joint(self, frame: pd.DataFrame, values: Array) -> pd.DataFrame:
         joint = frame.assign(**{self.target_: values})
-        return self._known(joint, self.target_) if hasattr(self, "table_") else joint
+        return self._unseen_as_holes(joint, self.target_) if hasattr(self, "table_") else joint
 
     def _joint_schema(self, frame: pd.DataFrame, joint: pd.DataFrame) -> Schema:
         """Of the features and of y, each detected by itself: y is never a copy of a feature."""

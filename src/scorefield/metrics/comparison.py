@@ -1,4 +1,4 @@
-"""Figures of a comparison: a metric of new records against real ones, beside its value for two real halves."""
+"""Figures of a comparison: a metric of new records against real ones, next to its value for two real halves."""
 
 from __future__ import annotations
 

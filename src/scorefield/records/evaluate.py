@@ -1,4 +1,4 @@
-"""Samples of a trained model beside real records: each figure with the value that two halves of the real ones give."""
+"""Samples of a trained model compared with real records: each figure next to that of two halves of the real ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ of the real records holds others."""
 
 @dataclass(frozen=True)
 class Comparison:
-    """Samples beside real records.
+    """Samples compared with real records.
 
     Args:
         source: of the real records.

@@ -29,7 +29,7 @@ FORMAT = 1
 
 FORM = "scorefield"
 """What model.json calls such a folder."""
-_MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names beside the network's own in model.safetensors
+_MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names next to the network's own in model.safetensors
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def write_samples(
         n: how many.
         steps: network evaluations per sample.
         seed: of the samples.
-        condition: class to draw; default: classes as often as in training, written beside the records.
+        condition: class to draw; default: classes as often as in training, written next to the records.
         guidance: as `TrainedModel.sample`.
         report: hears how far the work is.
 

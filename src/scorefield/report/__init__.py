@@ -1,4 +1,4 @@
-"""A run in words and in pictures: facts, and one self-contained HTML page, for each kind of data.
+"""A run as text and in pictures: facts, and one self-contained HTML page, for each kind of data.
 
 What may enter: a section of a report, a drawing. Figures are computed in `records`, `tables` and `metrics`.
 """

@@ -63,7 +63,7 @@ def write_page(path: str | Path, title: str, sections: Iterable[str]) -> None:
 
 
 def metrics_section(c: Comparison, what: str) -> str:
-    """Each metric of new records against real ones, beside its value for two halves of the real ones."""
+    """Each metric of new records against real ones, next to its value for two halves of the real ones."""
     rows = [
         (f"<b>{html.escape(f.name)}</b>", plus_minus(f.text()), plus_minus(f.floor_text()), html.escape(f.meaning))
         for f in c.figures
@@ -71,7 +71,7 @@ def metrics_section(c: Comparison, what: str) -> str:
     header = ("", "new against real", "real against real", "what it says")
     note = f"<p>{html.escape(c.note)}</p>" if c.note else ""
     return (
-        f"<h2>How good are the new {what}?</h2><p>Each figure stands beside the value that two halves of the real "
+        f"<h2>How good are the new {what}?</h2><p>Each figure stands next to the value that two halves of the real "
         f"{what} give: no sample can be expected to do better.</p>{table(header, rows)}{note}"
     )
 

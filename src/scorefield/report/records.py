@@ -1,4 +1,4 @@
-"""A run of arrays or images in words, and the report of its samples."""
+"""A run of arrays or images as text, and the report of its samples."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def _range(model: TrainedModel) -> str:
 
 
 def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) -> None:
-    """Write the page: real beside new records, denoising, nearest training records, losses, figures, settings.
+    """Write the page: real next to new records, denoising, nearest training records, losses, figures, settings.
 
     Args:
         path: file to write, .html.
         model: the trained model.
-        comparison: its samples beside real records, from `records.evaluate.evaluate`.
+        comparison: its samples compared with real records, from `records.evaluate.evaluate`.
     """
     c = comparison
     image = c.real.ndim > 2
@@ -92,8 +92,8 @@ def _lead(model: TrainedModel, c: Comparison) -> str:
     return (
         f'<p class="lead">A network of {training["parameters"] / 1e6:.2f} million parameters learned the score of '
         f"{model.info['data']['rows']:,} {what} in {training['seconds']:.0f} s ({training['steps']:,} steps). "
-        f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, beside {len(c.real):,} real "
-        f"ones{' that it has never seen' if c.unseen else ''}.</p>"
+        f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, next to {len(c.real):,} "
+        f"real ones{' that it has never seen' if c.unseen else ''}.</p>"
     )
 
 

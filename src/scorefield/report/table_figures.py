@@ -228,7 +228,7 @@ def _limits(axis: Axes, shown: Shown, name: str, real: np.ndarray) -> None:
 
 
 def _spread(shown: Shown, values: np.ndarray, row: int) -> np.ndarray:
-    """Codes beside their places, so that points do not hide each other."""
+    """Codes jittered around their places, so that points do not hide each other."""
     if not shown.column.coded or len(np.unique(shown.real[np.isfinite(shown.real)])) < 2:
         return values
     gap = np.diff(np.unique(shown.real[np.isfinite(shown.real)])).min()

@@ -1,4 +1,4 @@
-"""A run of a table in words, and the report of its answers."""
+"""A run of a table as text, and the report of its answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def facts(model: TrainedTable) -> Facts:
 
 
 def write_report(path: str | Path, model: TrainedTable, comparison: TableComparison) -> None:
-    """Write the page: columns, real beside new rows, intervals, densities, filled holes, losses, settings.
+    """Write the page: columns, real next to new rows, intervals, densities, filled holes, losses, settings.
 
     Args:
         path: file to write, .html.
@@ -85,7 +85,7 @@ def _lead(model: TrainedTable, c: TableComparison) -> str:
     seen = " that it has never seen" if c.unseen else ""
     return (
         f'<p class="lead">One network learned the law of {len(modelled(model.codec))} columns{rows}{time}. Below, its '
-        f"answers beside {len(c.real):,} real rows{seen}: new rows, intervals, log-densities, filled holes.</p>"
+        f"answers next to {len(c.real):,} real rows{seen}: new rows, intervals, log-densities, filled holes.</p>"
     )
 
 
@@ -112,7 +112,7 @@ def _coverage(c: TableComparison) -> str:
     picture = figure(coverage_png(c.coverage), caption)
     return (
         "<h2>Do the intervals hold?</h2><p>A 90 % interval should contain the value nine times out of ten. A curve "
-        f"below the dashed line is too sure, one above it not sure enough.</p>{picture}"
+        f"below the dashed line is overconfident, one above it underconfident.</p>{picture}"
     )
 
 

@@ -1,6 +1,6 @@
 """Tables of columns of every kind, with holes: codec, fit, trained, evaluate.
 
-The twin of `records`, for rows of numbers, categories and times of which any part may be missing, given or asked for.
+The twin of `records`, for rows of numbers, categories and times of which any part may be missing, given or queried.
 What may enter: what only tables need (schema, network, objective, mixture, imputation, prediction, density).
 """
 

@@ -98,11 +98,11 @@ def codes_of(column: Column, cells: Cells) -> Array:
     """The places of the values among the column's, int64 `(n,)`, -1 for others."""
     import pandas as pd
 
-    known = values_array(column.values, column)
+    categories = values_array(column.values, column)
     if column.holds in ("numbers", "times"):
-        found = pd.Index(coordinate(column, known)).get_indexer(cells.values)
+        found = pd.Index(coordinate(column, categories)).get_indexer(cells.values)
     else:
-        found = pd.Index(known, dtype=object).get_indexer(pd.Index(cells.values, dtype=object))
+        found = pd.Index(categories, dtype=object).get_indexer(pd.Index(cells.values, dtype=object))
     return np.asarray(found, dtype=np.int64)
 
 

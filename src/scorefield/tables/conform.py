@@ -54,9 +54,9 @@ def typed(schema: Schema, rows: pd.DataFrame) -> pd.DataFrame:
         series = rows[column.name]
         text = pd.api.types.is_object_dtype(series) or pd.api.types.is_string_dtype(series)
         if column.holds == "numbers" and text:
-            words = series.where(~series.astype(str).str.lower().isin(MISSING_NUMBERS))
-            numbers = pd.to_numeric(words, errors="coerce")
-            bad = np.flatnonzero(words.notna() & numbers.isna())
+            cells = series.where(~series.astype(str).str.lower().isin(MISSING_NUMBERS))
+            numbers = pd.to_numeric(cells, errors="coerce")
+            bad = np.flatnonzero(cells.notna() & numbers.isna())
             if len(bad):
                 raise DataError(
                     f"column {column.name!r} holds {series.iloc[bad[0]]!r} in row {bad[0] + 1} (from 1), and the model "
@@ -71,7 +71,7 @@ def typed(schema: Schema, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def free_name(name: str, taken: Collection[Name]) -> str:
-    """A name for a column of results beside a table's own: with underscores where the table has it.
+    """A name for a column of results next to a table's own: with underscores where the table has it.
 
     Example:
         >>> free_name("row", ["row", "size"])

@@ -22,13 +22,13 @@ from scorefield.analytic.partial import (
 )
 from scorefield.core import Estimate, Level
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.residual import Rest, by_kind, hats, root_of
+from scorefield.tables.residual import Residual, answer_separately, interpolation_weights, safe_sqrt
 
-GAINS = (3, 9)
-"""Shares of what is given, and noise levels, for which it is known how far to believe the network in each number."""
+SHRINKAGE_KNOTS = (3, 9)
+"""Knots of the shrinkage: shares of the row that are given, and noise levels."""
 
 
-class Bound:
+class BoundDenoiser:
     """A `MaskedDenoiser` with what is given in each row bound to it: matrices are decomposed once for all levels.
 
     `bound(x, level, index)` answers as the model does for the rows of that index, `(n,)`; None: for all.
@@ -42,50 +42,53 @@ class Bound:
         self.model, self.given = model, given
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
         pattern = model.pattern(given)
-        self._whole = pattern.asked.all(1)
-        common = len(given) and bool(model.kinds[0].shared(pattern).all())
+        self._whole = pattern.queried.all(1)
+        common = len(given) and bool(model.decompositions[0].shared(pattern).all())
         self._law, self._total = (
-            kinds.grouped(pattern) if common else ConditionedRows.of(kinds.law, pattern) for kinds in model.kinds
+            cache.grouped(pattern) if common else ConditionedRows.of(cache.law, pattern)
+            for cache in model.decompositions
         )
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
         index = torch.arange(len(self.given), device=x.device) if condition is None else condition
-        return by_kind(self._whole[index], x, level, lambda x, level, rows: self._of_one_kind(x, level, index[rows]))
+        return answer_separately(
+            self._whole[index], x, level, lambda x, level, rows: self._of_one_kind(x, level, index[rows])
+        )
 
     def _of_one_kind(self, x: Tensor, level: Level, index: Tensor) -> Estimate:
-        """The answer for rows of which all are asked for as a whole, or none."""
+        """The answer for rows of which all are queried as a whole, or none."""
         if bool(self._whole[index].all()):
             return self.model(x, level, self.given[index])
         given = self.given[index]
-        return self.model.corrected(x, level, given, self.rest(x, level, index), self.model.pattern(given))
+        return self.model.corrected(x, level, given, self.residual(x, level, index), self.model.pattern(given))
 
-    def rest(self, x: Tensor, level: Level, index: Tensor) -> Rest:
-        """The reference's answer for rows all of which are asked for as a whole, or none; see `Rest`."""
+    def residual(self, x: Tensor, level: Level, index: Tensor) -> Residual:
+        """The reference's answer for rows all of which are queried as a whole, or none; see `Residual`."""
         alpha, sigma = (expand(v, x).double() for v in level)
         if bool(self._whole[index].all()):
-            return self.model.rest(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
+            return self.model.residual(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
         law, total = self._law.rows(index), self._total.rows(index)
-        return Rest(law.estimate(x.double(), alpha, sigma), None, root_of(total.posterior_variance(alpha, sigma)))
+        return Residual(law.estimate(x.double(), alpha, sigma), None, safe_sqrt(total.posterior_variance(alpha, sigma)))
 
-    def change(self, x: Tensor, level: Level, index: Tensor, rest: Rest) -> Tensor:
+    def change(self, x: Tensor, level: Level, index: Tensor, residual: Residual) -> Tensor:
         """What the network adds to the reference's `E[x0]`."""
         given = self.given[index]
-        return self.model.change(x, level, given, rest, self.model.pattern(given))
+        return self.model.change(x, level, given, residual, self.model.pattern(given))
 
     def reference_log_density(self, x: Tensor, level: Level, index: Tensor) -> Tensor:
-        """`log p(asked | given)` of the reference noised to a level, at x `(n, d)`; rows as for `rest`."""
+        """`log p(queried | given)` of the reference noised to a level, at x `(n, d)`; rows as for `residual`."""
         if bool(self._whole[index].all()):
             return self.model.law.log_density(x.double(), level)
         return self._law.rows(index).log_density(x.double(), *(expand(v, x).double() for v in level))
 
 
-def _kinds_of(law: GaussianMixture) -> tuple[DecompositionCache, DecompositionCache]:
+def _decompositions_of(law: GaussianMixture) -> tuple[DecompositionCache, DecompositionCache]:
     total = GaussianMixture(torch.ones_like(law.weights[:1]), law.mean[None], law.covariance[None])
     return DecompositionCache(law), DecompositionCache(total)
 
 
 class MaskedDenoiser(nn.Module):
-    """The model of rows `(n, d)` of numbers, beside codes, any of which may be given: `model(x, level, given)`.
+    """The model of rows of d numbers and some codes, any of which may be given: `model(x, level, given)`.
 
     `E[x0 | x, given]` is that of a Gaussian mixture, the reference, exact for every pattern of what is given, plus the
     network's answer in units of the standard deviation which the reference leaves. An untrained network therefore is
@@ -95,9 +98,10 @@ class MaskedDenoiser(nn.Module):
         network: for d numbers and codes.
         reference: of the numbers; its dtype is float64. None where d = 0.
         log_frequencies: of the codes, side by side, where nothing is known; default: equal.
-        gains: how much of the network's answer counts, `(*GAINS, d)`: for shares of the row that are given, from none
-            to all, for noise levels, from sigma_min to sigma_max in equal steps of the logarithm, and for each number
-            (each direction of the reference where all are asked for); default: all of it. See `gains.believed`.
+        shrinkage: factors of the network's answer, `(*SHRINKAGE_KNOTS, d)`: for shares of the row that are given, from
+            none to all, for noise levels, from sigma_min to sigma_max in equal steps of the logarithm, and for each
+            number (each direction of the reference where all are queried); default: 1. See
+            `shrinkage.fit_shrinkage`.
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
 
@@ -109,7 +113,7 @@ class MaskedDenoiser(nn.Module):
     """
 
     log_frequencies: Tensor
-    gains: Tensor
+    shrinkage: Tensor
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class MaskedDenoiser(nn.Module):
         reference: GaussianMixture | None,
         log_frequencies: Tensor | None = None,
         *,
-        gains: Tensor | None = None,
+        shrinkage: Tensor | None = None,
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
     ) -> None:
@@ -129,11 +133,14 @@ class MaskedDenoiser(nn.Module):
         self.reference = None if reference is None else PartialMixture(reference)
         codes = sum(network.sizes)
         self.register_buffer("log_frequencies", torch.zeros(codes) if log_frequencies is None else log_frequencies)
-        self.register_buffer("gains", torch.ones(*GAINS, d, dtype=torch.float64) if gains is None else gains.double())
+        self.register_buffer(
+            "shrinkage",
+            torch.ones(*SHRINKAGE_KNOTS, d, dtype=torch.float64) if shrinkage is None else shrinkage.double(),
+        )
         if reference is not None:
             self._total = reference.covariance
             self._variances, self._basis = torch.linalg.eigh(self._total)
-            self._kinds = _kinds_of(reference)
+            self._decompositions = _decompositions_of(reference)
 
     @property
     def mean(self) -> Tensor:
@@ -155,61 +162,61 @@ class MaskedDenoiser(nn.Module):
         x: Tensor,
         level: Level,
         condition: Tensor | None = None,
-        truth: tuple[Tensor, Tensor] | None = None,
+        targets: tuple[Tensor, Tensor] | None = None,
     ) -> Estimate | Tensor:
-        """`E[x0 | x, given]` and `E[eps | x, given]` at x `(n, d)`; with the truth, the losses of training.
+        """`E[x0 | x, given]` and `E[eps | x, given]` at x `(n, d)`; with the targets, the losses of training.
 
         Args:
-            x: noised where asked for; elsewhere answered as an independent standard normal.
+            x: noised where queried; elsewhere answered as an independent standard normal.
             level: 0-d or `(n,)`.
-            condition: `(n, d + codes)`: a number is given, NaN asked for, infinity hidden; None: all numbers asked for,
+            condition: `(n, d + codes)`: a number is given, NaN queried, infinity hidden; None: all numbers queried,
                 the codes unknown.
-            truth: noise `(n, d + codes)` and which codes count `(n, codes)`, where x is clean rows `(n, d + codes)`:
+            targets: noise `(n, d + codes)` and which codes count `(n, codes)`, where x is clean rows `(n, d + codes)`:
                 the loss of each, `(n,)`, in place of the estimate. One entry for both lets wrappers of several
                 processes see every parameter used.
         """
-        if truth is not None and condition is not None:
-            return self._losses(x, level, condition, *truth)
+        if targets is not None and condition is not None:
+            return self._losses(x, level, condition, *targets)
         check_batch("x", x)
         given = self.unknown(x) if condition is None else condition
-        whole = self.pattern(given).asked.all(1)
-        return by_kind(whole, x, level, lambda x, level, rows: self._of_one_kind(x, level, given[rows]))
+        whole = self.pattern(given).queried.all(1)
+        return answer_separately(whole, x, level, lambda x, level, rows: self._of_one_kind(x, level, given[rows]))
 
     def _of_one_kind(self, x: Tensor, level: Level, given: Tensor) -> Estimate:
         alpha, sigma = (expand(v, x).double() for v in level)
         pattern = self.pattern(given)
-        return self.corrected(x, level, given, self.rest(x.double(), alpha, sigma, pattern), pattern)
+        return self.corrected(x, level, given, self.residual(x.double(), alpha, sigma, pattern), pattern)
 
-    def bound(self, given: Tensor) -> Bound:
+    def bound(self, given: Tensor) -> BoundDenoiser:
         """The model of rows whose condition is known, for many levels."""
-        return Bound(self, given)
+        return BoundDenoiser(self, given)
 
-    def corrected(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Estimate:
+    def corrected(self, x: Tensor, level: Level, given: Tensor, residual: Residual, pattern: Pattern) -> Estimate:
         """The reference's answer with the network's added."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        change = self.change(x, level, given, rest, pattern)
-        estimate = Estimate(rest.estimate.x0 + change, rest.estimate.eps - alpha / sigma * change)
+        change = self.change(x, level, given, residual, pattern)
+        estimate = Estimate(residual.estimate.x0 + change, residual.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
-            estimate = standard_normal_elsewhere(estimate, x.double(), alpha, sigma, pattern.asked)
+            estimate = standard_normal_elsewhere(estimate, x.double(), alpha, sigma, pattern.queried)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
-    def change(self, x: Tensor, level: Level, given: Tensor, rest: Rest, pattern: Pattern) -> Tensor:
-        """What the network adds to the reference's `E[x0]`, `(n, d)`; of what is not asked for without meaning."""
-        believed = rest._replace(scale=rest.scale * self.trust(level, pattern))
-        return believed.scaled(self.raw(x, level, given).double())
+    def change(self, x: Tensor, level: Level, given: Tensor, residual: Residual, pattern: Pattern) -> Tensor:
+        """What the network adds to the reference's `E[x0]`, `(n, d)`; of what is not queried without meaning."""
+        shrunk = residual._replace(scale=residual.scale * self.shrinkage_at(level, pattern))
+        return shrunk.scaled(self.raw(x, level, given).double())
 
-    def trust(self, level: Level, pattern: Pattern) -> Tensor:
-        """By what the network's answer is multiplied, `(n, d)`: `gains` between their knots."""
-        return self.knots(level, pattern) @ self.gains.flatten(0, 1)
+    def shrinkage_at(self, level: Level, pattern: Pattern) -> Tensor:
+        """The factors of the network's answer, `(n, d)`: `shrinkage` interpolated between its knots."""
+        return self.knot_weights(level, pattern) @ self.shrinkage.flatten(0, 1)
 
-    def knots(self, level: Level, pattern: Pattern) -> Tensor:
-        """The weights `(n, knots)` of `gains` for rows: hats in log(sigma / alpha) and in the share that is given."""
-        given, asked = pattern.given.sum(1).double(), pattern.asked.sum(1).double()
-        share = given / (given + asked).clamp(min=1.0)
+    def knot_weights(self, level: Level, pattern: Pattern) -> Tensor:
+        """The weights `(n, knots)` of `shrinkage`: linear in log(sigma / alpha) and in the share that is given."""
+        given, queried = pattern.given.sum(1).double(), pattern.queried.sum(1).double()
+        share = given / (given + queried).clamp(min=1.0)
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
         ratio = torch.as_tensor(level.log_ratio).double().to(share.device).expand(len(share))
-        by_level = hats((ratio - low) / (high - low), self.gains.shape[1])
-        return (hats(share, self.gains.shape[0])[:, :, None] * by_level[:, None, :]).flatten(1)
+        by_level = interpolation_weights((ratio - low) / (high - low), self.shrinkage.shape[1])
+        return (interpolation_weights(share, self.shrinkage.shape[0])[:, :, None] * by_level[:, None, :]).flatten(1)
 
     def raw(self, x: Tensor, level: Level, given: Tensor) -> Tensor:
         """The network's answer for the numbers, `(n, d)`."""
@@ -237,34 +244,34 @@ class MaskedDenoiser(nn.Module):
         return loss
 
     def noised(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor) -> Tensor:
-        """The numbers that are asked for with their noise, 0 elsewhere; float64 `(n, d)`."""
+        """The numbers that are queried with their noise, 0 elsewhere; float64 `(n, d)`."""
         d = self.network.dim
         alpha, sigma = (expand(v, rows).double() for v in level)
         clean = torch.nan_to_num(rows[:, :d]).double()
-        return torch.where(self.pattern(given).asked, alpha * clean + sigma * noise[:, :d].double(), 0.0)
+        return torch.where(self.pattern(given).queried, alpha * clean + sigma * noise[:, :d].double(), 0.0)
 
     def compared(
         self, rows: Tensor, level: Level, given: Tensor, noise: Tensor, raw: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """The network's answers `(members, n, d)` beside what the reference leaves of rows, in the units of both.
+        """The network's answers `(members, n, d)` and the targets that the reference leaves, in the same units.
 
         Yields:
-            Which rows, `(m,)`; the answers `(members, m, d)`; what is left `(m, d)`. Both are 0 where not asked for.
+            Which rows, `(m,)`; the answers `(members, m, d)`; what is left `(m, d)`. Both are 0 where not queried.
         """
         if not self.network.dim:
             return
         pattern, clean = self.pattern(given), torch.nan_to_num(rows[:, : self.network.dim]).double()
         x = self.noised(rows, level, given, noise)
         alpha, sigma = (expand(v, rows).double() for v in level)
-        whole = pattern.asked.all(1)
+        whole = pattern.queried.all(1)
         for index in (whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]):
             if len(index):
                 own, answer = Pattern(*(v[index] for v in pattern)), raw[:, index].double()
                 with torch.no_grad():
-                    rest = self.rest(x[index], rows_of(alpha, index), rows_of(sigma, index), own)
-                    left = rest.unscaled(clean[index] - rest.estimate.x0)
-                answer = answer if rest.basis is None else answer @ rest.basis
-                yield index, torch.where(own.asked, answer, 0.0), torch.where(own.asked, left, 0.0)
+                    residual = self.residual(x[index], rows_of(alpha, index), rows_of(sigma, index), own)
+                    left = residual.unscaled(clean[index] - residual.estimate.x0)
+                answer = answer if residual.basis is None else answer @ residual.basis
+                yield index, torch.where(own.queried, answer, 0.0), torch.where(own.queried, left, 0.0)
 
     def _code_losses(self, logits: Tensor, codes: Tensor, counted: Tensor) -> Tensor:
         loss = logits.new_zeros(len(codes), dtype=torch.float64)
@@ -281,37 +288,41 @@ class MaskedDenoiser(nn.Module):
         return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
 
     def unknown(self, x: Tensor) -> Tensor:
-        """The condition that asks for all numbers and knows nothing, `(n, d + codes)`."""
+        """The condition in which all numbers are queried and nothing is given, `(n, d + codes)`."""
         return x.new_full((len(x), self.network.dim + len(self.network.sizes)), torch.nan)
 
-    def rest(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Rest:
+    def residual(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Residual:
         """The reference's answer at x, and the scale of what it leaves; float64."""
         reference = self._partial
         if pattern.whole:
             level = Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
-            return Rest(reference.law(x, level), self._basis, self._scale_of_all(alpha, sigma))
-        shared = self.kinds[0].shared(pattern)
+            return Residual(reference.law(x, level), self._basis, self._scale_of_all(alpha, sigma))
+        shared = self.decompositions[0].shared(pattern)
         index = [shared.nonzero()[:, 0], (~shared).nonzero()[:, 0]]
         parts = []
-        for rows, answer in zip(index, (self._rest_shared, self._rest_alone), strict=True):
+        for rows, answer in zip(index, (self._residual_shared, self._residual_alone), strict=True):
             if len(rows):
                 own = Pattern(*(v[rows] for v in pattern))
                 parts.append(answer(x[rows], rows_of(alpha, rows), rows_of(sigma, rows), own))
         x0, eps, scale = (torch.cat(values)[torch.cat(index).argsort()] for values in zip(*parts, strict=True))
-        return Rest(Estimate(x0, eps), None, scale)
+        return Residual(Estimate(x0, eps), None, scale)
 
-    def _rest_shared(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
-        law, total = (kinds.grouped(pattern) for kinds in self.kinds)
-        return *law.estimate(x, alpha, sigma), root_of(total.posterior_variance(alpha, sigma))
+    def _residual_shared(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        law, total = (cache.grouped(pattern) for cache in self.decompositions)
+        return *law.estimate(x, alpha, sigma), safe_sqrt(total.posterior_variance(alpha, sigma))
 
-    def _rest_alone(self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor, Tensor]:
+    def _residual_alone(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, pattern: Pattern
+    ) -> tuple[Tensor, Tensor, Tensor]:
         seen = self._partial.component_estimates(x, alpha, sigma, pattern)
         return *combine_components(seen, x, alpha, sigma), self._scale_of_parts(alpha, sigma, pattern)
 
     @property
-    def kinds(self) -> tuple[DecompositionCache, DecompositionCache]:
+    def decompositions(self) -> tuple[DecompositionCache, DecompositionCache]:
         """The reference, and the Gaussian with its mean and covariance, for rows that share their patterns."""
-        return self._kinds
+        return self._decompositions
 
     def _scale_of_all(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return (self._variances * sigma**2 / (alpha**2 * self._variances + sigma**2)).sqrt()
@@ -321,7 +332,7 @@ class MaskedDenoiser(nn.Module):
         root = precision_roots(alpha, sigma, pattern)
         factor = scaled_cholesky(self._total[None], root)[:, 0]
         half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
-        return root_of(self._total.diagonal() - half.square().sum(1))
+        return safe_sqrt(self._total.diagonal() - half.square().sum(1))
 
     @property
     def rows_at_once(self) -> int:
@@ -336,13 +347,13 @@ class MaskedDenoiser(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskedDenoiser:
         """What torch calls to move a module: the reference moves along and stays in float64."""
-        gains = self.gains
+        shrinkage = self.shrinkage
         super()._apply(fn, recurse)
-        self.gains = gains.to(self.log_frequencies.device)
+        self.shrinkage = shrinkage.to(self.log_frequencies.device)
         if self.reference is not None:
             device = self.log_frequencies.device
             self.reference = PartialMixture(self.law, device)
-            self._kinds = _kinds_of(self.reference.law)
+            self._decompositions = _decompositions_of(self.reference.law)
             self._total, self._variances, self._basis = (
                 v.to(device) for v in (self._total, self._variances, self._basis)
             )

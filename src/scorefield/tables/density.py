@@ -1,4 +1,4 @@
-"""The log-density of encoded rows, of parts of them, and of parts given the rest."""
+"""The log-density of encoded rows, of parts of them, and of parts given the residual."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scorefield.likelihood.reference import Reference
 from scorefield.likelihood.traces import Divergence
 from scorefield.numerics.divergence import Field
 from scorefield.progress import Report, part, silent
-from scorefield.tables.denoiser import Bound
+from scorefield.tables.denoiser import BoundDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
 
 
-class _Centred:
+class _CentredColumns:
     """A bound model of some of its numbers alone, counted from each row's own `centre`; the condition is the row."""
 
     def __init__(self, bound: BoundRows, mean: Tensor, columns: Tensor) -> None:
@@ -40,7 +40,7 @@ def row_log_density(
     model: RowModel,
     layout: Layout,
     rows: Tensor,
-    asked: Tensor | None = None,
+    queried: Tensor | None = None,
     *,
     divergence: Divergence = "exact",
     probes: int = 16,
@@ -51,16 +51,16 @@ def row_log_density(
     batch: int | None = None,
     report: Report = silent,
 ) -> LogDensity:
-    """`log p(asked | given)` of rows: of the whole row, of what is there of it, or of some entries given the others.
+    """`log p(queried | given)` of rows: of the whole row, of what is there of it, or of some entries given the others.
 
-    The sum of `log P(code | given, codes before it)` over the codes that are asked for and of the log-density of the
+    The sum of `log P(code | given, codes before it)` over the codes that are queried and of the log-density of the
     numbers given all codes, by the probability-flow ODE: the law that `complete` draws from.
 
     Args:
         model: of rows.
         layout: of the rows.
         rows: `(n, numbers + codes)`, NaN where nothing is there: integrated out.
-        asked: `(n, numbers + codes)` bool; default: all that is there. The rest of what is there is given.
+        queried: `(n, numbers + codes)` bool; default: all that is there. The rest of what is there is given.
         divergence: as `log_density`, like all that follows.
         probes: random directions per row.
         tolerance: in nats.
@@ -72,7 +72,7 @@ def row_log_density(
     """
     values, numbers = rows.double(), layout.numbers
     there = torch.isfinite(values)
-    wanted = there if asked is None else asked & there
+    wanted = there if queried is None else queried & there
     codes = code_log_probability(model, layout, values, wanted)
     question = torch.where(wanted, torch.nan, torch.where(there, values, torch.inf))
     question[:, numbers:] = torch.where(there[:, numbers:], values[:, numbers:], torch.nan)
@@ -90,16 +90,18 @@ def row_log_density(
         condition = given[index]
         x = torch.where(ask, values[:, :numbers], 0.0)[index]
         bound = model.bound(condition)
-        if isinstance(bound, Bound) and divergence == "exact":
-            found = _relative(bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once, hear)
+        if isinstance(bound, BoundDenoiser) and divergence == "exact":
+            found = _corrected_density(
+                bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once, hear
+            )
             parts.append(_placed(found, codes.new_zeros(len(rows)), index))
             continue
         asking: Model = model
         columns = ask[index].any(0).nonzero()[:, 0]
-        if not exact:  # the ODE of what is asked for alone, which starts from each row's own centre
+        if not exact:  # the ODE of what is queried alone, which starts from each row's own centre
             mean = centre(bound, numbers)
             x = torch.where(ask[index], x - mean, 0.0)[:, columns]
-            asking, condition = _Centred(bound, mean, columns), torch.arange(len(index))
+            asking, condition = _CentredColumns(bound, mean, columns), torch.arange(len(index))
         found = log_density(
             asking, x, divergence=divergence, probes=probes, tolerance=tolerance, evaluations=evaluations, seed=seed,
             first=first, condition=condition, mean=None if exact else 0.0,
@@ -112,8 +114,8 @@ def row_log_density(
     return _summed(parts)
 
 
-def _relative(
-    bound: Bound,
+def _corrected_density(
+    bound: BoundDenoiser,
     x: Tensor,
     ask: Tensor,
     whole: bool,
@@ -122,7 +124,7 @@ def _relative(
     batch: int,
     report: Report,
 ) -> LogDensity:
-    """The log-density of the numbers that are asked for, beside that of the reference."""
+    """The log-density of the numbers that are queried, relative to that of the reference."""
     model, columns = bound.model, ask.any(0).nonzero()[:, 0]
     if whole:
         mean, reference = model.mean.expand(len(x), -1), Reference.of(model, x, 0.0, model.covariance)
@@ -130,27 +132,27 @@ def _relative(
         mean = centre(bound, x.shape[1])
         reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
     z = torch.where(ask, x - mean, 0.0)[:, columns]
-    asking = _Asked(bound, mean, columns, ask[:, columns])
+    asking = _CorrectedColumns(bound, mean, columns, ask[:, columns])
     return corrected_log_density(
         asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch, report
     )
 
 
-class _Asked:
+class _CorrectedColumns:
     """A bound model of some of its numbers, counted from each row's mean, as a reference and what the network adds."""
 
-    def __init__(self, bound: Bound, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
+    def __init__(self, bound: BoundDenoiser, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
         self.bound, self.mean, self.columns, self.counted = bound, mean, columns, counted
 
     def split(self, z: Tensor, s: Tensor, index: Tensor) -> tuple[Tensor, Field]:
         level, counted = Level(torch.ones_like(s[:, 0]), s[:, 0]), self.counted[index]
-        rest = self.bound.rest(self._moved(z, index), level, index)
+        residual = self.bound.residual(self._moved(z, index), level, index)
 
         def change(z: Tensor) -> Tensor:
-            found = self.bound.change(self._moved(z, index), level, index, rest)[:, self.columns]
+            found = self.bound.change(self._moved(z, index), level, index, residual)[:, self.columns]
             return torch.where(counted, found, 0.0)
 
-        return torch.where(counted, rest.estimate.eps[:, self.columns], 0.0), change
+        return torch.where(counted, residual.estimate.eps[:, self.columns], 0.0), change
 
     def log_density(self, z: Tensor, s: Tensor, index: Tensor) -> Tensor:
         level = Level(torch.ones_like(s[:, 0]), s[:, 0])
@@ -164,16 +166,16 @@ def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: 
     """`sum_j log P(code_j | given, codes before j)` over the codes that are wanted, `(n,)`."""
     numbers = layout.numbers
     total = rows.new_zeros(len(rows))
-    known = torch.where(wanted, torch.nan, rows)
+    given = torch.where(wanted, torch.nan, rows)
     number = torch.arange(rows.shape[1]) < numbers
-    known = torch.where(number & ~torch.isfinite(known), torch.inf, known)
+    given = torch.where(number & ~torch.isfinite(given), torch.inf, given)
     for j in range(layout.codes):
         mine = wanted[:, numbers + j].nonzero()[:, 0]
         if len(mine):
             code = rows[mine, numbers + j]
-            table = model.log_codes(known[mine])[j]
+            table = model.log_codes(given[mine])[j]
             total[mine] += table.gather(1, code.long()[:, None])[:, 0].to(total)
-            known[mine, numbers + j] = code
+            given[mine, numbers + j] = code
     return total
 
 

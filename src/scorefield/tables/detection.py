@@ -43,7 +43,7 @@ _MOST_TEXTS = 50  # text with more values than this, and than half of the rows, 
 _ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
 _ATOM_SHARE = 0.05  # an atom has more than this share of the rows that are not missing
 _ATOM_COUNT = 10  # ... at least so many rows
-_ATOM_STANDS_OUT = 5.0  # ... and so many times those of the values beside it
+_ATOM_STANDS_OUT = 5.0  # ... and so many times those of the values next to it
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
 _OVERRIDES = frozenset(
     {"kind", "transform", "low", "high", "atoms", "values", "resolution", "bound", "centre", "scale", "above", "of"}
@@ -66,7 +66,7 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
       alphabetical order, categories in theirs.
     - Numbers and times are ordinal with 2 distinct values, or with at most 30 and at least 5 rows for each on average.
     - Times are datetime. Numbers are integer when all are whole; else continuous. Both may have atoms: values with
-      more than 5 % of the rows (and 10 rows, and 5 times the rows of the values beside them).
+      more than 5 % of the rows (and 10 rows, and 5 times the rows of the values next to them).
     - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
       lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
     - The transform is that of `choose_transform`; times have identity or asinh.
@@ -281,7 +281,7 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
     rest = x[~np.isin(x, atoms)]
     if len(np.unique(rest)) < 2:
         raise DataError(
-            f"column {base.name!r} has fewer than 2 values beside its atoms {list(atoms)}; make it ordinal."
+            f"column {base.name!r} has fewer than 2 values besides its atoms {list(atoms)}; make it ordinal."
         )
     lattice = _lattice(base, kind, native, x)
     if kind == "integer" and lattice is None:
@@ -300,7 +300,7 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
 
 
 def _atoms(base: Column, x: Array) -> tuple[float, ...]:
-    """Values that hold more than their share, seen beside the three values to either side."""
+    """Values that hold more than their share, compared with the three values to either side."""
     if base.holds == "times":
         return ()
     values, counts = np.unique(x, return_counts=True)

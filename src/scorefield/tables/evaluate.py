@@ -1,4 +1,4 @@
-"""A model of a table beside rows it has not seen: new rows, densities, intervals, filled holes, copies."""
+"""A model of a table compared with rows it has not seen: new rows, densities, intervals, filled holes, copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scorefield.numerics.random import uniform
 from scorefield.progress import Report, counted, part, silent
 from scorefield.tables.conform import conform
 from scorefield.tables.held import Rows, real_rows
-from scorefield.tables.measures import Answers, boosted, features, holes, is_number, modelled, values_of
+from scorefield.tables.measures import CellDraws, boosted, features, holes, is_number, modelled, values_of
 from scorefield.tables.memorisation import memorisation_ratio, with_holes
 from scorefield.tables.trained import TrainedTable
 
@@ -79,7 +79,7 @@ class Imputation:
         crps: of the numbers, in standard deviations of their column, averaged.
         crps_alone: of draws from the column alone.
         most: the share of numbers within their 90 % interval.
-        agreement: the share of draws of codes that equal the truth.
+        agreement: the share of draws of codes that equal the actual.
         agreement_alone: likewise of draws from the column alone.
         cells: how many were removed.
     """
@@ -94,11 +94,11 @@ class Imputation:
 
 @dataclass(frozen=True)
 class TableComparison:
-    """A model of a table beside real rows.
+    """A model of a table compared with real rows.
 
     Args:
         source: of the real rows.
-        figures: of new rows against real ones, each beside that of two real halves.
+        figures: of new rows against real ones, each next to that of two real halves.
         coverage: of each column of numbers or times, predicted from the others.
         densities: of real and new rows.
         imputation: of cells removed from the real rows; None where there are too few rows.
@@ -281,7 +281,12 @@ def _densities(model: TrainedTable, real: Tensor, new: Tensor, seed: int, report
         for frame, hear in zip(frames, heard, strict=True)
     ]
     alone = model.reference_log_density(real[:_MOST_DENSITIES], 8, seed).numpy()
-    return Densities(found[0], alone, found[1], None if model.levels is None else model.levels.numpy())
+    return Densities(
+        found[0],
+        alone,
+        found[1],
+        None if model.training_log_densities is None else model.training_log_densities.numpy(),
+    )
 
 
 def _coverage(model: TrainedTable, rows: Tensor, steps: int, seed: int, report: Report) -> tuple[Coverage, ...]:
@@ -290,14 +295,14 @@ def _coverage(model: TrainedTable, rows: Tensor, steps: int, seed: int, report: 
     out = []
     for k, column in enumerate(counted(columns, len(columns), report, "intervals")):
         count = max(40, _CELLS // (DRAWS * len(columns)))
-        truth = values_of(model.codec, column, rows)
-        some = np.flatnonzero(np.isfinite(truth))[:count]
+        actual = values_of(model.codec, column, rows)
+        some = np.flatnonzero(np.isfinite(actual))[:count]
         if len(some) < LEAST:
             continue
-        asked = rows[some].clone()
-        asked[:, list(model.codec.entries_of(column.name))] = math.nan
-        drawn = [values_of(model.codec, column, part) for part in model.draws(asked, DRAWS, steps=steps, seed=seed)]
-        ranks = Answers(truth[some], np.stack(drawn)).ranks(seed, f"coverage {k}")
+        queried = rows[some].clone()
+        queried[:, list(model.codec.entries_of(column.name))] = math.nan
+        drawn = [values_of(model.codec, column, part) for part in model.draws(queried, DRAWS, steps=steps, seed=seed)]
+        ranks = CellDraws(actual[some], np.stack(drawn)).ranks(seed, f"coverage {k}")
         out.append(Coverage.of(str(column.name), ranks))
     return tuple(out)
 
@@ -309,28 +314,28 @@ def _imputation(model: TrainedTable, rows: Tensor, steps: int, seed: int, report
         return None
     rows = rows[: max(40, _CELLS // (DRAWS * 4))]
     gone = uniform(len(rows), (len(columns),), seed, "removed", dtype=torch.float64) < _REMOVED
-    asked = rows.clone()
+    queried = rows.clone()
     for j, column in enumerate(columns):
         for entry in model.codec.entries_of(column.name):
-            asked[gone[:, j], entry] = math.nan
-    drawn = model.draws(asked, DRAWS, steps=steps, seed=seed, report=part(report, 0.0, 1.0, "imputation"))
+            queried[gone[:, j], entry] = math.nan
+    drawn = model.draws(queried, DRAWS, steps=steps, seed=seed, report=part(report, 0.0, 1.0, "imputation"))
     scores, alone, ranks, right, right_alone, cells = [], [], [], [], [], 0
     for j, column in enumerate(columns):
-        truth = values_of(model.codec, column, rows)
-        some = np.flatnonzero(gone[:, j].numpy() & np.isfinite(truth))
-        others = truth[np.isfinite(truth)]
+        actual = values_of(model.codec, column, rows)
+        some = np.flatnonzero(gone[:, j].numpy() & np.isfinite(actual))
+        others = actual[np.isfinite(actual)]
         if not len(some):
             continue
         cells += len(some)
-        mine = Answers(truth, np.stack([values_of(model.codec, column, part) for part in drawn])).take(some)
-        any_value = Answers(truth[some], np.repeat(others[:, None], len(some), 1))
+        mine = CellDraws(actual, np.stack([values_of(model.codec, column, part) for part in drawn])).take(some)
+        any_value = CellDraws(actual[some], np.repeat(others[:, None], len(some), 1))
         if is_number(column) and others.std() > 0:
             scores.append(mine.crps() / others.std())
             alone.append(any_value.crps() / others.std())
             ranks.append(mine.ranks(seed, f"imputed {j}"))
         elif not is_number(column):
-            right.append((mine.drawn == mine.truth).mean(0))
-            right_alone.append((any_value.drawn == any_value.truth).mean(0))
+            right.append((mine.drawn == mine.actual).mean(0))
+            right_alone.append((any_value.drawn == any_value.actual).mean(0))
     within = [np.abs(r - 0.5) <= 0.45 for r in ranks]
     crps, crps_alone, most, agreement, agreement_alone = map(_pooled, (scores, alone, within, right, right_alone))
     return Imputation(crps, crps_alone, most, agreement, agreement_alone, cells)

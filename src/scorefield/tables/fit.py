@@ -24,11 +24,11 @@ from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.objective import Masked
+from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.schema import Schema
 from scorefield.tables.schema_toml import overridden
-from scorefield.tables.shrinkage import believed
-from scorefield.tables.trained import FORM, TrainedTable, careful
+from scorefield.tables.shrinkage import fit_shrinkage
+from scorefield.tables.trained import FORM, TrainedTable, inference_dtype
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
@@ -41,7 +41,7 @@ MIN_ROWS = 20
 """Fewer rows than this make no model of a table."""
 _COPIES, _MOST_COPIED = 8, 400_000  # of each row, with other noise in its cells; rows in all
 SIZES = {"small": (64, 2, 8), "medium": (96, 2, 5), "large": (256, 3, 1)}
-"""Width, depth and members of the networks: few rows are learned by several small ones, whose mean is more careful."""
+"""Width, depth and members of the networks: few rows are learned by several small ones, whose mean is more cautious."""
 _MANY_ROWS = 4000  # are learned by one large network, fewer by several small ones
 _OLD_SCHEMA = "schema.toml"  # where older runs kept what was given as a schema
 _RANKED = 400  # training rows whose log-density is kept, for percentiles
@@ -116,7 +116,7 @@ class TableFit:
     model: MaskedDenoiser
     rows: Tensor
     held: Tensor
-    objective: Masked
+    objective: MaskedObjective
     seconds: float = 0.0
     seed: int = 0
 
@@ -138,7 +138,7 @@ class TableFit:
         network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
         model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
-        objective = Masked(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
+        objective = MaskedObjective(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
         return TableFit(encoded, model, rows.float(), held.float(), objective, time.perf_counter() - begun, seed)
 
     def preparation(self) -> Preparation:
@@ -151,16 +151,16 @@ class TableFit:
             found = memorisation(table, self.encoded.held, self.encoded.training)
             if found is None:
                 return table
-            known = {"value": found.value, "floor": found.floor, "meaning": found.meaning}
-            return replace(table, info={**table.info, "memorisation": known})
+            figures = {"value": found.value, "floor": found.floor, "meaning": found.meaning}
+            return replace(table, info={**table.info, "memorisation": figures})
 
         return Preparation(self.model, self.rows, self.held, finish, objective=self.objective, seconds=self.seconds)
 
     def table(self, info: Mapping[str, Any] | None = None) -> TrainedTable:
         """The trained model; its network counts as far as the held-out rows allow."""
         model = _gathered(self.model.eval()).to("cpu")
-        careful(model.network)
-        model.gains = believed(model, self.objective, self.held)
+        inference_dtype(model.network)
+        model.shrinkage = fit_shrinkage(model, self.objective, self.held)
         return TrainedTable(model, self.encoded.codec, {}, info or {})
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
@@ -169,7 +169,7 @@ class TableFit:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:_RANKED]]
         noised = codec.dequantise(rows, self.seed) if codec.counting else rows
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
-        return replace(table, levels=(found + codec.log_det_encoded(rows)).sort().values)
+        return replace(table, training_log_densities=(found + codec.log_det_encoded(rows)).sort().values)
 
 
 def _gathered(model: MaskedDenoiser) -> MaskedDenoiser:
@@ -185,12 +185,12 @@ def _gathered(model: MaskedDenoiser) -> MaskedDenoiser:
     return whole.to(model.log_frequencies.device).eval()
 
 
-def settings_for(rows: int, **asked: Any) -> Settings:
+def settings_for(rows: int, **queried: Any) -> Settings:
     """Settings of a training on so many rows: small tables are looked at often, to stop in time.
 
     Args:
         rows: of the table.
-        asked: fields of `Settings` that are given.
+        queried: fields of `Settings` that are given.
     """
     small = rows < _MANY_ROWS
     chosen: dict[str, Any] = {
@@ -200,9 +200,9 @@ def settings_for(rows: int, **asked: Any) -> Settings:
         "patience": 40 if rows < 250 else 20,  # 1,000 to 5,000 steps
         "ema_halflife": 100_000.0,
     }
-    if asked.get("steps") is None and asked.get("seconds") is None:
+    if queried.get("steps") is None and queried.get("seconds") is None:
         chosen["seconds"] = DEFAULT_SECONDS
-    return Settings(**{**chosen, **{k: v for k, v in asked.items() if v is not None}})
+    return Settings(**{**chosen, **{k: v for k, v in queried.items() if v is not None}})
 
 
 def table_levels(sigma_min: float, sigma_max: float) -> TrainingLevels:
@@ -265,7 +265,7 @@ def fit(
 
     Raises:
         DataError: for a table that cannot be used.
-        ValueError: when the folder holds a training and resume is False, or resume is asked with another table.
+        ValueError: when the folder holds a training and resume is False, or resume is queried with another table.
     """
     folder = Path(folder)
     name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)

@@ -22,7 +22,7 @@ def complete(
     first: int | Tensor = 0,
     batch: int | None = None,
 ) -> Tensor:
-    """Draw what a row asks for from its law given the rest of it.
+    """Draw what a row queries from its law given the rest of it.
 
     Codes are drawn one after the other, in their order, each given those before it; then the numbers by the plan, given
     the codes. Exact where the model and the plan are.
@@ -30,7 +30,7 @@ def complete(
     Args:
         model: of rows.
         layout: of the rows.
-        rows: `(n, numbers + codes)`: a number or code is given, NaN is asked for, infinity stays unknown.
+        rows: `(n, numbers + codes)`: a number or code is given, NaN is queried, infinity stays unknown.
         plan: deterministic or not, for the numbers.
         seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
         first: index of the first row, or `(n,)` indices.
@@ -73,7 +73,7 @@ def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: 
 
 
 def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tensor, numbers: int) -> Tensor:
-    """Numbers drawn by the plan; what is not asked for is a standard normal that nobody looks at."""
+    """Numbers drawn by the plan; what is not queried is a standard normal that nobody looks at."""
     alpha, sigma = (float(v) for v in plan.levels[0])
     noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
     bound = model.bound(given)
@@ -82,6 +82,6 @@ def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tenso
 
 
 def _clean(given: Tensor, numbers: int) -> Tensor:
-    """A question about codes alone: numbers that are asked for are hidden while codes are drawn."""
+    """A question about codes alone: numbers that are queried are hidden while codes are drawn."""
     number = torch.arange(given.shape[1], device=given.device) < numbers
     return torch.where(number & torch.isnan(given), torch.inf, given)

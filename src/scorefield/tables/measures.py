@@ -70,22 +70,22 @@ def boosted(new: Tensor, real: Tensor, codec: RowCodec, seed: int) -> Accuracy:
     return Accuracy(right / (2 * n), math.sqrt(p * (1 - p) / (2 * n)))
 
 
-class Answers(NamedTuple):
-    """Draws of cells beside their true values.
+class CellDraws(NamedTuple):
+    """Draws of cells and their actual values.
 
     Args:
-        truth: `(n,)` floats.
+        actual: `(n,)` floats.
         drawn: `(draws, n)`.
     """
 
-    truth: np.ndarray
+    actual: np.ndarray
     drawn: np.ndarray
 
     def ranks(self, seed: int, purpose: str) -> np.ndarray:
-        """The place of the truth among its draws, in (0, 1), ties broken at random: uniform if the draws are right."""
+        """The place of the actual among its draws, in (0, 1), ties broken at random: uniform if the draws are right."""
         count = len(self.drawn)
-        u = uniform(len(self.truth), (), seed, purpose, dtype=torch.float64).numpy()
-        below, same = (self.drawn < self.truth).sum(0), (self.drawn == self.truth).sum(0)
+        u = uniform(len(self.actual), (), seed, purpose, dtype=torch.float64).numpy()
+        below, same = (self.drawn < self.actual).sum(0), (self.drawn == self.actual).sum(0)
         return np.asarray((below + u * (same + 1)) / (count + 1))
 
     def crps(self) -> np.ndarray:
@@ -94,11 +94,11 @@ class Answers(NamedTuple):
         ordered = np.sort(self.drawn, 0)
         weights = 2 * np.arange(1, count + 1) - count - 1
         spread = 2 * (weights[:, None] * ordered).sum(0) / (count * (count - 1))
-        return np.asarray(np.abs(self.drawn - self.truth).mean(0) - 0.5 * spread)
+        return np.asarray(np.abs(self.drawn - self.actual).mean(0) - 0.5 * spread)
 
-    def take(self, rows: np.ndarray) -> Answers:
+    def take(self, rows: np.ndarray) -> CellDraws:
         """Some of the cells."""
-        return Answers(self.truth[rows], self.drawn[:, rows])
+        return CellDraws(self.actual[rows], self.drawn[:, rows])
 
 
 def values_of(codec: RowCodec, column: Column, rows: Tensor) -> np.ndarray:

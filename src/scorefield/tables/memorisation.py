@@ -1,4 +1,4 @@
-"""How near to training rows new rows fall, beside rows held out."""
+"""How near to training rows new rows fall, compared with rows held out."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def memorisation_ratio(codec: RowCodec, real: Tensor, new: Tensor, training: Ten
         training: encoded rows of training.
         seed: of the halves that the floor is taken from.
     """
-    a, b, known = (features(codec, rows) for rows in (real, new, training))
+    a, b, trained = (features(codec, rows) for rows in (real, new, training))
     try:
-        value = metrics.memorisation(b, known, a)
-        floor = metrics.floor(lambda x, y: metrics.memorisation(x, known, y), a, seed=seed)
+        value = metrics.memorisation(b, trained, a)
+        floor = metrics.floor(lambda x, y: metrics.memorisation(x, trained, y), a, seed=seed)
     except ValueError:  # no reference
         return None
     meaning = "distance to the nearest training row, new over held-out: 1 is fresh, well below 1 is copied"

@@ -15,7 +15,7 @@ from scorefield.nets._members import Members, MembersBlock
 _WAVE = 2.0  # radians per unit of x
 _WAVE_DIMS = 16
 _EMBEDDING = 32  # numbers that say the level
-_NO_LEVEL = 12.0  # the level at which codes are asked for: nothing is seen of what is noised
+_NO_LEVEL = 12.0  # the level at which codes are queried: nothing is seen of what is noised
 
 
 class MaskedMLP(nn.Module):
@@ -26,8 +26,8 @@ class MaskedMLP(nn.Module):
     (Lakshminarayanan and others 2017).
 
     A row is `dim` numbers and one code of `0..K - 1` for each K of sizes. `given` `(n, dim + codes)` says of each entry
-    that it is known (its value or code), asked for (NaN) or hidden (infinite); x holds the noised numbers that are
-    asked for and is not looked at elsewhere. An unknown code is the same as a hidden one.
+    that it is given (its value or code), queried (NaN) or hidden (infinite); x holds the noised numbers that are
+    queried and is not looked at elsewhere. An unknown code is the same as a hidden one.
 
     Args:
         dim: how many numbers, >= 0.
@@ -113,11 +113,11 @@ class MaskedMLP(nn.Module):
 
     def _features(self, x: Tensor, given: Tensor) -> Tensor:
         numbers = given[:, : self.dim].to(x.dtype)
-        known, asked = torch.isfinite(numbers), torch.isnan(numbers)
-        value = torch.where(asked, x, torch.where(known, numbers, torch.zeros_like(x)))
-        parts = [value, known.to(x.dtype), asked.to(x.dtype)]
+        visible, queried = torch.isfinite(numbers), torch.isnan(numbers)
+        value = torch.where(queried, x, torch.where(visible, numbers, torch.zeros_like(x)))
+        parts = [value, visible.to(x.dtype), queried.to(x.dtype)]
         if self.waves:
-            noised = torch.where(asked, value, torch.zeros_like(value))
+            noised = torch.where(queried, value, torch.zeros_like(value))
             clean = value - noised
             parts += [f(_WAVE * v) for v in (noised, clean) for f in (torch.sin, torch.cos)]
         return torch.cat([*parts, *self._codes(given, x.dtype)], 1)

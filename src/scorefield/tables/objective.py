@@ -12,20 +12,20 @@ from scorefield.levels import TrainingLevels
 from scorefield.numerics.random import uniform
 from scorefield.objectives.batch import Draws
 
-TOGETHER = 32
-"""Consecutive samples whose questions about parts share their pattern: what it costs to condition on it is shared."""
+ROWS_PER_PATTERN = 32
+"""Consecutive samples whose masks of parts share their pattern: what it costs to condition on it is shared."""
 PATTERNS = 512
-"""Patterns that such questions are drawn from, again and again."""
+"""Patterns that such masks are drawn from, again and again."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How often each kind of question is asked in training; they sum to 1.
+    """How often each kind of mask is drawn in training; they sum to 1.
 
     Args:
-        whole: all numbers of the row are asked for, all codes are given.
-        parts: any part is given, the rest asked for or hidden.
-        codes: some codes are asked for, numbers are given or hidden.
+        whole: all numbers of the row are queried, all codes are given.
+        parts: any part is given, the rest queried or hidden.
+        codes: some codes are queried, numbers are given or hidden.
     """
 
     whole: float = 0.5
@@ -61,12 +61,12 @@ def gated(given: Tensor, numbers: int, gates: tuple[int, ...]) -> Tensor:
     return out
 
 
-class Masked:
+class MaskedObjective:
     """The objective of a `MaskedDenoiser` on rows with holes.
 
-    Each row is asked one kind of question, by `Shares`, with its own pattern, a pure function of (seed, number).
-    Numbers that are asked for carry noise and lose `|error of E[x0]|^2 / 2` in units of what a Gaussian leaves; codes
-    that are asked for lose `-log P(code | given)`. Holes are hidden, and lose nothing.
+    Each row gets one kind of mask, by `Shares`, with its own pattern, a pure function of (seed, number).
+    Numbers that are queried carry noise and lose `|error of E[x0]|^2 / 2` in units of what a Gaussian leaves; codes
+    that are queried lose `-log P(code | given)`. Holes are hidden, and lose nothing.
 
     Args:
         numbers: how many of a row's entries are numbers; the rest are codes.
@@ -99,21 +99,21 @@ class Masked:
             draws: of the batch; the noise of codes is not used.
             condition: not used: what is given in each row is drawn here.
         """
-        given, asked_codes = self.questions(x, draws.number)
+        given, asked_codes = self.masks(x, draws.number)
         return model(x, self.levels(draws.u), given, (draws.noise, asked_codes))
 
-    def asking(self, shares: Shares) -> Masked:
-        """The same questions in other shares."""
-        return Masked(self.numbers, self.codes, self.gates, self.levels, self.seed, shares)
+    def with_shares(self, shares: Shares) -> MaskedObjective:
+        """The same objective with other shares."""
+        return MaskedObjective(self.numbers, self.codes, self.gates, self.levels, self.seed, shares)
 
-    def questions(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    def masks(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
         """What is given in each row, `(n, numbers + codes)`, and which codes count, `(n, codes)`."""
         n, d = x.shape
         there = ~torch.isnan(x)
         is_code = torch.arange(d, device=x.device) >= self.numbers
         own, common = (
             uniform(n, (2 * d + 5,), self.seed, purpose, first=first, dtype=torch.float64, device=x.device)
-            for purpose, first in (("masks", number), ("masks of parts", number // TOGETHER % PATTERNS))
+            for purpose, first in (("masks", number), ("masks of parts", number // ROWS_PER_PATTERN % PATTERNS))
         )
         kind = own[:, 2 * d : 2 * d + 1]
         whole = kind < self.shares.whole
@@ -121,16 +121,16 @@ class Masked:
         draw = torch.where(codes, own, common)
         rate, hide, some, prefix = draw[:, 2 * d + 1 :].split(1, 1)
         entry, again = draw[:, :d], draw[:, d : 2 * d]
-        known = there & (entry < rate)
+        visible = there & (entry < rate)
         # half of the codes' questions know the codes before one of them, in the order in which codes are drawn
         place = torch.arange(d, device=x.device) - self.numbers
-        before = there & (place < rate * (self.codes + 1) - 1) if self.codes else known
-        of_codes = torch.where(is_code, torch.where(prefix < 0.5, before, known), known & (some < 0.5))
-        shown = torch.where(whole, there & is_code, torch.where(codes, of_codes, known | (there & is_code)))
-        # a quarter of the questions about parts leave more unknown than they ask
-        unknown = ~whole & ~codes & (hide < 0.25) & (again < 4 * hide)
-        asked = there & ~shown & ~unknown & ~is_code & ~codes
-        shown = shown & ~(unknown & is_code)
-        value = torch.where(shown, x, torch.where(asked, torch.nan, torch.inf).to(x))
+        before = there & (place < rate * (self.codes + 1) - 1) if self.codes else visible
+        of_codes = torch.where(is_code, torch.where(prefix < 0.5, before, visible), visible & (some < 0.5))
+        shown = torch.where(whole, there & is_code, torch.where(codes, of_codes, visible | (there & is_code)))
+        # a quarter of the masks of parts hide more than they query
+        hidden = ~whole & ~codes & (hide < 0.25) & (again < 4 * hide)
+        queried = there & ~shown & ~hidden & ~is_code & ~codes
+        shown = shown & ~(hidden & is_code)
+        value = torch.where(shown, x, torch.where(queried, torch.nan, torch.inf).to(x))
         value = torch.where(is_code & ~shown, torch.nan, value)
         return gated(value, self.numbers, self.gates), (there & ~shown & codes)[:, self.numbers :]

@@ -114,7 +114,7 @@ class Prediction:
         return np.asarray(drawn.reshape(len(rows), count))
 
     def question(self, rows: Tensor) -> Tensor:
-        """Rows with the target asked for (NaN), and what else is missing hidden (infinite)."""
+        """Rows with the target queried (NaN), and what else is missing hidden (infinite)."""
         out = torch.where(torch.isfinite(rows), rows.double(), torch.inf)
         out[:, list(self.table.codec.entries_of(self.target))] = torch.nan
         return out
@@ -132,7 +132,7 @@ class Prediction:
         return given
 
     def _centre(self, given: Tensor) -> Tensor:
-        """`E[x0 | given]` of the target, `(n,)`: asked twice, the second time at the first answer's x."""
+        """`E[x0 | given]` of the target, `(n,)`: queried twice, the second time at the first answer's x."""
         numbers, model = self.table.layout.numbers, self.table.model
         parts = []
         for part in given.split(_ROWS):
@@ -187,9 +187,9 @@ class Prediction:
         """Of the target's codes, `(n, K)`."""
         numbers = self.table.layout.numbers
         code = self.table.codec.entries_of(self.target)[-1] - numbers
-        asked = question.clone()
-        asked[:, :numbers] = torch.where(torch.isnan(asked[:, :numbers]), torch.inf, asked[:, :numbers])
-        found = [self.table.model.log_codes(part)[code].exp() for part in asked.split(_ROWS)]
+        queried = question.clone()
+        queried[:, :numbers] = torch.where(torch.isnan(queried[:, :numbers]), torch.inf, queried[:, :numbers])
+        found = [self.table.model.log_codes(part)[code].exp() for part in queried.split(_ROWS)]
         return torch.cat(found).numpy() if found else np.zeros((0, self.column.size))
 
     def _among_codes(self, question: Tensor, q: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What a known model of rows leaves to a network, and the small tools of rows that are asked for in parts."""
+"""What the mixture leaves to the network, and helpers for rows that are queried in parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scorefield._tensor import rows_of
 from scorefield.core import Estimate, Level
 
 
-class Rest(NamedTuple):
+class Residual(NamedTuple):
     """What the reference leaves to the network, in float64.
 
     Args:
@@ -34,8 +34,10 @@ class Rest(NamedTuple):
         return x0 / self.scale if self.basis is None else (x0 @ self.basis) / self.scale
 
 
-def by_kind(whole: Tensor, x: Tensor, level: Level, answer: Callable[[Tensor, Level, Tensor], Estimate]) -> Estimate:
-    """The answers of rows that are asked for as a whole and of the others, each kind by itself: no row sees another.
+def answer_separately(
+    whole: Tensor, x: Tensor, level: Level, answer: Callable[[Tensor, Level, Tensor], Estimate]
+) -> Estimate:
+    """The answers of rows that are queried as a whole and of the others, each kind by itself: no row sees another.
 
     Args:
         whole: `(n,)` bool.
@@ -51,16 +53,16 @@ def by_kind(whole: Tensor, x: Tensor, level: Level, answer: Callable[[Tensor, Le
     return Estimate(*(torch.cat(values)[back] for values in zip(*parts, strict=True)))
 
 
-def root_of(variance: Tensor) -> Tensor:
+def safe_sqrt(variance: Tensor) -> Tensor:
     """Its root, of variances that rounding may have left below 0."""
     return variance.clamp(min=1e-12).sqrt()
 
 
-def hats(place: Tensor, count: int) -> Tensor:
+def interpolation_weights(place: Tensor, count: int) -> Tensor:
     """Weights `(n, count)` of equally spaced knots for linear interpolation at places in [0, 1], beyond it the end's.
 
     Example:
-        >>> hats(torch.tensor([0.25, 2.0]), 3).tolist()
+        >>> interpolation_weights(torch.tensor([0.25, 2.0]), 3).tolist()
         [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
     at = place.clamp(0, 1)[:, None] * (count - 1)

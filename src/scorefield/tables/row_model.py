@@ -33,7 +33,7 @@ class RowModel(Protocol):
 
     @property
     def rows_at_once(self) -> int:
-        """Rows that are best asked about together."""
+        """Rows that are best queried about together."""
         ...
 
     def bound(self, given: Tensor) -> BoundRows:

@@ -1,4 +1,4 @@
-"""How far the network of a model of rows can be believed: estimated on rows that it was not trained on."""
+"""Shrinkage of the network of a model of rows towards its mixture, estimated on rows that it was not trained on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from scorefield.levels import LogUniform
 from scorefield.numerics.random import normal, uniform
-from scorefield.tables.denoiser import GAINS, MaskedDenoiser
-from scorefield.tables.objective import Masked, Shares
+from scorefield.tables.denoiser import SHRINKAGE_KNOTS, MaskedDenoiser
+from scorefield.tables.objective import MaskedObjective, Shares
 
-_POINTS = (512, 6144)  # questions of each kind, least and most
+_POINTS = (512, 6144)  # masked rows of each kind, least and most
 _EACH = 32  # of a held-out row, in between
 _MOST_ROWS = 1024
-_PRIOR = (0.02, 0.1)  # of the mean evidence of a knot: for 1 in the gains of all numbers, for these in those of each
+_PRIOR = (0.02, 0.1)  # of the mean evidence of a knot: for 1 in the factors of all numbers, for these in those of each
 _LEAST, _MOST = 0.0, 1.2
 
 
 @torch.no_grad()
-def believed(model: MaskedDenoiser, objective: Masked, held: Tensor) -> Tensor:
-    """The gains with which the network's answers lose least on held-out rows, `(*GAINS, d)`.
+def fit_shrinkage(model: MaskedDenoiser, objective: MaskedObjective, held: Tensor) -> Tensor:
+    """The factors with which the network's answers lose least on held-out rows, `(*SHRINKAGE_KNOTS, d)`.
 
     A network that has learned its rows by heart is sure of what it cannot know, above all when most of a row is given
     and little noise is left. Multiplied by `E[answer * left] / E[answer^2]`, its answer is the best that its direction
@@ -32,41 +32,45 @@ def believed(model: MaskedDenoiser, objective: Masked, held: Tensor) -> Tensor:
 
     Args:
         model: trained.
-        objective: that it was trained with, whose questions are asked again.
+        objective: that it was trained with; its masks are drawn again.
         held: `(m, entries)`, rows held out.
     """
-    knots, d = math.prod(GAINS), model.network.dim
+    knots, d = math.prod(SHRINKAGE_KNOTS), model.network.dim
     if not d or not len(held):
-        return torch.ones_like(model.gains)
+        return torch.ones_like(model.shrinkage)
     square, product = torch.zeros(d, knots, knots, dtype=torch.float64), torch.zeros(d, knots, dtype=torch.float64)
     for k, kind in enumerate((Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), None)):
         index = torch.arange(min(max(_EACH * len(held), _POINTS[0]), _POINTS[1]))
         rows = held[index % min(len(held), _MOST_ROWS)]
-        given = _one_asked(objective, rows, index) if kind is None else objective.asking(kind).questions(rows, index)[0]
+        given = (
+            _one_queried(objective, rows, index) if kind is None else objective.with_shares(kind).masks(rows, index)[0]
+        )
         for part in index.split(512):
-            a, b = _evidence(model, rows[part], given[part], part, objective.seed + k)
+            a, b = _normal_equations(model, rows[part], given[part], part, objective.seed + k)
             square, product = square + a, product + b
     if not float(square.sum()):  # the network says nothing
-        return torch.ones_like(model.gains)
-    common = _solved(square.sum(0), product.sum(0), torch.ones(knots, dtype=torch.float64), _PRIOR[0])
-    each = [_solved(a, b, common, _PRIOR[1]) for a, b in zip(square, product, strict=True)]
-    return torch.stack(each, 1).clamp(_LEAST, _MOST).reshape(model.gains.shape).to(model.gains)
+        return torch.ones_like(model.shrinkage)
+    common = _ridge(square.sum(0), product.sum(0), torch.ones(knots, dtype=torch.float64), _PRIOR[0])
+    each = [_ridge(a, b, common, _PRIOR[1]) for a, b in zip(square, product, strict=True)]
+    return torch.stack(each, 1).clamp(_LEAST, _MOST).reshape(model.shrinkage.shape).to(model.shrinkage)
 
 
-def _solved(square: Tensor, product: Tensor, prior: Tensor, share: float) -> Tensor:
-    """The gains of least squares, held towards a prior."""
+def _ridge(square: Tensor, product: Tensor, prior: Tensor, share: float) -> Tensor:
+    """The factors of least squares, held towards a prior (ridge regression)."""
     weight = share * square.diagonal().mean().clamp(min=1e-12) * torch.eye(len(square), dtype=square.dtype)
     return torch.linalg.solve(square + weight, product + weight @ prior)
 
 
-def _evidence(model: MaskedDenoiser, rows: Tensor, given: Tensor, number: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The normal equations of each number's gains for some questions: `(d, knots, knots)`, `(d, knots)`."""
+def _normal_equations(
+    model: MaskedDenoiser, rows: Tensor, given: Tensor, number: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
+    """The normal equations of each number's factors for some masked rows: `(d, knots, knots)`, `(d, knots)`."""
     place = uniform(len(rows), (), seed, "gains levels", first=number, dtype=torch.float64)
     level = LogUniform(model.sigma_min, model.sigma_max)(place)
     noise = normal(len(rows), rows.shape[1:], seed, "gains noise", first=number, dtype=torch.float64)
     x = model.noised(rows, level, given, noise)
     raw = model.raw(x.to(rows.dtype), level, given)[None]
-    weights = model.knots(level, model.pattern(given))
+    weights = model.knot_weights(level, model.pattern(given))
     answers, rest = (weights.new_zeros(len(rows), model.network.dim) for _ in range(2))
     for index, answer, left in model.compared(rows, level, given, noise, raw):
         answers[index], rest[index] = answer[0], left
@@ -74,8 +78,8 @@ def _evidence(model: MaskedDenoiser, rows: Tensor, given: Tensor, number: Tensor
     return square, (answers * rest).T @ weights
 
 
-def _one_asked(objective: Masked, rows: Tensor, number: Tensor) -> Tensor:
-    """One number of each row is asked for, the rest given."""
+def _one_queried(objective: MaskedObjective, rows: Tensor, number: Tensor) -> Tensor:
+    """One number of each row is queried, the rest given."""
     numbers = objective.numbers
     there = torch.isfinite(rows[:, :numbers])
     draw = uniform(len(rows), (numbers,), objective.seed, "gains asked", first=number, dtype=torch.float64)

@@ -60,14 +60,14 @@ class TrainedTable:
         codec: data frame <-> encoded rows.
         plans: by number of evaluations; `plans.default(n)` for the others.
         info: what else is known of it (data, training, version), JSON-able.
-        levels: log-densities of training rows, ascending `(m,)`: what `percentile` compares with.
+        training_log_densities: of training rows, ascending `(m,)`: what `percentile` compares with.
     """
 
     model: MaskedDenoiser
     codec: RowCodec
     plans: Mapping[int, Plan] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
-    levels: Tensor | None = None
+    training_log_densities: Tensor | None = None
 
     # --------------------------------------------------------------------------------------------------- answers
 
@@ -184,7 +184,7 @@ class TrainedTable:
         """
         frame = self._frame(table)
         rows = self.codec.encode(frame, unseen="error" if unseen == "error" else "missing")
-        asked = None if target is None else self._entries(target, rows)
+        queried = None if target is None else self._entries(target, rows)
         counting = self._counting
         count = draws or (_DRAWS if counting else 1)
         far = self.is_far(rows)
@@ -195,7 +195,7 @@ class TrainedTable:
                 self.model,
                 self.layout,
                 noised,
-                asked,
+                queried,
                 tolerance=tolerance,
                 evaluations=evaluations,
                 seed=seed,
@@ -203,9 +203,9 @@ class TrainedTable:
             )
             for k, noised in enumerate(noisy)
         ]
-        shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
+        shift = self.codec.log_det_encoded(rows if queried is None else rows.masked_fill(~queried, math.nan))
         if bool(far.any()):
-            shift[far] = self._far_log_density(rows[far], asked, seed)
+            shift[far] = self._far_log_density(rows[far], queried, seed)
         if unseen == "impossible":
             impossible = torch.from_numpy(self.codec.misfits(frame).any(1))
             shift = shift.masked_fill(impossible, -math.inf)
@@ -233,10 +233,10 @@ class TrainedTable:
 
     def percentile(self, values: Tensor) -> Tensor:
         """The share of training rows with a smaller log-density, in percent `(n,)`: small for outliers."""
-        if self.levels is None or not len(self.levels):
+        if self.training_log_densities is None or not len(self.training_log_densities):
             raise ValueError("this model was saved without the densities of its training rows; fit it again.")
-        place = torch.searchsorted(self.levels, values.double().contiguous(), right=True)
-        return 100.0 * place.double() / len(self.levels)
+        place = torch.searchsorted(self.training_log_densities, values.double().contiguous(), right=True)
+        return 100.0 * place.double() / len(self.training_log_densities)
 
     def plan(self, steps: int) -> Plan:
         """The plan that `steps` evaluations take."""
@@ -257,13 +257,13 @@ class TrainedTable:
         network = self.model.network
         tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
         tensors["log_frequencies"] = self.model.log_frequencies.cpu()
-        tensors["gains"] = self.model.gains.cpu()
+        tensors["gains"] = self.model.shrinkage.cpu()
         if self.model.reference is not None:
             law = self.model.reference.law
             moments = (law.weights, law.means, law.covariances)
             tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
-        if self.levels is not None:
-            tensors[_LEVELS] = self.levels
+        if self.training_log_densities is not None:
+            tensors[_LEVELS] = self.training_log_densities
         header = {
             "network": {"name": NETWORK, "config": network.config},
             "sigma_min": self.model.sigma_min,
@@ -302,15 +302,15 @@ class TrainedTable:
 
     def _entries(self, target: Name, rows: Tensor) -> Tensor:
         """Which entries are a column's, `(n, entries)`."""
-        asked = torch.zeros_like(rows, dtype=torch.bool)
-        asked[:, list(self.codec.entries_of(target))] = True
-        return asked
+        queried = torch.zeros_like(rows, dtype=torch.bool)
+        queried[:, list(self.codec.entries_of(target))] = True
+        return queried
 
-    def _far_log_density(self, rows: Tensor, asked: Tensor | None, seed: int) -> Tensor:
+    def _far_log_density(self, rows: Tensor, queried: Tensor | None, seed: int) -> Tensor:
         whole = self.reference_log_density(rows, seed=seed)
-        if asked is None:
+        if queried is None:
             return whole
-        return whole - self.reference_log_density(rows.masked_fill(asked[: len(rows)], math.nan), seed=seed)
+        return whole - self.reference_log_density(rows.masked_fill(queried[: len(rows)], math.nan), seed=seed)
 
     @property
     def _counting(self) -> bool:
@@ -333,7 +333,7 @@ class TrainedTable:
         return out
 
 
-def careful(network: MaskedMLP) -> MaskedMLP:
+def inference_dtype(network: MaskedMLP) -> MaskedMLP:
     """A trained network ready for questions: several small members answer in float64.
 
     They cost little, and a row's answer then does not depend on where it stands by more than a part in 1e12.
@@ -373,10 +373,10 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
     network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
     reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
     model = MaskedDenoiser(
-        careful(network),
+        inference_dtype(network),
         reference,
         tensors["log_frequencies"],
-        gains=tensors.get("gains"),
+        shrinkage=tensors.get("gains"),
         sigma_min=header["sigma_min"],
         sigma_max=header["sigma_max"],
     )

@@ -205,8 +205,8 @@ def choose_transform(x: Array, lattice: Lattice | None = None, *, bounded: bool 
     exact = [identity, *(c for c in candidates if lattice is None or _error(c, x).max() <= lattice.width / 4)]
     best = max(exact, key=lambda c: float(scored[c][0].mean()))
     gain = scored[best][0] - scored[identity][0]
-    enough = _MARGIN + 2 * float(gain.std()) / math.sqrt(len(gain))
-    return best if float(gain.mean()) > enough else identity
+    threshold = _MARGIN + 2 * float(gain.std()) / math.sqrt(len(gain))
+    return best if float(gain.mean()) > threshold else identity
 
 
 def asinh_for(x: Array, scale: float = 1.0) -> Asinh:
@@ -266,7 +266,7 @@ def _score(transform: Transform, x: Array) -> tuple[Array, float]:
 
 
 def moments(y: Array) -> tuple[float, float]:
-    """Mean and standard deviation, safe from overflow, underflow and a large mean beside a small spread."""
+    """Mean and standard deviation, safe from overflow, underflow and a large mean with a small spread."""
     scale = float(np.abs(y).max()) or 1.0
     mean = float((y / scale).mean() * scale)
     mean += float((y - mean).mean())

@@ -32,7 +32,7 @@ class Settings:
         evaluate_every: steps between held-out losses.
         patience: stop after this many evaluations without a better held-out loss; None: never.
         checkpoint_every: seconds of training between checkpoints.
-        condition_dropout: share of samples trained without their class, for an unconditional model beside it.
+        condition_dropout: share of samples trained without their class, for an unconditional model as well.
         precision: "auto" (bf16 on GPUs that have it, float32 elsewhere), "float32" or "bf16".
         sharded: with several processes, shard weights and optimiser (FSDP2) instead of copying them (DDP).
         seed: of everything random; step k's batch, levels and noise are a pure function of (seed, k, position).

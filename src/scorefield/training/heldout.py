@@ -1,4 +1,4 @@
-"""Held-out losses per noise level, with fixed noise, beside their floor where the data's exact model is known."""
+"""Held-out losses per noise level, with fixed noise, next to their floor where the data's exact model is known."""
 
 from __future__ import annotations
 
