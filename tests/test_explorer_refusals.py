@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer_asked import NONE, TWO, ask
-from scorefield.explorer.queries import ASKS
+from explorer_queries import NONE, TWO, query
+from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.params import read
 
 # ------------------------------------------------------------------------------------------------------------ field
@@ -22,9 +22,9 @@ JUNK: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("name", QUERIES)
 def test_parameters_are_taken_or_refused_in_a_sentence(name: str) -> None:
-    kind = ASKS[name].params
+    kind = QUERIES[name].params
     for field in (f.name for f in fields(kind)):
         for junk in JUNK:
             try:
@@ -47,7 +47,7 @@ def test_parameters_are_taken_or_refused_in_a_sentence(name: str) -> None:
 )
 def test_work_is_bounded_in_all(name: str, params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at most"):
-        ask(name, **params)
+        query(name, **params)
 
 
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
@@ -104,15 +104,15 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("name", "params", "says"), FAULTS)
 def test_faults_are_named(name: str, params: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
-        entry = ASKS[name]
+        entry = QUERIES[name]
         answer = entry.call(read(entry.params, params), NONE)
         if isinstance(answer, Iterator):
             next(answer)
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("name", QUERIES)
 def test_params_are_objects(name: str) -> None:
     for wrong in ([], "x", None, 3):
         with pytest.raises(ValueError, match="object"):
-            read(ASKS[name].params, wrong)  # type: ignore[arg-type]
+            read(QUERIES[name].params, wrong)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def explore(
     if export is not None:
         return _export(export, run)
     from scorefield.explorer import server
-    from scorefield.explorer.queries import ASKS
+    from scorefield.explorer.queries import QUERIES
     from scorefield.explorer.session import opened
 
     if not 0 <= port <= 65535:
@@ -53,7 +53,7 @@ def explore(
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server.serve(ASKS, session, host=host, port=port, ready=ready)
+    server.serve(QUERIES, session, host=host, port=port, ready=ready)
 
 
 def _export(file: Path, run: Path | None) -> None:

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scorefield.explorer.queries import ASKS, Ask
+from scorefield.explorer.queries import QUERIES, Query
 from scorefield.explorer.queries.about import About, about
 from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 
 Use: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
-_TABLE = {**ASKS, "session.about": Ask(About, about)}
+_TABLE = {**QUERIES, "session.about": Query(About, about)}
 _STEPS = 65535  # of a picture's range: finer than any screen shows
 
 

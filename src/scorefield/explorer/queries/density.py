@@ -15,6 +15,7 @@ from scorefield.core import Level
 from scorefield.explorer.queries.field import chosen
 from scorefield.explorer.queries.laws import check_range, components, dtype_of, shares, spread
 from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Points, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import paced
 from scorefield.likelihood import log_density
 from scorefield.records.trained import TrainedModel
 
@@ -60,7 +61,7 @@ def point(p: Point, session: Session) -> dict[str, Any]:
     # the model of a table knows its moments itself
     run = session.run if p.run and isinstance(session.run, TrainedModel) else None
     r = log_density(
-        model,
+        paced(model),
         x,
         divergence=p.divergence,
         probes=p.probes,
@@ -108,7 +109,7 @@ def latent(p: Latent, session: Session) -> dict[str, Any]:
     """`latent` `(2,)` at `sigma_max`; `normal`, it over sigma_max; `back` `(2,)`; `error`, the distance to x; the
     `path` up `(k + 1, 2)` with its `sigma` `(k + 1,)`.
     """
-    model = chosen(p, session)
+    model = paced(chosen(p, session))
     x = torch.tensor([p.x], dtype=dtype_of(model))
     route = Route(p.steps)
     up = route.up(model)
@@ -157,7 +158,7 @@ def guidance(p: Guidance, session: Session) -> dict[str, Any]:
     parts = components(law)
     if p.label >= len(parts):
         raise ValueError(f"label must be from 0 to {len(parts) - 1} for this mixture, got {p.label}.")
-    guided = guiding.autoguidance(parts[p.label], law, p.scale)
+    guided = guiding.autoguidance(paced(parts[p.label]), paced(law), p.scale)
     plan = plans.default(p.steps, spread(law))
     start = plan.start(p.n, (2,), p.seed, law.mean, spread(law), dtype=torch.float64)
     x = plans.run(plan, guided, start, seed=p.seed)

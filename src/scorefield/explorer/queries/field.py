@@ -12,6 +12,7 @@ from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.explorer.queries.laws import PRESETS, check_range, described, dtype_of, plane
 from scorefield.explorer.queries.params import Checked, Extent, Law, Pair, Points, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import in_pieces, paced
 from scorefield.likelihood import log_density
 from scorefield.numerics.random import normal
 
@@ -98,11 +99,12 @@ def grid(p: Grid, session: Session) -> dict[str, Any]:
     x, y, nodes = window(p.x_range, p.y_range, p.n)
     values: Tensor | None = None
     if isinstance(model, GaussianMixture | Empirical):
-        # in parts: beside 5,000 points of the user's all nodes at once take a quarter of a gigabyte
-        values = torch.cat([model.log_density(part, level) for part in nodes.split(1024)])
+        # all nodes at once would take a quarter of a gigabyte with 5,000 points of the user's
+        law = model
+        values = in_pieces(lambda x: law.log_density(x, level), nodes)
     elif p.landscape:
         x, y, nodes = window(p.x_range, p.y_range, min(p.n, 40))
-        values = log_density(model, nodes, level=level, evaluations=7).value
+        values = log_density(paced(model), nodes, level=level, evaluations=7).value
     at = window(p.x_range, p.y_range, p.arrows)[2]
     arrows = score(model, at, level)
     return {
@@ -126,8 +128,8 @@ def window(x_range: tuple[float, float], y_range: tuple[float, float], n: int) -
 def score(model: GaussianMixture | Empirical | Model, x: Tensor, level: Level) -> Tensor:
     """`grad log p(x)` at a level, `(n, 2)`: at sigma = 0 only mixtures have one."""
     if isinstance(model, GaussianMixture | Empirical):
-        return model.score(x, level)
-    return model(x.to(dtype_of(model)), level).score(level)
+        return in_pieces(lambda piece: model.score(piece, level), x)
+    return in_pieces(lambda piece: model(piece, level).score(level), x.to(dtype_of(model)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scorefield.core import Level
 from scorefield.denoiser import at
 from scorefield.explorer.queries.laws import check_range, components, noised, shares
 from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Seed, Within
+from scorefield.explorer.queries.pauses import paced
 from scorefield.explorer.queries.subjects import Subject, subject_of
 from scorefield.mcmc import langevin
 from scorefield.numerics.random import normal
@@ -103,11 +104,12 @@ def _advance(p: Run, subject: Subject, level: Level, x: Tensor, count: int, done
     if subject.law is None:
         return langevin.unadjusted(at(subject.model, level), x, p.step, count, **keep)
     target = noised(subject.law, level)
+    score = paced(target.score)
     if not p.adjusted:
-        return langevin.unadjusted(target.score, x, p.step, count, **keep)
+        return langevin.unadjusted(score, x, p.step, count, **keep)
     # the share of taken proposals is that of the steps that are kept: all of them here
     return langevin.adjusted(
-        lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=target.score
+        lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=score
     )
 
 

@@ -18,6 +18,7 @@ from scorefield.denoiser import Denoiser, PotentialGradient, StaticNetwork, at
 from scorefield.explorer.queries.field import window
 from scorefield.explorer.queries.laws import spread
 from scorefield.explorer.queries.params import Checked, Extent, Law, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import pause
 from scorefield.levels import Ladder, log_uniform
 from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.objectives import Floor
@@ -88,7 +89,7 @@ class Train(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch * self.every * self.width > _MOST_WORK:
-            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; ask for answers more often.")
+            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; take a smaller every.")
 
 
 def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
@@ -124,6 +125,7 @@ def _step(
     k: int,
     fall: torch.optim.lr_scheduler.LRScheduler,
 ) -> float:
+    pause()
     with torch.enable_grad():
         x = law.sample(p.batch, p.seed, first=k * p.batch).float()
         loss = t.loss(x, p.seed * 10_007 + k).mean()
@@ -296,6 +298,7 @@ def _cost(p: Cost, d: int) -> dict[str, Any]:
 def _milliseconds(loss: Callable[[], Tensor], network: nn.Module, repeats: int) -> float:
     times = []
     for _ in range(repeats + 1):  # the first one warms up
+        pause()
         begun = time.perf_counter()
         with torch.enable_grad():
             torch.autograd.grad(loss().mean(), list(network.parameters()), allow_unused=True)

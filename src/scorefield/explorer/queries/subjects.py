@@ -15,6 +15,7 @@ from scorefield.analytic import GaussianMixture
 from scorefield.core import Level, Model
 from scorefield.explorer.queries.laws import dtype_of, plane, spread
 from scorefield.explorer.queries.params import Law, law_of
+from scorefield.explorer.queries.pauses import paced
 from scorefield.numerics.random import noise_like
 from scorefield.records.trained import TrainedModel
 
@@ -38,7 +39,7 @@ class Subject:
     """A model of points of the plane with its place and size; equal only to itself, so that it is a key.
 
     Args:
-        model: that answers.
+        model: that answers, with a pause before each evaluation.
         law: the exact law; None for a run.
         mean: of the data, `(2,)`.
         scale: standard deviation of a coordinate, over both.
@@ -95,11 +96,11 @@ def subject_of(p: Named, session: Session) -> Subject:
 @lru_cache(maxsize=32)
 def _of_law(mixture: Law) -> Subject:
     law = law_of(mixture)
-    return Subject(law, law, law.mean, spread(law))
+    return Subject(paced(law), law, law.mean, spread(law))
 
 
 @lru_cache(maxsize=1)
 def _of_run(model: Any, mean: Tensor | None, covariance: Tensor | None) -> Subject:
     scale = float(model.sigma_data) if covariance is None else float(covariance.diagonal().mean().sqrt())
     mean = torch.zeros(2) if mean is None else mean
-    return Subject(model, None, mean.to(dtype_of(model)), scale, float(model.sigma_min), float(model.sigma_max))
+    return Subject(paced(model), None, mean.to(dtype_of(model)), scale, float(model.sigma_min), float(model.sigma_max))

@@ -22,13 +22,13 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
   let seen = false;
   const choice = recall(scene);
 
-  const tell = (picked) => {
+  const reveal = (picked) => {
     const right = picked === correct;
-    const said = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
+    const verdict = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
       make("strong", {}, options[correct]), ".");
-    said.dataset.right = right;
+    verdict.dataset.right = right;
     heading.textContent = "The answer";
-    body.replaceChildren(make("p", { className: "prompt" }, prompt), said, make("p", {}, answer),
+    body.replaceChildren(make("p", { className: "prompt" }, prompt), verdict, make("p", {}, answer),
       make("p", { className: "formula" }, formula), make("p", { className: "source" }, source));
   };
   const unlocked = (picked) => {
@@ -36,11 +36,11 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
     heading.textContent = "Now see";
     const show = make("button", { type: "button" }, "Show the answer");
     show.dataset.name = "answer";
-    show.addEventListener("click", () => { seen = true; tell(picked); });
+    show.addEventListener("click", () => { seen = true; reveal(picked); });
     body.replaceChildren(make("p", { className: "prompt" }, prompt),
       make("p", { className: "doing" }, `You said “${options[picked]}”. ${doing}`), show);
   };
-  const asking = () => {
+  const showQuestion = () => {
     lock(true);
     const commit = make("button", { type: "submit", className: "primary", disabled: true }, "Commit");
     commit.dataset.name = "commit";
@@ -59,7 +59,7 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
     });
     body.replaceChildren(form);
   };
-  if (choice === null) asking();
+  if (choice === null) showQuestion();
   else unlocked(Number(choice));
   return {
     root,
@@ -67,7 +67,7 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
       const picked = recall(scene);
       if (seen || picked === null) return;
       seen = true;
-      setTimeout(() => tell(Number(picked)), 1200);
+      setTimeout(() => reveal(Number(picked)), 1200);
     },
   };
 }

@@ -77,7 +77,7 @@ export class Connection {
   }
 
   /** The answer of one ask; the newest request of a channel wins. */
-  ask(channel, name, params) {
+  request(channel, name, params) {
     return this.queue(channel, name, params, null).promise;
   }
 
@@ -126,7 +126,7 @@ export class Connection {
       slot.running = request;
       this.open.set(request.id, request);
       this.socket.send(JSON.stringify({
-        id: request.id, channel: request.channel, ask: request.name, params: request.params,
+        id: request.id, channel: request.channel, query: request.name, params: request.params,
       }));
     }
   }

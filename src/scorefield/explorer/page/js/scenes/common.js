@@ -37,7 +37,7 @@ let presets = null;
 /** Calls done with the named mixtures, [{name, mixture}], which are asked for once. */
 export function withPresets(context, done) {
   if (presets) { done(presets); return; }
-  context.ask("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
+  context.request("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
 }
 
 /** What a run that does not live in the plane is told in the scenes that draw it; nothing for the others. */
@@ -56,7 +56,7 @@ export class Subject {
   }
 
   /** Calls done once it is known what there is. */
-  meet(done) {
+  load(done) {
     this.context.about((about) => withPresets(this.context, (presets) => {
       const own = about.kind === "points" ? [["run", `your run: ${about.name}`]] : [];
       Object.assign(this, { presets, about });
@@ -68,7 +68,7 @@ export class Subject {
     }));
   }
 
-  get known() { return this.presets !== null; }
+  get loaded() { return this.presets !== null; }
 
   get isRun() { return this.control.value() === "run"; }
 
@@ -85,6 +85,6 @@ export class Subject {
   /** The log-density at a level on views; that of a run costs an ODE on a coarser grid. */
   backdrop(views, sigma, options = {}) {
     const params = { ...this.params(), sigma: this.level(sigma), x_range: RANGE, y_range: RANGE, n: this.isRun ? 40 : 96, landscape: this.isRun };
-    this.context.ask("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
+    this.context.request("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
   }
 }

@@ -40,29 +40,29 @@ class Density {
       make("div", { className: "cards" }, this.numbers.root, make("div", { className: "cards" }, this.latent.root, this.guidance.root))), this.side);
     this.plane.start();
     this.guided.start();
-    this.subject.meet(() => this.refresh());
+    this.subject.load(() => this.refresh());
   }
 
   build() {
     const { context } = this, { select, slider } = context.controls, keep = (key, what) => (value) => { context.keep({ [key]: value }); what(); };
     this.probes = slider({ label: "Probes", low: 1, high: 64, log: true, whole: true, value: context.number("probes", 4), name: "probes",
-      onInput: (value) => { context.keep({ probes: value }); this.askPoint(); this.question.moved(); } });
+      onInput: (value) => { context.keep({ probes: value }); this.requestPoint(); this.question.moved(); } });
     this.probes.root.classList.add("main");
     this.question = question("density", QUESTION, (locked) => this.probes.lock(locked));
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset", () => this.refresh()) });
     this.subject = new Subject(context, this.preset, "moons");
     this.divergence = select({ label: "Divergence", options: [["hutchinson", "random probes"], ["hutch++", "Hutch++"], ["exact", "exact trace"]], value: context.text("divergence", "hutchinson"),
-      name: "divergence", onInput: keep("divergence", () => this.askPoint()) });
-    this.tolerance = slider({ label: "Solver’s tolerance", low: 1e-8, high: 1e-2, log: true, value: context.number("tolerance", 1e-5), name: "tolerance", onInput: keep("tolerance", () => this.askPoint()) });
-    this.scale = slider({ label: "Guidance scale w", low: 0, high: 6, value: context.number("scale", 1), name: "scale", onInput: keep("scale", () => this.askGuidance()) });
-    this.label = slider({ label: "Class (a mode)", low: 1, high: 16, whole: true, value: context.number("class", 1), name: "class", onInput: keep("class", () => this.askGuidance()) });
+      name: "divergence", onInput: keep("divergence", () => this.requestPoint()) });
+    this.tolerance = slider({ label: "Solver’s tolerance", low: 1e-8, high: 1e-2, log: true, value: context.number("tolerance", 1e-5), name: "tolerance", onInput: keep("tolerance", () => this.requestPoint()) });
+    this.scale = slider({ label: "Guidance scale w", low: 0, high: 6, value: context.number("scale", 1), name: "scale", onInput: keep("scale", () => this.requestGuidance()) });
+    this.label = slider({ label: "Class (a mode)", low: 1, high: 16, whole: true, value: context.number("class", 1), name: "class", onInput: keep("class", () => this.requestGuidance()) });
     this.guides = group("Guidance", this.scale.root, this.label.root, make("p", { className: "hint" },
       "w = 1 is the class-conditional density itself. Larger w sharpens each class and leaves its true shape; no density has exactly this score at every level."));
     this.side = make("aside", { className: "side" }, this.question.root,
       group("Density", this.probes.root, this.divergence.root, this.tolerance.root, this.preset.root, this.subject.hint), this.guides);
   }
 
-  move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.askPoint(); this.askLatent(); }
+  move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.requestPoint(); this.requestLatent(); }
 
   mark(path) {
     const marks = [];
@@ -72,46 +72,46 @@ class Density {
   }
 
   refresh() {
-    if (!this.subject.known) return;
+    if (!this.subject.loaded) return;
     this.subject.backdrop([this.plane.view, this.guided.view], 0);
     this.guides.hidden = this.guidance.root.hidden = this.guided.root.hidden = this.subject.isRun;
     this.pair.classList.toggle("alone", this.subject.isRun);
     this.mark([]);
-    this.askPoint();
-    this.askLatent();
-    if (!this.subject.isRun) this.askGuidance();
+    this.requestPoint();
+    this.requestLatent();
+    if (!this.subject.isRun) this.requestGuidance();
   }
 
   /** A first answer with few evaluations while the control moves, then the one that was asked for. */
-  askPoint() {
+  requestPoint() {
     const params = { ...this.subject.params(), x: this.at, divergence: this.divergence.value(), probes: this.probes.value() };
-    const ask = (more, part, about = "") => this.context.ask("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.say({
+    const request = (more, part, about = "") => this.context.request("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.set({
       x: vector(this.at), value: `${about}${number(result.value, 6)}`, error: number(result.standard_error, 3), interval: `${about}${vector(result.interval, 5)}`,
       solver: number(result.solver_error, 2), evaluations: `${result.evaluations}${part}`, exact: number(result.exact, 6),
       difference: result.exact === null ? "–" : `${about}${number(result.value - result.exact, 2)}`,
     }));
-    ask({ evaluations: 13 }, " at first …", "≈ ");
-    this.context.rest("point", () => ask({ tolerance: this.tolerance.value() }, ""));
+    request({ evaluations: 13 }, " at first …", "≈ ");
+    this.context.rest("point", () => request({ tolerance: this.tolerance.value() }, ""));
   }
 
-  askLatent() {
-    this.context.rest("latent", () => this.context.ask("density.latent", "density.latent", { ...this.subject.params(), x: this.at, steps: 50 }, (result) => {
+  requestLatent() {
+    this.context.rest("latent", () => this.context.request("density.latent", "density.latent", { ...this.subject.params(), x: this.at, steps: 50 }, (result) => {
       this.mark(Array.from(result.path.data));
-      this.latent.say({ latent: vector(result.latent, 4), back: vector(result.back, 5), trip: number(result.error, 2) });
+      this.latent.set({ latent: vector(result.latent, 4), back: vector(result.back, 5), trip: number(result.error, 2) });
     }));
   }
 
-  askGuidance() {
+  requestGuidance() {
     const label = Math.min(this.label.value(), this.subject.mixture.weights.length) - 1, scale = this.scale.value();
-    const ask = (n, steps) => this.context.ask("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
+    const request = (n, steps) => this.context.request("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
       const three = ([[a, b], [, c]]) => vector([a, b, c]);
       this.guided.view.layer("samples", { kind: "point", data: result.samples.data, colour: "particle", size: 3, alpha: 0.8 });
       this.guided.caption.textContent = `Samples guided to class ${label + 1} at w = ${number(scale, 3)}.`;
-      this.guidance.say({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
+      this.guidance.set({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
         exact_covariance: three(result.exact.covariance) });
     });
-    ask(200, 8); // at once, while the control moves
-    this.context.rest("guidance", () => ask(1500, 30));
+    request(200, 8); // at once, while the control moves
+    this.context.rest("guidance", () => request(1500, 30));
   }
 
   close() { this.plane.close(); this.guided.close(); }

@@ -54,15 +54,15 @@ class Diffusion {
     });
     this.curve = chart({ title: "Noise level over the steps", x: "step", logY: true, series: [
       { label: "A", colour: "particle", points: true }, { label: "B", colour: "particle-b", points: true, dash: [5, 4] }] });
-    this.says = make("p", { className: "hint" });
-    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.says,
+    this.note = make("p", { className: "hint" });
+    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.note,
       series: Array.from({ length: LINES }, (_, k) => ({ label: String(k), colour: k % 2 ? "particle-b" : "particle", width: 1.2, alpha: 0.8 })) });
     this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
     this.build();
     place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
       this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
     for (const one of this.both) one.plane.start();
-    this.subject.meet(() => this.fill());
+    this.subject.load(() => this.fill());
   }
 
   build() {
@@ -91,52 +91,52 @@ class Diffusion {
   }
 
   fill() {
-    this.context.ask("plans", "diffusion.plans", {}, ({ plans }) => {
+    this.context.request("plans", "diffusion.plans", {}, ({ plans }) => {
       this.plans.forEach((control, k) => {
         control.offer(plans.map(({ name, what }) => [name, name, what]));
         control.set(this.context.text(this.both[k].name, ["ddim", "dpmpp2"][k]));
       });
-      this.known = new Map(plans.map((plan) => [plan.name, plan]));
+      this.planTable = new Map(plans.map((plan) => [plan.name, plan]));
       this.refresh();
     });
   }
 
   refresh() {
-    if (!this.known) return;
+    if (!this.planTable) return;
     const { name } = this.subject;
     if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
     this.shown = name;
-    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
-    this.context.rest("samples", () => this.askSamples(this.count.value()));
-    this.context.rest("times", () => this.askTimes(), 300);
+    if (!this.context.recorded) this.requestSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
+    this.context.rest("samples", () => this.requestSamples(this.count.value()));
+    this.context.rest("times", () => this.requestPaths(), 300);
   }
 
   /** Few particles first while a control moves, all of them once it rests. */
-  askSamples(n) {
+  requestSamples(n) {
     this.both.forEach((one, k) => {
-      const plan = this.plans[k].value(), { grid, timed } = this.known.get(plan), levels = grid ? { grid: this.grid.value() } : {};
+      const plan = this.plans[k].value(), { grid, timed } = this.planTable.get(plan), levels = grid ? { grid: this.grid.value() } : {};
       const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
-      this.context.ask(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
-        (result) => this.tell(one, k, result));
+      this.context.request(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
+        (result) => this.showSamples(one, k, result));
     });
   }
 
-  askTimes() {
-    this.context.ask("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
+  requestPaths() {
+    this.context.request("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
       const [times, n] = x.shape;
       this.times.set([Array.from(time.data), ...Array.from({ length: n }, (_, i) => Array.from({ length: times }, (__, t) => x.data[t * n + i]))],
         x.data.some((value) => Math.abs(value) > 15));
-      this.says.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
+      this.note.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
         + "(rms, of the data’s size). Only the way there looks different.";
     });
   }
 
-  tell(one, k, result) {
+  showSamples(one, k, result) {
     one.trajectory = result.unit;
     one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-    one.says = `${this.plans[k].value()} (${this.known.get(this.plans[k].value()).what})`;
+    one.description = `${this.plans[k].value()} (${this.planTable.get(this.plans[k].value()).what})`;
     const noisy = "– (adds noise on the way)";
-    one.numbers.say({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
+    one.numbers.set({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
       w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });
     if (k === 0) this.showTable(result);
     one.steps = result.evaluations;
@@ -162,8 +162,8 @@ class Diffusion {
       else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28, still: true });
       one.drawn = this.paths.value() ? one.trajectory : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
-      const says = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
-      if (one.plane.caption.textContent !== says) one.plane.caption.textContent = says; // a new text costs a layout
+      const caption = `${one.name.toUpperCase()}: ${one.description}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      if (one.plane.caption.textContent !== caption) one.plane.caption.textContent = caption; // a new text costs a layout
     }
   }
 
@@ -179,13 +179,13 @@ class Diffusion {
   }
 
   start() {
-    let last = performance.now(), told = 0;
+    let last = performance.now(), shownAt = 0;
     this.play.set("Pause");
     if (this.time >= 1) this.time = 0;
     const tick = (now) => {
       this.time = Math.min(1, this.time + (now - last) / 4000);
       last = now;
-      if (now - told > 100 || this.time === 1) { this.clock.set(this.time); told = now; } // as above
+      if (now - shownAt > 100 || this.time === 1) { this.clock.set(this.time); shownAt = now; } // as above
       this.draw();
       if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
       else this.halt();
@@ -201,12 +201,12 @@ class Diffusion {
 
   /** The forward process of clean points, on both pictures' particles. */
   forward() {
-    this.context.ask("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
+    this.context.request("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
       const one = this.both[0];
       one.trajectory = result.positions;
       one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-      one.says = "the forward process, data to noise";
-      one.numbers.say({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
+      one.description = "the forward process, data to noise";
+      one.numbers.set({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
       this.time = 1;
       this.start();
     });

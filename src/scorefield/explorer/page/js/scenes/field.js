@@ -59,7 +59,7 @@ class Field {
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
     this.plane.start();
-    this.subject.meet(() => this.fill());
+    this.subject.load(() => this.fill());
   }
 
   build() {
@@ -181,7 +181,7 @@ class Field {
     if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
     this.clean = this.context.near("clean", at);
     this.context.keep({ clean: this.clean.join(",") });
-    this.askPoint();
+    this.requestPoint();
   }
 
   pointAt(at) {
@@ -189,70 +189,70 @@ class Field {
     if (near.join() === this.pointer.join()) return;
     this.pointer = near;
     this.context.keep({ at: near.join(",") });
-    this.askPoint();
+    this.requestPoint();
   }
 
   refresh() {
-    if (!this.mixture || !this.subject.known) return;
+    if (!this.mixture || !this.subject.loaded) return;
     const points = this.source === "points", mine = this.source === "run";
     this.modes.hidden = points || mine || this.context.recorded;
     this.own.hidden = !points;
     this.handles();
     if (points && !this.points.length) { this.plane.view.heat(null); this.plane.view.arrows(null); this.plane.marks([]); return; }
-    this.askGrid();
-    this.askPoint();
+    this.requestGrid();
+    this.requestPoint();
   }
 
   /** The field; where it is costly the arrows first, or a coarse one, and the whole once the level rests. */
-  askGrid() {
-    const ask = (more) => this.context.ask("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
+  requestGrid() {
+    const request = (more) => this.context.request("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
       (result) => { this.grid = result; this.show(); });
     if (this.source === "run") {
-      ask({ n: 2 });
-      this.context.rest("grid", () => ask({ n: 40, landscape: true }));
+      request({ n: 2 });
+      this.context.rest("grid", () => request({ n: 40, landscape: true }));
     } else if (this.source === "points" && this.points.length > 150) {
-      ask({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
-      this.context.rest("grid", () => ask({ n: this.points.length > 1500 ? 64 : 96 }));
-    } else ask({ n: 96, landscape: false });
+      request({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
+      this.context.rest("grid", () => request({ n: this.points.length > 1500 ? 64 : 96 }));
+    } else request({ n: 96, landscape: false });
   }
 
   level() { return this.source === "run" ? this.subject.level(this.sigma.value()) : this.sigma.value(); }
 
   show() { if (this.grid) showField(this.plane.view, this.grid, { arrows: this.arrows.value() }); }
 
-  askPoint() {
+  requestPoint() {
     if (this.source === "points" && !this.points.length) return;
     const about = { ...this.about(), sigma: this.level() };
-    this.context.ask("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.tell(); });
+    this.context.request("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.showPoint(); });
     if (this.clean.length !== 2) return;
-    this.context.ask("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.tell(); });
+    this.context.request("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.showPoint(); });
   }
 
-  tell() {
+  showPoint() {
     const { result, cloud, pointer: x } = this;
     if (!result) return;
     const { score, x0, eps, residuals, candidates } = result;
-    this.numbers.say({
+    this.numbers.set({
       x: vector(x), log_density: result.log_density === null ? "– (scene Density)" : number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
       first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
     });
     const marks = [];
     this.average.root.hidden = !candidates;
-    if (candidates) this.tellCandidates(result, marks);
+    if (candidates) this.addCandidates(result, marks);
     marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
-    if (cloud) this.tellCloud(cloud, marks);
+    if (cloud) this.addCloud(cloud, marks);
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
       ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
       : `Bold arrow: from x to x̂₀, along the score.${candidates ? " Thin: to clean points that x may come from." : ""} Click: a clean point’s cloud.`;
   }
 
-  tellCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
+  addCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
     for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: this.pointer, to: [points.data[i], points.data[i + 1]], name: "faint" });
-    this.average.say({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
+    this.average.set({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
   }
 
-  tellCloud({ points }, marks) {
+  addCloud({ points }, marks) {
     const { data } = points;
     this.plane.view.layer("cloud", { kind: "point", data, colour: "exact", size: 3.5, alpha: 0.75 });
     for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: [data[i], data[i + 1]], to: this.clean, name: "thin" });

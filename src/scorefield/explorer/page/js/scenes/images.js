@@ -58,11 +58,11 @@ class Images {
     this.context = context;
     this.place = place;
     place.append(intro);
-    context.about((about) => this.meet(about));
+    context.about((about) => this.load(about));
   }
 
-  meet(about) {
-    this.known = about.kind;
+  load(about) {
+    this.kind = about.kind;
     if (about.kind !== "images") {
       const what = about.kind === "none" ? "No run is open." : `The open run “${about.name}” is no model of images.`;
       this.place.append(make("div", { className: "picture" }, group("This scene looks at a trained model of images",
@@ -71,7 +71,7 @@ class Images {
       return;
     }
     this.build();
-    this.context.ask("about.images", "images.about", {}, (result) => this.begin(result));
+    this.context.request("about.images", "images.about", {}, (result) => this.begin(result));
   }
 
   build() {
@@ -80,17 +80,17 @@ class Images {
     this.time = 1;
     this.seed = context.number("seed", 0);
     this.sigma = slider({ label: "Noise level σ", low: 0.05, high: 20, log: true, value: context.number("sigma", 1), name: "sigma",
-      onInput: (value) => { keep("sigma", () => this.askNoised())(value); this.question.moved(); } });
+      onInput: (value) => { keep("sigma", () => this.requestNoised())(value); this.question.moved(); } });
     this.sigma.root.classList.add("main");
     this.question = question("images", QUESTION, (locked) => this.sigma.lock(locked));
-    this.index = slider({ label: "Held-out image", low: 0, high: 1, whole: true, value: 0, name: "index", onInput: keep("index", () => this.askHeld()) });
-    this.other = slider({ label: "Interpolate to image", low: 0, high: 1, whole: true, value: 1, name: "other", onInput: keep("other", () => this.askWays()) });
-    this.label = select({ label: "Class", options: [["", "as in the data"]], value: "", name: "label", onInput: keep("label", () => this.askSamples()) });
-    this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.askSamples()) });
-    this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.askSamples()) });
+    this.index = slider({ label: "Held-out image", low: 0, high: 1, whole: true, value: 0, name: "index", onInput: keep("index", () => this.requestHeldOut()) });
+    this.other = slider({ label: "Interpolate to image", low: 0, high: 1, whole: true, value: 1, name: "other", onInput: keep("other", () => this.requestInterpolations()) });
+    this.label = select({ label: "Class", options: [["", "as in the data"]], value: "", name: "label", onInput: keep("label", () => this.requestSamples()) });
+    this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.requestSamples()) });
+    this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.requestSamples()) });
     this.clock = slider({ label: "Along the way: noise → image", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.drawSamples(); } });
     this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
-    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.askSamples(); this.askNoised(); } });
+    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
     this.numbers = readout("The held-out image", READ);
     this.lay(again);
   }
@@ -125,20 +125,20 @@ class Images {
     this.label.offer([["", "as in the data"], ...classes]);
     this.label.set(context.text("label", ""));
     this.label.root.hidden = this.guidance.root.hidden = !about.classes;
-    this.askSamples();
-    this.askHeld();
+    this.requestSamples();
+    this.requestHeldOut();
   }
 
-  refresh() { if (this.facts) { this.askSamples(); this.askHeld(); } else if (!this.known) this.context.about((about) => this.meet(about)); }
+  refresh() { if (this.facts) { this.requestSamples(); this.requestHeldOut(); } else if (!this.kind) this.context.about((about) => this.load(about)); }
 
-  askHeld() { this.askNoised(); this.context.rest("ladder", () => this.askLadder()); this.askWays(); }
+  requestHeldOut() { this.requestNoised(); this.context.rest("ladder", () => this.requestLevels()); this.requestInterpolations(); }
 
-  askSamples() {
+  requestSamples() {
     const label = this.label.value() === "" ? {} : { label: Number(this.label.value()) };
     const guidance = this.facts.classes ? this.guidance.value() : 1;
-    const ask = (n) => this.context.ask("samples", "images.sample", { n, steps: this.steps.value(), guidance, ...label, seed: this.seed },
+    const request = (n) => this.context.request("samples", "images.sample", { n, steps: this.steps.value(), guidance, ...label, seed: this.seed },
       (result) => { this.emerged = result; this.drawSamples(); });
-    this.context.rest("samples", () => ask(SAMPLES), 60);
+    this.context.rest("samples", () => request(SAMPLES), 60);
   }
 
   drawSamples() {
@@ -150,28 +150,28 @@ class Images {
     this.emerging.textContent = `Step ${at} of ${last}, σ = ${number(emerged.sigma.data[at], 3)}.`;
   }
 
-  askNoised() {
+  requestNoised() {
     const params = { index: this.index.value(), sigma: this.sigma.value(), seed: this.seed };
-    this.context.ask("noised", "images.denoise", params, (result) => {
+    this.context.request("noised", "images.denoise", params, (result) => {
       const { clean, noisy, denoised, top } = result;
       [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, this.facts.shape, top, name));
-      this.numbers.say({ label: result.label === null ? "none" : String(result.label), held: String(this.facts.held), sigma: number(this.sigma.value(), 3), error: number(result.error, 3) });
+      this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(this.facts.held), sigma: number(this.sigma.value(), 3), error: number(result.error, 3) });
     });
-    this.context.rest("back", () => this.context.ask("back", "images.partial", { ...params, count: SAMPLES, steps: 12 },
+    this.context.rest("back", () => this.context.request("back", "images.partial", { ...params, count: SAMPLES, steps: 12 },
       (result) => this.back.all(result.frames, this.facts.shape, result.top)), 60);
   }
 
-  askLadder() {
-    this.context.ask("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
+  requestLevels() {
+    this.context.request("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
       const captions = Array.from(result.sigma.data, (sigma) => number(sigma, 2));
       this.ladder[0].all(result.noisy, this.facts.shape, result.top, captions);
       this.ladder[1].all(result.denoised, this.facts.shape, result.top);
     });
   }
 
-  askWays() {
+  requestInterpolations() {
     ["latents", "pixels"].forEach((through, at) => this.context.rest(`ways.${through}`, () => {
-      this.context.ask(`ways.${through}`, "images.interpolate", { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through },
+      this.context.request(`ways.${through}`, "images.interpolate", { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through },
         (result) => this.ways[at].all(result.frames, this.facts.shape, result.top));
     }, at ? 60 : 300));
   }

@@ -44,7 +44,7 @@ class Langevin {
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
-    this.subject.meet(() => this.refresh());
+    this.subject.load(() => this.refresh());
   }
 
   build() {
@@ -73,7 +73,7 @@ class Langevin {
   changed() { this.stop(); this.refresh(); }
 
   refresh() {
-    if (!this.subject.known) return;
+    if (!this.subject.loaded) return;
     const annealed = this.mode.value() === "annealed", { isRun } = this.subject;
     this.adjusted.lock(annealed || isRun);
     this.first.lock(annealed);
@@ -115,18 +115,18 @@ class Langevin {
     this.running = this.context.stream("langevin", "langevin.run", {
       ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
       adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
-    }, (result) => this.tell(result, curve), () => this.stop());
+    }, (result) => this.showState(result, curve), () => this.stop());
     this.running.promise.catch(() => {});
   }
 
-  tell(result, curve) {
+  showState(result, curve) {
     this.plane.view.layer("particles", { kind: "point", data: result.positions.data, colour: "particle", size: 2.6, alpha: 0.75 });
     this.plane.caption.textContent = result.diverged ? `Step ${result.step}: ${result.diverged}` : "Particles on log p_σ at the level of now.";
     this.plane.caption.classList.toggle("loud", Boolean(result.diverged));
-    if (result.diverged) { this.numbers.say({ step: String(result.step) }); return; }
+    if (result.diverged) { this.numbers.set({ step: String(result.step) }); return; }
     if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(result.sigma); }
     const three = ([[a, b], [, c]]) => vector([a, b, c]), { exact } = result;
-    this.numbers.say({
+    this.numbers.set({
       step: String(result.step), level: number(result.sigma, 3), mean: vector(result.mean), exact_mean: vector(exact.mean),
       covariance: three(result.covariance), exact_covariance: three(exact.covariance),
       weights: result.mode_weights ? vector(result.mode_weights, 2) : "–", exact_weights: exact.mode_weights ? vector(exact.mode_weights, 2) : "–",

@@ -73,7 +73,7 @@ class Learn {
   refresh() {
     if (!this.presets || this.running) return;
     const noisy = ["denoising", "multi-level"].includes(this.objective.value());
-    this.context.ask("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
+    this.context.request("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
       this.planes[1].plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], 2);
       this.planes[1].plane.view.heat(null);
     });
@@ -90,12 +90,12 @@ class Learn {
     this.train.set("Stop");
     this.question.moved();
     this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.preset.value(), sigma: this.sigma.value(), network: this.network.value(),
-      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.tell(result, curve), () => this.stop());
+      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.showStep(result, curve), () => this.stop());
   }
 
-  tell(result, curve) {
+  showStep(result, curve) {
     if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
-    this.numbers.say({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
+    this.numbers.set({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
       error: number(result.rms), clean: number(result.rms_clean), cost: number(result.milliseconds, 3) });
     if (result.loss !== null) {
       [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));

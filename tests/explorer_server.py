@@ -1,4 +1,4 @@
-"""A server of the explorer on a real socket, with questions made for tests, and pages that talk to it."""
+"""A server of the explorer on a real socket, with queries made for tests, and pages that talk to it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from scorefield.explorer.gate import Gate
-from scorefield.explorer.queries import Ask
+from scorefield.explorer.access import Access
+from scorefield.explorer.queries import Query
 from scorefield.explorer.server import application, bound, server
 from scorefield.explorer.session import Session
 
@@ -39,13 +39,13 @@ class Count:
             raise ValueError(f"n must be from 0 to 10**6 and pause from 0 to 1, got {self.n} and {self.pause}.")
 
 
-class Gates:
+class Hold:
     """What lets a test hold a computation, and see which ones began."""
 
     def __init__(self) -> None:
         self.begun: list[float] = []
         self.ended = threading.Event()
-        self.hold = threading.Event()
+        self.release = threading.Event()
         self.at_once = self.most = 0
         self._lock = threading.Lock()
 
@@ -54,7 +54,7 @@ class Gates:
             self.begun.append(p.x)
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-        assert self.hold.wait(WAIT)
+        assert self.release.wait(WAIT)
         with self._lock:
             self.at_once -= 1
         return {"x": p.x}
@@ -99,27 +99,27 @@ def huge(_: Square, __: Session) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(page: Path, gates: Gates) -> Iterator[int]:
+def serving(page: Path, hold: Hold) -> Iterator[int]:
     """The server in a thread, as the command starts it; its port."""
-    asks = {
-        "square": Ask(Square, square),
-        "held": Ask(Square, gates.held),
-        "count": Ask(Count, gates.count),
-        "fails": Ask(Square, fails),
-        "fails.later": Ask(Square, fails_later),
-        "refuses": Ask(Square, refuses),
-        "unsendable": Ask(Square, unsendable),
-        "huge": Ask(Square, huge),
+    queries = {
+        "square": Query(Square, square),
+        "held": Query(Square, hold.held),
+        "count": Query(Count, hold.count),
+        "fails": Query(Square, fails),
+        "fails.later": Query(Square, fails_later),
+        "refuses": Query(Square, refuses),
+        "unsendable": Query(Square, unsendable),
+        "huge": Query(Square, huge),
     }
     with bound() as listener:
         port = listener.getsockname()[1]
-        running = server(application(asks, Session(), Gate(TOKEN, port), page))
+        running = server(application(queries, Session(), Access(TOKEN, port), page))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             yield port
         finally:
-            gates.hold.set()
+            hold.release.set()
             running.should_exit = True
             thread.join(WAIT)
             assert not thread.is_alive()
@@ -174,9 +174,9 @@ class Page:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, ask: str, channel: str = "a", **given: object) -> int:
+    def send(self, query: str, channel: str = "a", **given: object) -> int:
         self.last += 1
-        self.socket.send(json.dumps({"id": self.last, "channel": channel, "ask": ask, "params": given}))
+        self.socket.send(json.dumps({"id": self.last, "channel": channel, "query": query, "params": given}))
         return self.last
 
     def cancel(self, target: int) -> int:
@@ -189,8 +189,8 @@ class Page:
         frame = self.socket.recv(WAIT) if reply.get("binary") else b""
         return unpacked(reply, frame)
 
-    def ask(self, ask: str, **given: object) -> dict[str, Any]:
-        id = self.send(ask, **given)
+    def request(self, query: str, **given: object) -> dict[str, Any]:
+        id = self.send(query, **given)
         reply = self.reply()
         assert reply["id"] == id
         return reply
@@ -200,7 +200,7 @@ class Page:
         return self.reply()
 
     def lives(self) -> bool:
-        return self.ask("square", x=3)["result"]["y"] == 9
+        return self.request("square", x=3)["result"]["y"] == 9
 
 
 def unpacked(value: Any, frame: bytes) -> Any:

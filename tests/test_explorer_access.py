@@ -1,4 +1,4 @@
-"""Who may ask the explorer: token, Host, Origin, paths; and the command that starts it."""
+"""Whom the explorer answers: token, Host, Origin, paths; and the command that starts it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from explorer_pages import TOKEN, WAIT, Gates, folder_of, get, serving, talk
-from scorefield.explorer.gate import Gate
+from explorer_server import TOKEN, WAIT, Hold, folder_of, get, serving, talk
+from scorefield.explorer.access import Access
 from scorefield.explorer.server import bound
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """One server for the questions that leave nothing behind."""
-    with folder_of(tmp_path_factory.mktemp("server")) as page, serving(page, Gates()) as port:
+    with folder_of(tmp_path_factory.mktemp("server")) as page, serving(page, Hold()) as port:
         yield port
 
 
-# ------------------------------------------------------------------------------------------------- who may ask
+# ------------------------------------------------------------------------------------------------- who is answered
 
 
 def test_the_page_needs_the_token_and_its_files_do_not(shared: int) -> None:
@@ -86,11 +86,11 @@ def test_the_socket_needs_token_and_origin(shared: int) -> None:
 
 
 def test_hosts_of_a_server_that_listens_everywhere() -> None:
-    everywhere, here = Gate("x", 8000, "0.0.0.0"), Gate("x", 80)
-    assert everywhere.knows_host("192.168.1.5:8000") and everywhere.knows_host("[fe80::1]:8000")
-    assert not everywhere.knows_host("evil.example:8000") and not everywhere.knows_host("192.168.1.5:8001")
-    assert here.knows_host("localhost") and here.knows_host("[::1]") and not here.knows_host("192.168.1.5")
-    assert Gate("x", 8000, "lab.example").knows_host("LAB.example:8000")
+    everywhere, here = Access("x", 8000, "0.0.0.0"), Access("x", 80)
+    assert everywhere.accepts_host("192.168.1.5:8000") and everywhere.accepts_host("[fe80::1]:8000")
+    assert not everywhere.accepts_host("evil.example:8000") and not everywhere.accepts_host("192.168.1.5:8001")
+    assert here.accepts_host("localhost") and here.accepts_host("[::1]") and not here.accepts_host("192.168.1.5")
+    assert Access("x", 8000, "lab.example").accepts_host("LAB.example:8000")
 
 
 PATHS = [
