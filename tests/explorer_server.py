@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from scorefield.explorer.access import Access
 from scorefield.explorer.queries import Query
+from scorefield.explorer.queries.pauses import pause
 from scorefield.explorer.server import application, bound, server
 from scorefield.explorer.session import Session
 
@@ -94,26 +97,53 @@ def unsendable(_: Square, __: Session) -> dict[str, Any]:
     return {"set": {1}}
 
 
+def long(p: Square, _: Session) -> dict[str, Any]:
+    """x seconds of computing with a pause every 10 ms."""
+    for _k in range(round(100 * p.x)):
+        end = time.monotonic() + 0.01
+        while time.monotonic() < end:
+            pass
+        pause()
+    return {"x": p.x}
+
+
+def blocks(p: Square, _: Session) -> dict[str, Any]:
+    """x seconds without a pause."""
+    time.sleep(p.x)
+    return {"x": p.x}
+
+
+def large(_: Square, __: Session) -> dict[str, Any]:
+    return {"x": np.zeros(1 << 24, np.float32)}
+
+
 def huge(_: Square, __: Session) -> dict[str, Any]:
     return {"x": np.broadcast_to(np.zeros(1), (1 << 27,))}
 
 
+def queries(hold: Hold) -> dict[str, Query]:
+    """What the servers of tests answer."""
+    squares = {
+        "square": square,
+        "held": hold.held,
+        "fails": fails,
+        "fails.later": fails_later,
+        "refuses": refuses,
+        "unsendable": unsendable,
+        "long": long,
+        "blocks": blocks,
+        "large": large,
+        "huge": huge,
+    }
+    return {"count": Query(Count, hold.count), **{name: Query(Square, call) for name, call in squares.items()}}
+
+
 @contextmanager
 def serving(page: Path, hold: Hold) -> Iterator[int]:
-    """The server in a thread, as the command starts it; its port."""
-    queries = {
-        "square": Query(Square, square),
-        "held": Query(Square, hold.held),
-        "count": Query(Count, hold.count),
-        "fails": Query(Square, fails),
-        "fails.later": Query(Square, fails_later),
-        "refuses": Query(Square, refuses),
-        "unsendable": Query(Square, unsendable),
-        "huge": Query(Square, huge),
-    }
+    """The server in a thread; its port."""
     with bound() as listener:
         port = listener.getsockname()[1]
-        running = server(application(queries, Session(), Access(TOKEN, port), page))
+        running = server(application(queries(hold), Session(), Access(TOKEN, port), page))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -123,6 +153,32 @@ def serving(page: Path, hold: Hold) -> Iterator[int]:
             running.should_exit = True
             thread.join(WAIT)
             assert not thread.is_alive()
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+from explorer_server import Hold, queries
+from scorefield.explorer.limits import Limits
+from scorefield.explorer.server import serve
+from scorefield.explorer.session import Session
+serve(queries(Hold()), Session(), ready=lambda address: print(address, flush=True), limits=Limits(**{limits!r}))
+"""
+
+
+@contextmanager
+def process(*words: str, **limits: float) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A server in a process of its own: it, its port and token. With words: the command `scorefield explore WORDS`."""
+    program = ["-c", PROGRAM.format(tests=str(Path(__file__).parent), limits=limits)]
+    call = [sys.executable, *(["-m", "scorefield", "explore", "--no-browser", *words] if words else program)]
+    running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[-1]
+        yield running, int(address.split(":")[2].split("/")[0]), address.split("token=")[1]
+    finally:
+        running.kill()
+        running.wait()
 
 
 @contextmanager
@@ -164,9 +220,9 @@ def talk(
 class Page:
     """The other end of the protocol, as the page has it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str = TOKEN) -> None:
         self.last = 0
-        self.socket = talk(port).__enter__()
+        self.socket = talk(port, token).__enter__()
 
     def __enter__(self) -> Page:
         return self

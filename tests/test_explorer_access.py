@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -146,3 +147,22 @@ def test_a_run_that_is_none_and_a_port_that_is_taken_are_errors_in_a_line(tmp_pa
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
             assert done.returncode == 2 and done.stderr.startswith("scorefield: error: "), done.stderr
             assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["", " ", "0", "0x0", "0::0", "nowhere.invalid", "a\x00b", "é" * 80, "<broadcast>"])
+def test_a_host_that_is_no_address_or_means_them_all_without_saying_so_is_refused(host: str) -> None:
+    with pytest.raises((ValueError, OSError), match=r"host|listen") as refused:
+        bound(host)
+    assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 10**30])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="from 0 to 65535"):
+        bound(port=port)
+
+
+def test_the_command_refuses_a_host_and_a_port_in_a_sentence(scorefield: Any) -> None:
+    for words in (("--host", ""), ("--host", "0"), ("--host", "no where"), ("--port", "-1"), ("--port", "65536")):
+        code, _, err = scorefield("explore", "--no-browser", *words)
+        assert code == 2 and err.splitlines()[-1].startswith("scorefield: error: "), words

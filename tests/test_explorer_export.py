@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from explorer_browser import control, needed, numbers, shown, scene, until
+from explorer_browser import control, needed, numbers, scene, shown, until
 from scorefield.core import Level
 from scorefield.explorer import export
 from scorefield.explorer.export import Scope, write
@@ -76,9 +76,20 @@ def test_the_command_writes_the_file_or_says_why_not(
     monkeypatch.setattr(export, "write", lambda path: write(path, SMALL))
     code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
     assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
-    for words in ((tmp_path,), (tmp_path / "nowhere" / "page.html",), (tmp_path / "page.html", "a run")):
-        code, _, err = scorefield("explore", "--export", *words)
-        assert code == 2 and err.count("\n") == 1 and "--export" in err
+    (tmp_path / "file").write_text("kept")
+    refused = [
+        (tmp_path,),
+        (tmp_path / "nowhere" / "page.html",),
+        (tmp_path / "file" / "page.html",),
+        (tmp_path / ("a" * 300),),
+        (Path("/proc/page.html"),),
+        (tmp_path / "page.html", "a run"),
+    ]
+    monkeypatch.setattr(export, "write", lambda path: pytest.fail("nothing is computed for a file that is refused"))
+    for words in refused:
+        code, out, err = scorefield("explore", "--export", *words)
+        assert code == 2 and out == "" and err.count("\n") == 1 and "--export" in err
+    assert (tmp_path / "file").read_text() == "kept" and not list(tmp_path.glob("a" * 9 + "*"))
 
 
 @needed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from explorer_browser import control, needed, numbers, shown, scene, serving, until
+from explorer_browser import control, needed, numbers, scene, serving, shown, until
 from explorer_runs import digits_session, points_session
 from scorefield.core import Level
 from scorefield.explorer.queries import density, diffusion, images

@@ -118,7 +118,12 @@ def test_a_message_beyond_all_measure_closes_its_own_socket_only(shared: int) ->
 
 @pytest.mark.parametrize("query", ["fails", "refuses", "unsendable", "huge"])
 def test_a_computation_that_fails_is_an_error(shared: int, query: str) -> None:
-    sentences = {"fails": "ZeroDivisionError: as it happens", "refuses": "try that", "unsendable": "set", "huge": "bytes"}
+    sentences = {
+        "fails": "ZeroDivisionError: as it happens",
+        "refuses": "try that",
+        "unsendable": "set",
+        "huge": "bytes",
+    }
     with Page(shared) as page:
         reply = page.request(query)
         assert reply["ok"] is False and sentences[query] in reply["error"] and page.lives()

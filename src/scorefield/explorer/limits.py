@@ -26,3 +26,7 @@ class Limits(NamedTuple):
     send: float = 20.0
     answer: float = 60.0
     stream: float = 600.0
+
+
+LIMITS = Limits()
+"""Those of the command."""

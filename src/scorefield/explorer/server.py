@@ -23,7 +23,7 @@ from scorefield import __version__
 from scorefield.explorer import transport
 from scorefield.explorer.access import Access, Guarded
 from scorefield.explorer.connection import Connection
-from scorefield.explorer.limits import Limits
+from scorefield.explorer.limits import LIMITS, Limits
 from scorefield.explorer.protocol import MESSAGE_LIMIT
 from scorefield.explorer.queries import Query
 from scorefield.explorer.queries.about import About, about
@@ -37,7 +37,7 @@ _JOIN = 1.0
 
 
 def application(
-    queries: Mapping[str, Query], session: Session, access: Access, page: Path = PAGE, limits: Limits = Limits()
+    queries: Mapping[str, Query], session: Session, access: Access, page: Path = PAGE, limits: Limits = LIMITS
 ) -> ASGIApp:
     """The application: `/` the page, `/static/...` its files, `/health`, and `/ws` the socket.
 
@@ -87,36 +87,36 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A listening socket; port 0 is one that is free.
 
     Raises:
-        ValueError: for a port that is none, or a host that means every address of this machine without saying so.
-        OSError: for a port that is taken, or a host that is not this machine's.
+        ValueError: for a port that is none, or no host.
+        OSError: for a port that is taken, a host that is not this machine's, or one that means every address of it
+            without saying so.
     """
     if not 0 <= port <= 65535:
         raise ValueError(f"the port must be from 0 to 65535, got {port}; leave --port out for a free one.")
     if not host.strip():
-        raise ValueError("the host must be an address of this machine, got an empty text; leave --host out for 127.0.0.1.")
+        raise ValueError("the host must be an address of this machine, got nothing; leave --host out for 127.0.0.1.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends at once only where the protocol is named; otherwise a reply's frame can wait 40 ms for its text
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        _check_everywhere(host, listener.getsockname()[0])
+        if not _means(host, listener.getsockname()[0]):
+            raise ValueError("it means more addresses than it says; 0.0.0.0 is every address of this machine")
         listener.listen(64)
-    except (OSError, UnicodeError) as error:
+    except (OSError, TypeError, ValueError) as error:  # of the system, or of a text that is no host's name
         listener.close()
         raise OSError(f"cannot listen on {host!r}, port {port}: {error}; leave --host and --port out.") from error
-    except ValueError:
-        listener.close()
-        raise
     return listener
 
 
-def _check_everywhere(host: str, address: str) -> None:
-    if ipaddress.ip_address(address).is_unspecified and host not in ("0.0.0.0", "::"):
-        raise ValueError(f"the host {host!r} means every address of this machine; to listen on all of them say 0.0.0.0.")
+def _means(host: str, address: str) -> bool:
+    """Whether a host stands for one address, or says that it is every one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return host in ("0.0.0.0", "::") or not (found.is_unspecified or found.is_multicast or address == "255.255.255.255")
 
 
-def server(app: ASGIApp, limits: Limits = Limits()) -> transport.Server:
+def server(app: ASGIApp, limits: Limits = LIMITS) -> transport.Server:
     """A server of the application; `run(sockets=[...])` serves until `should_exit` is set."""
     mimetypes.add_type("text/javascript", ".js")  # some systems call it plain text, which browsers do not run
     # beyond this size the socket is closed; up to it a message that is too long is answered
@@ -130,7 +130,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None] = lambda address: None,
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
 ) -> None:
     """Serve the explorer until Ctrl-C or SIGTERM, then return.
 

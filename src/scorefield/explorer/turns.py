@@ -1,9 +1,9 @@
 """One computation at a time for all pages: turns in the order of requests, given up at pauses.
 
-One is as many as is safe: torch counts the levels of forward-mode derivatives for the whole process, so that two threads
-that take derivatives at once fail in each other's levels. Each page has one thread, which computes only in its turn; a
-computation that another page waits for gives its turn up at its next pause and goes to the end of the line. As each page
-stands in the line at most once, pages take turns however much one of them wants.
+One is as many as is safe: torch counts the levels of forward-mode derivatives for the whole process, so that two
+threads that take derivatives at once fail in each other's levels. Each page has one thread, which computes only in its
+turn; a computation that another page waits for gives its turn up at its next pause and goes to the end of the queue.
+As each page stands in the queue at most once, pages take turns however much one of them wants.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._line: deque[Future[None]] = deque()
+        self._queue: deque[Future[None]] = deque()
         self._taken = False
         self._since = 0.0
 
@@ -42,7 +42,7 @@ class Turns:
         """A turn: it has come when the future is done, and lasts until `end`."""
         turn: Future[None] = Future()
         with self._lock:
-            self._line.append(turn)
+            self._queue.append(turn)
         self._give()
         return turn
 
@@ -53,16 +53,16 @@ class Turns:
         self._give()
 
     def give_way(self) -> None:
-        """Go to the end of the line if anyone waits and this turn has lasted its time; returns in the next turn."""
-        if self._line and time.monotonic() - self._since >= SLICE:
+        """Go to the end of the queue if anyone waits and this turn has lasted its time; returns in the next turn."""
+        if self._queue and time.monotonic() - self._since >= SLICE:
             turn = self.request()
             self.end()
             turn.result()
 
     def _give(self) -> None:
         with self._lock:
-            while self._line and not self._taken:
-                turn = self._line.popleft()
+            while self._queue and not self._taken:
+                turn = self._queue.popleft()
                 if turn.set_running_or_notify_cancel():
                     self._taken, self._since = True, time.monotonic()
                     turn.set_result(None)

@@ -100,7 +100,7 @@ class Latent(Checked):
     points: Points | None = None
     run: bool = False
     x: Pair = (0.0, 0.0)
-    steps: Annotated[int, Within(5, 500)] = 100
+    steps: Annotated[int, Within(5, 200)] = 100
     refinements: Annotated[int, Within(0, 5)] = 0
 
 

@@ -108,9 +108,7 @@ def _advance(p: Run, subject: Subject, level: Level, x: Tensor, count: int, done
     if not p.adjusted:
         return langevin.unadjusted(score, x, p.step, count, **keep)
     # the share of taken proposals is that of the steps that are kept: all of them here
-    return langevin.adjusted(
-        lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=score
-    )
+    return langevin.adjusted(lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=score)
 
 
 def _annealed(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -47,6 +50,17 @@ def pausing(hook: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _hook.reset(token)
+
+
+def import_with_pauses(module: str) -> None:
+    """Import a module that takes seconds, in a thread, so that others have their turn meanwhile."""
+    if module in sys.modules:
+        return
+    importing = threading.Thread(target=importlib.import_module, args=(module,), daemon=True)
+    importing.start()
+    while importing.is_alive():
+        pause()
+        importing.join(0.02)
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, rows: int = 1024) -> Tensor:
