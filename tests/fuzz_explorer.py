@@ -116,7 +116,9 @@ def _params(draw: random.Random, name: str) -> dict[str, Any]:
 def _near(draw: random.Random, default: Any) -> Any:
     """A value of the default's type, mostly one that is taken."""
     if isinstance(default, bool):
-        return draw.random() < 0.5
+        return default != (draw.random() < 0.2)
+    if default is None:
+        return None
     if isinstance(default, int | float):
         return type(default)(default * 10 ** draw.uniform(-1, 1)) + draw.randrange(2)
     if isinstance(default, tuple):

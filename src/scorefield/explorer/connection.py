@@ -135,7 +135,7 @@ class Connection:
             if channel.cancelled or not self._open:
                 raise StoppedError("cancelled")
             if seconds > self._limits.answer:
-                raise StoppedError(f"an answer takes at most {self._limits.answer:g} s of computing; ask for less.")
+                raise StoppedError(f"an answer takes at most {self._limits.answer:g} s of computing; request less.")
 
         async with self._computing:
             await asyncio.wrap_future(self.worker.turns.request())
@@ -189,7 +189,7 @@ class Connection:
         try:
             if late:
                 _close(rest)
-                raise ValueError(f"a stream ends after {self._limits.stream:g} s; ask again.")
+                raise ValueError(f"a stream ends after {self._limits.stream:g} s; request it again.")
             part = next(rest, _END)
             if part is _END:
                 return Outcome(*packed(id, None))

@@ -138,7 +138,7 @@ def _placed(array: np.ndarray, frame: bytearray) -> dict[str, Any]:
     frame.extend(bytes(-len(frame) % 8))
     offset, dtype = len(frame), np.dtype(_WIRE[array.dtype.kind])
     if offset + array.size * dtype.itemsize > REPLY_LIMIT:
-        raise ValueError(f"an answer's arrays have at most {REPLY_LIMIT:,} bytes; ask for fewer points or times.")
+        raise ValueError(f"an answer's arrays have at most {REPLY_LIMIT:,} bytes; request fewer points or times.")
     with np.errstate(over="ignore"):
         frame.extend(np.ascontiguousarray(array, dtype=dtype.newbyteorder("<")).tobytes())
     return {"dtype": dtype.name, "shape": list(array.shape), "offset": offset, "length": len(frame) - offset}

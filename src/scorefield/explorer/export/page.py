@@ -14,7 +14,21 @@ from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
 from scorefield.explorer.session import Session
 
-_MODULES = ("app", "charts", "controls", "exported", "flat", "gl", "plane", "question", "recorded", "socket", "theming")
+_MODULES = (
+    "app",
+    "charts",
+    "controls",
+    "exported",
+    "flat",
+    "gl",
+    "plane",
+    "player",
+    "question",
+    "questions",
+    "recorded",
+    "socket",
+    "theming",
+)
 _SCENES = ("common", "diffusion", "field", "langevin")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:; "

@@ -1,4 +1,4 @@
-"""Everything that a page may ask: a name, what must be said with it, and the pure function that answers."""
+"""Everything that a page may request: a name, its parameters, and the pure function that answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
 
 
 class Query(NamedTuple):
-    """A question that a page may put.
+    """A query that a page may send.
 
     Args:
         params: a frozen dataclass, made by `read` from what the page sent.

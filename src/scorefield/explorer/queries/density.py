@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point(Checked):
-    """A point whose log-density is asked for.
+    """A point whose log-density is requested.
 
     Args:
         mixture: of which law, unless points or a run are given.

@@ -305,7 +305,7 @@ def planned(p: Sample, subject: Subject) -> Plan:
 def exact_ends(subject: Subject, n: int, seed: int, ratio: float) -> Trajectories:
     """The probability flow, accurately, from where every plan starts whose first level has this sigma / alpha.
 
-    Kept, for a slider of steps asks for the same ones again and again.
+    Kept, for a slider of steps requests the same ones again and again.
     """
     lv = fine_levels(_FINE, ratio, subject.range(_TOP, _LEAST)[1], 0.7, 0.6 * subject.scale)
     start = plans.ddim(lv).start(n, (2,), seed, subject.mean, subject.scale, dtype=subject.dtype)

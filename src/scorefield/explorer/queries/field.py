@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 def chosen(p: Source, session: Session) -> GaussianMixture | Empirical | Model:
-    """The model that a request is about: the run where it is asked for, else the points, else the mixture.
+    """The model that a request is about: the run where it is requested, else the points, else the mixture.
 
     Raises:
         ValueError: for a run where none is open, or one that does not live in the plane.

@@ -1,4 +1,4 @@
-"""From the JSON of a request to the frozen dataclass of an ask's parameters, with every fault named in a sentence."""
+"""From the JSON of a request to the frozen dataclass of a query's parameters, with every fault named in a sentence."""
 
 from __future__ import annotations
 

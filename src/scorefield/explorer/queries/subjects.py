@@ -26,7 +26,7 @@ _EVALUATIONS = 32  # for the run's own samples: their error is far below what th
 
 
 class Named(Protocol):
-    """Parameters that name a mixture, or ask for the run."""
+    """Parameters that name a mixture, or request the run."""
 
     @property
     def mixture(self) -> Law: ...
@@ -43,7 +43,7 @@ class Subject:
         law: the exact law; None for a run.
         mean: of the data, `(2,)`.
         scale: standard deviation of a coordinate, over both.
-        sigma_min: least noise that the model may be asked at.
+        sigma_min: least noise at which the model answers.
         sigma_max: greatest.
     """
 
@@ -56,7 +56,7 @@ class Subject:
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which to ask."""
+        """Of the points that the model takes."""
         return dtype_of(self.model)
 
     def sample(self, n: int, seed: int, level: Level | None = None) -> Tensor:

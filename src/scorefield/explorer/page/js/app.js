@@ -5,7 +5,7 @@ import { Superseded } from "./socket.js";
 
 const place = document.getElementById("scene"), status = document.getElementById("status");
 
-/** What one scene may use: its state in the address, its controls, asks, and a place for one sentence of trouble. */
+/** What one scene may use: its state in the address, its controls, requests, and a place for one sentence of trouble. */
 function context(name, state, connection, address) {
   const trouble = make("p", { className: "trouble", role: "alert", hidden: true });
   const alive = { value: true }, timers = new Map();

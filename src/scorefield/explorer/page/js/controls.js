@@ -25,6 +25,9 @@ export function number(value, digits = 4) {
 
 export const vector = (values, digits = 3) => `(${Array.from(values, (v) => number(v, digits)).join(", ")})`;
 
+/** A covariance as text: xx, xy, yy. */
+export const covariance = ([[a, b], [, c]]) => vector([a, b, c]);
+
 /** The place among stops that is nearest to a value. */
 const nearest = (stops, v) => stops.reduce((best, one, at) => (Math.abs(one - v) < Math.abs(stops[best] - v) ? at : best), 0);
 

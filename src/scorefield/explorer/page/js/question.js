@@ -1,7 +1,8 @@
 // Every scene opens with one question. The main control stays locked until an answer is chosen; the picture then
-// answers, and two sentences with their formula and source say it.
+// answers, and two sentences explain it, with their formula and source.
 
 import { make } from "./controls.js";
+import { QUESTIONS } from "./questions.js";
 
 const remembered = new Map();
 
@@ -14,8 +15,9 @@ function remember(scene, choice) {
   try { sessionStorage.setItem(`scorefield.${scene}`, choice); } catch { /* it then lasts as long as the page */ }
 }
 
-/** {root, moved()}: call moved() when the main control has been used; unlock(locked) is told the state. */
-export function question(scene, { prompt, options, correct, doing, answer, formula, source }, lock) {
+/** {root, moved()}: call moved() when the main control has been used; lock(locked) gets whether it is locked. */
+export function question(scene, lock) {
+  const { prompt, options, correct, doing, answer, formula, source } = QUESTIONS[scene];
   const body = make("div", { className: "question-body" });
   const heading = make("h2", {}, "First, commit");
   const root = make("section", { className: "card question", "aria-label": "Question" }, heading, body);

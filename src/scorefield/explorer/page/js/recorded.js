@@ -1,4 +1,4 @@
-// Answers that were recorded: the transport of a page without a server. It asks nobody; what is not recorded it says.
+// Answers that were recorded: the transport of a page without a server. It sends nothing; what was not recorded is an error.
 
 import { Superseded } from "./socket.js";
 

@@ -76,7 +76,7 @@ export class Connection {
     this.flush();
   }
 
-  /** The answer of one ask; the newest request of a channel wins. */
+  /** The answer to one query; the newest request of a channel wins. */
   request(channel, name, params) {
     return this.queue(channel, name, params, null).promise;
   }
@@ -109,7 +109,7 @@ export class Connection {
     this.flush();
   }
 
-  /** Stops what is under way on all channels: the scene that asked is gone. */
+  /** Stops what is under way on all channels: the scene is gone. */
   clear() {
     for (const slot of this.channels.values()) {
       if (slot.waiting) this.cancel(slot.waiting);

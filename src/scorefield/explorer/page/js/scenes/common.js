@@ -34,13 +34,13 @@ export function showField(view, result, { arrows = true, depth = 9, reference = 
 
 let presets = null;
 
-/** Calls done with the named mixtures, [{name, mixture}], which are asked for once. */
+/** Calls done with the named mixtures, [{name, mixture}], which are requested once. */
 export function withPresets(context, done) {
   if (presets) { done(presets); return; }
   context.request("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
 }
 
-/** What a run that does not live in the plane is told in the scenes that draw it; nothing for the others. */
+/** What a run that does not live in the plane reads in the scenes that draw it; nothing for the others. */
 function elsewhere({ kind, name, shape }) {
   if (kind === "none" || kind === "points") return "";
   const what = { images: `images of ${shape.join(" × ")}, see the scene Images`, arrays: `records of shape ${shape.join(" × ")}`, table: `rows of ${shape[0]} columns` }[kind];
@@ -49,13 +49,14 @@ function elsewhere({ kind, name, shape }) {
 
 /** What a scene is about: a mixture by name, or the open run where that lives in the plane. */
 export class Subject {
-  /** control: a choice, to be filled; first: the name of the density that is shown first. */
-  constructor(context, control, first) {
+  /** first: the name of the density that is shown first; onInput(name): another one was chosen. */
+  constructor(context, first, onInput) {
+    const control = context.controls.select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput });
     Object.assign(this, { context, control, first, presets: null, about: null });
     this.hint = make("p", { className: "hint", hidden: true });
   }
 
-  /** Calls done once it is known what there is. */
+  /** Calls done once densities and run are there. */
   load(done) {
     this.context.about((about) => withPresets(this.context, (presets) => {
       const own = about.kind === "points" ? [["run", `your run: ${about.name}`]] : [];
@@ -79,7 +80,7 @@ export class Subject {
 
   params() { return this.isRun ? { run: true } : { mixture: this.control.value() }; }
 
-  /** A noise level that may be asked for. */
+  /** The nearest noise level at which there is an answer. */
   level(sigma) { return this.isRun ? Math.min(this.about.sigma_max, Math.max(this.about.sigma_min, sigma)) : sigma; }
 
   /** The log-density at a level on views; that of a run costs an ODE on a coarser grid. */

@@ -1,23 +1,12 @@
 // Density of a point by the ODE, a point to latent and back, and guidance.
 
-import { group, make, number, readout, vector } from "../controls.js";
+import { covariance, group, make, number, readout, vector } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Density";
 export const lead = "One ODE gives three things: the density of a point, its latent and the way back. Beside it, guidance towards a class.";
-
-const QUESTION = {
-  prompt: "The divergence is estimated with random probes. What do more probes do to the error bar of log p?",
-  options: ["It shrinks like 1/√probes", "Nothing: the error is the solver’s", "It shrinks like 1/probes"],
-  correct: 0,
-  doing: "Choose more probes and watch the standard error.",
-  answer: "The trace of the Jacobian is a mean of zᵀ J z over random z, so its standard error shrinks like the square root of their number. "
-    + "The solver’s error is another one: it falls with the tolerance, and no number of probes removes it.",
-  formula: "log p₀(x₀) = log p_T(x_T) + ∫₀ᵀ div v(x_t, t) dt,   div v ≈ zᵀ (∂v/∂x) z",
-  source: "Song and others (2021); the guided score s + w (s_c − s): Ho and Salimans (2022).",
-};
 
 const READ = [["x", "point x"], ["value", "log p by the ODE"], ["error", "standard error"], ["interval", "95% interval"], ["solver", "solver’s error"],
   ["evaluations", "evaluations"], ["exact", "exact log p"], ["difference", "difference"]];
@@ -28,7 +17,7 @@ class Density {
   constructor(context, place, intro) {
     this.context = context;
     this.at = context.text("at", "1.2,0.8").split(",").map(Number);
-    this.plane = new Plane({ ...WINDOW, label: "Log-density and the point that is asked about", onPress: (at) => this.move(at), onPoint: (at) => this.move(at),
+    this.plane = new Plane({ ...WINDOW, label: "Log-density and the point", onPress: (at) => this.move(at), onPoint: (at) => this.move(at),
       caption: "Click, or drag the point. The line: its path to the latent, which lies outside." });
     this.plane.over.addEventListener("pointermove", (event) => event.stopImmediatePropagation(), true);
     this.guided = new Plane({ ...WINDOW, label: "Guided samples", caption: "" });
@@ -48,9 +37,8 @@ class Density {
     this.probes = slider({ label: "Probes", low: 1, high: 64, log: true, whole: true, value: context.number("probes", 4), name: "probes",
       onInput: (value) => { context.keep({ probes: value }); this.requestPoint(); this.question.moved(); } });
     this.probes.root.classList.add("main");
-    this.question = question("density", QUESTION, (locked) => this.probes.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset", () => this.refresh()) });
-    this.subject = new Subject(context, this.preset, "moons");
+    this.question = question("density", (locked) => this.probes.lock(locked));
+    this.subject = new Subject(context, "moons", keep("preset", () => this.refresh()));
     this.divergence = select({ label: "Divergence", options: [["hutchinson", "random probes"], ["hutch++", "Hutch++"], ["exact", "exact trace"]], value: context.text("divergence", "hutchinson"),
       name: "divergence", onInput: keep("divergence", () => this.requestPoint()) });
     this.tolerance = slider({ label: "Solver’s tolerance", low: 1e-8, high: 1e-2, log: true, value: context.number("tolerance", 1e-5), name: "tolerance", onInput: keep("tolerance", () => this.requestPoint()) });
@@ -59,7 +47,7 @@ class Density {
     this.guides = group("Guidance", this.scale.root, this.label.root, make("p", { className: "hint" },
       "w = 1 is the class-conditional density itself. Larger w sharpens each class and leaves its true shape; no density has exactly this score at every level."));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Density", this.probes.root, this.divergence.root, this.tolerance.root, this.preset.root, this.subject.hint), this.guides);
+      group("Density", this.probes.root, this.divergence.root, this.tolerance.root, this.subject.control.root, this.subject.hint), this.guides);
   }
 
   move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.requestPoint(); this.requestLatent(); }
@@ -82,7 +70,7 @@ class Density {
     if (!this.subject.isRun) this.requestGuidance();
   }
 
-  /** A first answer with few evaluations while the control moves, then the one that was asked for. */
+  /** A first answer with few evaluations while the control moves, then the one that was chosen. */
   requestPoint() {
     const params = { ...this.subject.params(), x: this.at, divergence: this.divergence.value(), probes: this.probes.value() };
     const request = (more, part, about = "") => this.context.request("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.set({
@@ -104,11 +92,10 @@ class Density {
   requestGuidance() {
     const label = Math.min(this.label.value(), this.subject.mixture.weights.length) - 1, scale = this.scale.value();
     const request = (n, steps) => this.context.request("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
-      const three = ([[a, b], [, c]]) => vector([a, b, c]);
       this.guided.view.layer("samples", { kind: "point", data: result.samples.data, colour: "particle", size: 3, alpha: 0.8 });
       this.guided.caption.textContent = `Samples guided to class ${label + 1} at w = ${number(scale, 3)}.`;
-      this.guidance.set({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
-        exact_covariance: three(result.exact.covariance) });
+      this.guidance.set({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: covariance(result.covariance),
+        exact_covariance: covariance(result.exact.covariance) });
     });
     request(200, 8); // at once, while the control moves
     this.context.rest("guidance", () => request(1500, 30));

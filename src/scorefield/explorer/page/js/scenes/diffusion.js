@@ -3,24 +3,13 @@
 import { chart } from "../charts.js";
 import { button, group, make, number, readout, row } from "../controls.js";
 import { Plane } from "../plane.js";
+import { Player } from "../player.js";
 import { question } from "../question.js";
 import { theme } from "../theming.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Diffusion";
 export const lead = "Noise in small steps, then two samplers back from the same noise. Choose the samplers, the steps and the schedule.";
-
-const QUESTION = {
-  prompt: "Same starting noise, same exact score, 8 steps: do a first-order and a second-order sampler end at the same points?",
-  options: ["Yes, both follow the same equation", "No; their errors shrink with the steps at different rates",
-    "No, and more steps do not help"],
-  correct: 1,
-  doing: "Move the number of steps and compare the errors.",
-  answer: "With the exact score, deterministic samplers all approximate the solution of one ODE: with enough steps a first-order rule errs "
-    + "like 1/steps, a second-order one like 1/steps². The schedule changes what the path looks like in time, and not where the exact ODE ends.",
-  formula: "dx = [f(t) x − ½ g(t)² ∇ log p_t(x)] dt;   reverse SDE: dx = [f x − g² ∇ log p_t] dt + g dw̄",
-  source: "Reverse SDE: Anderson (1982). Probability-flow ODE: Song and others (2021). DDIM: Song and others (2020). Heun and levels: Karras and others (2022).",
-};
 
 const READ = [["rms", "error against the exact ODE (rms)"], ["median", "error (median)"], ["w1", "sliced Wasserstein-1 to the data"],
   ["floor", "its floor", "what exact samples of the same number reach"], ["evaluations", "evaluations of the score"]];
@@ -43,10 +32,12 @@ function picture({ data, shape: [rows, columns] }) {
   return canvas;
 }
 
+/** σ / α at each step of an answer. */
+const ratios = ({ sigma, alpha }) => Array.from(sigma.data, (value, i) => value / alpha.data[i]);
+
 class Diffusion {
   constructor(context, place, intro) {
     this.context = context;
-    this.time = 1;
     this.reach = context.number("reach", 6);
     this.both = ["a", "b"].map((name) => {
       const plane = new Plane({ ...WINDOW, label: `Samples of sampler ${name}`, caption: "" });
@@ -60,7 +51,7 @@ class Diffusion {
     this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
     this.build();
     place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
-      this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
+      this.playback, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
     for (const one of this.both) one.plane.start();
     this.subject.load(() => this.fill());
   }
@@ -70,9 +61,8 @@ class Diffusion {
     this.steps = slider({ label: "Steps (evaluations of the score)", low: 2, high: 100, log: true, whole: true, value: context.number("steps", 8), name: "steps",
       onInput: (value) => { keep("steps")(value); this.question.moved(); } });
     this.steps.root.classList.add("main");
-    this.question = question("diffusion", QUESTION, (locked) => this.steps.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
-    this.subject = new Subject(context, this.preset, "moons");
+    this.question = question("diffusion", (locked) => this.steps.lock(locked));
+    this.subject = new Subject(context, "moons", keep("preset"));
     this.schedule = select({ label: "Schedule", options: SCHEDULES, value: context.text("schedule", "ve"), name: "schedule", onInput: keep("schedule") });
     this.grid = select({ label: "Levels", options: GRIDS, value: context.text("grid", "karras"), name: "grid", onInput: keep("grid") });
     this.plans = this.both.map((one) => select({ label: `Sampler ${one.name.toUpperCase()}`, options: [["", "…"]], value: "", name: one.name, onInput: keep(one.name) }));
@@ -80,12 +70,11 @@ class Diffusion {
     this.paths = toggle({ label: "Trajectories", value: true, name: "paths", onInput: () => this.draw() });
     this.seed = context.number("seed", 0);
     const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; keep("seed")(this.seed); } });
-    this.clock = slider({ label: "Along the way: noise → data", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.draw(); } });
-    this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
+    this.player = new Player(context, { label: "Along the way: noise → data", seconds: 4, draw: () => this.draw() });
     this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => this.forward() });
-    this.player = make("section", { className: "card" }, row(this.play.root, this.forwards.root), this.clock.root);
+    this.playback = make("section", { className: "card" }, row(this.player.button.root, this.forwards.root), this.player.clock.root);
     this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
-      this.grid.root, this.schedule.root, this.preset.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
+      this.grid.root, this.schedule.root, this.subject.control.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
       "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
       + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), this.context.recorded ? null : row(again.root)));
   }
@@ -133,7 +122,7 @@ class Diffusion {
 
   showSamples(one, k, result) {
     one.trajectory = result.unit;
-    one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
+    one.levels = ratios(result);
     one.description = `${this.plans[k].value()} (${this.planTable.get(this.plans[k].value()).what})`;
     const noisy = "– (adds noise on the way)";
     one.numbers.set({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
@@ -155,7 +144,7 @@ class Diffusion {
   draw() {
     for (const one of this.both) {
       if (!one.trajectory) continue;
-      const { data, shape: [times, n] } = one.trajectory, at = this.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
+      const { data, shape: [times, n] } = one.trajectory, at = this.player.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
       const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
@@ -178,41 +167,19 @@ class Diffusion {
     return out;
   }
 
-  start() {
-    let last = performance.now(), shownAt = 0;
-    this.play.set("Pause");
-    if (this.time >= 1) this.time = 0;
-    const tick = (now) => {
-      this.time = Math.min(1, this.time + (now - last) / 4000);
-      last = now;
-      if (now - shownAt > 100 || this.time === 1) { this.clock.set(this.time); shownAt = now; } // as above
-      this.draw();
-      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
-      else this.halt();
-    };
-    this.playing = requestAnimationFrame(tick);
-  }
-
-  halt() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.set("Play");
-  }
-
   /** The forward process of clean points, on both pictures' particles. */
   forward() {
     this.context.request("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
       const one = this.both[0];
       one.trajectory = result.positions;
-      one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
+      one.levels = ratios(result);
       one.description = "the forward process, data to noise";
       one.numbers.set({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
-      this.time = 1;
-      this.start();
+      this.player.restart();
     });
   }
 
-  close() { this.halt(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }
+  close() { this.player.stop(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }
 }
 
 export function open(context, place, intro) { return new Diffusion(context, place, intro); }

@@ -8,18 +8,6 @@ import { RANGE, WINDOW, Subject, readMixture, showField, writeMixture } from "./
 export const title = "Field";
 export const lead = "A density, its score ∇ log p, and what noise does to both. Move σ, click a clean point, drag the modes.";
 
-const QUESTION = {
-  prompt: "As σ grows, what happens to the arrows between two modes?",
-  options: ["They grow longer, and still part towards the nearest mode", "They turn towards the common centre and shorten",
-    "They keep direction and length: noise has no direction"],
-  correct: 1,
-  doing: "Now move σ and look between the modes.",
-  answer: "Noise of variance σ² widens every mode until they merge into one hill, so the arrows between them turn to the common "
-    + "centre and shorten like 1/σ². At every level the score points from x to the mean of the clean points that x may come from.",
-  formula: "∇ log p_σ(x) = (E[x₀ | x] − x) / σ²",
-  source: "Tweedie's formula; as a training target: Vincent (2011), building on Hyvärinen (2005). Many levels: Song and Ermon (2019).",
-};
-
 const READ = [
   ["x", "x (pointer)"], ["log_density", "log p_σ(x)"], ["score", "score ∇ log p_σ(x)"],
   ["x0", "x̂₀ = E[x₀ | x]"], ["eps", "ε̂ = E[ε | x]"],
@@ -69,9 +57,8 @@ class Field {
       onInput: (value) => { context.keep({ sigma: value }); this.refresh(); this.question.moved(); },
     });
     this.sigma.root.classList.add("main");
-    this.question = question("field", QUESTION, (locked) => this.sigma.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: (name) => this.take(name) });
-    this.subject = new Subject(context, this.preset, "two modes");
+    this.question = question("field", (locked) => this.sigma.lock(locked));
+    this.subject = new Subject(context, "two modes", (name) => this.take(name));
     this.weight = slider({ label: "Weight of the mode", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
     this.spread = slider({ label: "Spread of the mode", low: 0.1, high: 2.5, log: true, value: 0.6, name: "spread", onInput: (v) => this.edit("spread", v) });
     this.arrows = toggle({ label: "Score arrows", value: context.text("arrows", "1") === "1", name: "arrows", onInput: (on) => { context.keep({ arrows: on ? null : "0" }); this.show(); } });
@@ -85,15 +72,15 @@ class Field {
       + "Their density at level σ is the mean of Gaussians around them."), file, row(
       button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Level and density", this.sigma.root, this.preset.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
+      group("Level and density", this.sigma.root, this.subject.control.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
   }
 
   fill() {
     const { subject, context } = this, own = subject.isRun && !this.mixture;
-    if (!context.recorded) this.preset.input.append(make("option", { value: "points" }, "your own points"));
+    if (!context.recorded) this.subject.control.input.append(make("option", { value: "points" }, "your own points"));
     if (!["mixture", "points"].includes(this.source)) this.source = own ? "run" : "mixture";
-    if (this.source === "points") this.preset.set("points");
-    else if (this.mixture && subject.isRun) this.preset.set(subject.presets[0].name);
+    if (this.source === "points") this.subject.control.set("points");
+    else if (this.mixture && subject.isRun) this.subject.control.set(subject.presets[0].name);
     this.edited = Boolean(this.mixture);
     this.mixture ??= structuredClone(subject.mixture ?? subject.presets[0].mixture);
     this.choose(0);
@@ -109,7 +96,7 @@ class Field {
     this.refresh();
   }
 
-  /** What is asked about; a mixture by its name until it has been changed. */
+  /** What the picture is of; a mixture by its name until it has been changed. */
   about() {
     if (this.source === "points") return { points: this.points };
     return this.source === "mixture" && this.edited ? { mixture: this.mixture } : this.subject.params();
@@ -167,7 +154,7 @@ class Field {
       if (file.size > 2_000_000) throw new Error("a file of more than 2 MB is more than this page takes");
       this.points = readPoints(await file.text());
       this.source = "points";
-      this.preset.set("points");
+      this.subject.control.set("points");
       this.refresh();
     } catch (error) { this.context.fail(error.message); }
   }

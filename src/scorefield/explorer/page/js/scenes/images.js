@@ -1,22 +1,11 @@
 // Images: what a trained model of images makes of noise, at every level.
 
 import { button, group, make, number, readout, row } from "../controls.js";
+import { Player } from "../player.js";
 import { question } from "../question.js";
 
 export const title = "Images";
 export const lead = "A trained model of images: samples emerging from noise, the denoiser’s view at every level, ways between two images.";
-
-const QUESTION = {
-  prompt: "A held-out image gets noise of level σ and is brought back by the sampler. What comes back?",
-  options: ["The image itself: the denoiser removes the noise", "At small σ itself, at large σ another image of the data",
-    "A blur: the mean of all images"],
-  correct: 1,
-  doing: "Now move σ and look at the ways back.",
-  answer: "Noise of level σ hides what is finer than σ, and the way back draws anew what was hidden: details at small σ, the whole image at large σ. "
-    + "The denoiser alone answers with the mean of all images that x may come from, which is why its view blurs as σ grows.",
-  formula: "x = x₀ + σ ε,   x̂₀ = E[x₀ | x] = x + σ² ∇ log p_σ(x)",
-  source: "Partial noising: Meng and others (2022). Latents and interpolation: Song and others (2020, 2021). Levels: Karras and others (2022).",
-};
 
 const READ = [["label", "label"], ["held", "images held out"], ["sigma", "noise level σ"], ["error", "error of x̂₀ over that of x", "root mean squares; 1 is no gain"]];
 const SAMPLES = 6, LADDER = 9;
@@ -77,19 +66,17 @@ class Images {
   build() {
     const { context } = this, { select, slider } = context.controls;
     const keep = (key, what) => (value) => { context.keep({ [key]: value }); what(); };
-    this.time = 1;
     this.seed = context.number("seed", 0);
     this.sigma = slider({ label: "Noise level σ", low: 0.05, high: 20, log: true, value: context.number("sigma", 1), name: "sigma",
       onInput: (value) => { keep("sigma", () => this.requestNoised())(value); this.question.moved(); } });
     this.sigma.root.classList.add("main");
-    this.question = question("images", QUESTION, (locked) => this.sigma.lock(locked));
+    this.question = question("images", (locked) => this.sigma.lock(locked));
     this.index = slider({ label: "Held-out image", low: 0, high: 1, whole: true, value: 0, name: "index", onInput: keep("index", () => this.requestHeldOut()) });
     this.other = slider({ label: "Interpolate to image", low: 0, high: 1, whole: true, value: 1, name: "other", onInput: keep("other", () => this.requestInterpolations()) });
     this.label = select({ label: "Class", options: [["", "as in the data"]], value: "", name: "label", onInput: keep("label", () => this.requestSamples()) });
     this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.requestSamples()) });
     this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.requestSamples()) });
-    this.clock = slider({ label: "Along the way: noise → image", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.drawSamples(); } });
-    this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
+    this.player = new Player(context, { label: "Along the way: noise → image", seconds: 5, draw: () => this.drawSamples() });
     const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
     this.numbers = readout("The held-out image", READ);
     this.lay(again);
@@ -105,7 +92,7 @@ class Images {
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.place.append(make("div", { className: "picture" },
       group("A held-out image, noised and brought back", make("div", { className: "twain" }, this.noised.root, this.back.root)),
-      group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.play.root, again.root), this.clock.root),
+      group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.player.button.root, again.root), this.player.clock.root),
       group("The denoiser’s view at every level", ...this.ladder.map((one) => one.root)),
       group("From one held-out image to another", ...this.ways.map((one) => one.root))),
     make("aside", { className: "side" }, this.question.root, group("Noise", this.sigma.root, this.index.root), this.numbers.root,
@@ -144,7 +131,7 @@ class Images {
   drawSamples() {
     const { emerged, facts } = this;
     if (!emerged) return;
-    const last = emerged.states.shape[0] - 1, at = Math.round(this.time * last), seen = Math.min(at, last - 1);
+    const last = emerged.states.shape[0] - 1, at = Math.round(this.player.time * last), seen = Math.min(at, last - 1);
     this.states.all(emerged.states, facts.shape, emerged.top, [], at * SAMPLES);
     this.guesses.all(emerged.guesses, facts.shape, emerged.top, [], seen * SAMPLES);
     this.emerging.textContent = `Step ${at} of ${last}, σ = ${number(emerged.sigma.data[at], 3)}.`;
@@ -176,28 +163,7 @@ class Images {
     }, at ? 60 : 300));
   }
 
-  start() {
-    let last = performance.now();
-    this.play.set("Pause");
-    if (this.time >= 1) this.time = 0;
-    const tick = (now) => {
-      this.time = Math.min(1, this.time + (now - last) / 5000);
-      last = now;
-      this.clock.set(this.time);
-      this.drawSamples();
-      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
-      else this.halt();
-    };
-    this.playing = requestAnimationFrame(tick);
-  }
-
-  halt() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.set("Play");
-  }
-
-  close() { if (this.play) this.halt(); }
+  close() { this.player?.stop(); }
 }
 
 export function open(context, place, intro) { return new Images(context, place, intro); }
