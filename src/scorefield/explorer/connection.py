@@ -121,12 +121,14 @@ class Connection:
 
     async def _work(self, name: str, channel: Channel) -> None:
         """Answer the requests of one channel, one after the other, until none waits."""
-        while channel.waiting is not None and self._open:
-            outcome = await self._compute(channel, lambda: self._begin(channel))
-            if outcome is not None and channel.running is not None:
-                await self._answer(channel.running, channel, outcome)
-            channel.running = None
-        del self._channels[name]
+        try:
+            while channel.waiting is not None and self._open:
+                outcome = await self._compute(channel, lambda: self._begin(channel))
+                if outcome is not None and channel.running is not None:
+                    await self._answer(channel.running, channel, outcome)
+                channel.running = None
+        finally:
+            del self._channels[name]
 
     async def _compute(self, channel: Channel, choose: Callable[[], Callable[[], Outcome] | None]) -> Outcome | None:
         """What a function gives that is chosen when this page's turn has come; None where there is none any more."""

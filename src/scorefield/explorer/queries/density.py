@@ -12,9 +12,9 @@ from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.conditioning import guidance as guiding
 from scorefield.conditioning.editing import Route, invert, regenerate
 from scorefield.core import Level
-from scorefield.explorer.queries.field import chosen
+from scorefield.explorer.queries.field import Source, chosen
 from scorefield.explorer.queries.laws import check_range, components, dtype_of, shares, spread
-from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Points, Seed, Within, law_of
+from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Seed, Within, law_of
 from scorefield.explorer.queries.pauses import paced
 from scorefield.likelihood import log_density
 from scorefield.records.trained import TrainedModel
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Point(Checked):
+class Point(Source, Checked):
     """A point whose log-density is requested.
 
     Args:
-        mixture: of which law, unless points or a run are given.
-        points: the user's own.
-        run: the open run, in standardised coordinates.
         x: the point.
         sigma: noise on the data; for a run 0 stands for the least that it knows.
         divergence: how the trace is taken.
@@ -40,9 +37,6 @@ class Point(Checked):
         seed: of the probes.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     x: Pair = (0.0, 0.0)
     sigma: Annotated[float, Within(0, 1000)] = 0.0
     divergence: Literal["exact", "hutchinson", "hutch++"] = "exact"
@@ -84,21 +78,15 @@ def point(p: Point, session: Session) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Latent(Checked):
+class Latent(Source, Checked):
     """A point to be carried to its latent and back.
 
     Args:
-        mixture: as `Point`.
-        points: as `Point`.
-        run: as `Point`.
         x: the point.
         steps: evaluations each way.
         refinements: of the latent, each two ways more.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     x: Pair = (0.0, 0.0)
     steps: Annotated[int, Within(5, 200)] = 100
     refinements: Annotated[int, Within(0, 5)] = 0

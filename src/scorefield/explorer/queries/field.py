@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -33,15 +33,19 @@ def presets(p: Presets, session: Session) -> dict[str, Any]:
     return {"presets": [{"name": name, "mixture": described(law)} for name, law in PRESETS.items()]}
 
 
-class Source(Protocol):
-    """Parameters that name what a picture is of."""
+@dataclass(frozen=True)
+class Source:
+    """What a picture is of.
 
-    @property
-    def mixture(self) -> Law: ...
-    @property
-    def points(self) -> Points | None: ...
-    @property
-    def run(self) -> bool: ...
+    Args:
+        mixture: unless points or a run are given.
+        points: `(n, 2)`, the user's own.
+        run: the open run; its coordinates are standardised, sigma is in the data's standard deviations.
+    """
+
+    mixture: Law = "two modes"
+    points: Points | None = None
+    run: bool = False
 
 
 def chosen(p: Source, session: Session) -> GaussianMixture | Empirical | Model:
@@ -58,13 +62,10 @@ def chosen(p: Source, session: Session) -> GaussianMixture | Empirical | Model:
 
 
 @dataclass(frozen=True)
-class Grid(Checked):
+class Grid(Source, Checked):
     """A window of the plane at a noise level.
 
     Args:
-        mixture: what the field belongs to, unless points or a run are given.
-        points: `(n, 2)`, the user's own.
-        run: the open run; its coordinates are standardised, sigma is in the data's standard deviations.
         sigma: noise level, >= 0.
         x_range: from left to right.
         y_range: from bottom to top.
@@ -73,9 +74,6 @@ class Grid(Checked):
         landscape: for a run, whose log-density costs an ODE: draw it too, on a grid of at most 40 points an axis.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(0, 1000)] = 0.5
     x_range: Extent = (-5.0, 5.0)
     y_range: Extent = (-5.0, 5.0)
@@ -133,22 +131,16 @@ def score(model: GaussianMixture | Empirical | Model, x: Tensor, level: Level) -
 
 
 @dataclass(frozen=True)
-class Point(Checked):
+class Point(Source, Checked):
     """A noisy point of the plane at a noise level.
 
     Args:
-        mixture: as `Grid`.
-        points: as `Grid`.
-        run: as `Grid`.
         sigma: noise level, > 0.
         x: the noisy point.
         count: of clean points that x may come from.
         seed: of these.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
     x: Pair = (0.0, 0.0)
     count: Annotated[int, Within(2, 5000)] = 200
@@ -194,22 +186,16 @@ def _candidates(law: GaussianMixture, x: Tensor, level: Level, p: Point) -> dict
 
 
 @dataclass(frozen=True)
-class Cloud(Checked):
+class Cloud(Source, Checked):
     """A clean point whose noised cloud is to be drawn.
 
     Args:
-        mixture: as `Grid`.
-        points: as `Grid`.
-        run: as `Grid`.
         sigma: noise level, > 0.
         clean: the point.
         count: of noisy points.
         seed: of the noise.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
     clean: Pair = (0.0, 0.0)
     count: Annotated[int, Within(2, 5000)] = 200

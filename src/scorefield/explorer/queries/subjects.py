@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 _EVALUATIONS = 32  # for the run's own samples: their error is far below what thousands of them show
 
 
-class Named(Protocol):
-    """Parameters that name a mixture, or request the run."""
+@dataclass(frozen=True)
+class SubjectParams:
+    """What chains and samplers are about.
 
-    @property
-    def mixture(self) -> Law: ...
-    @property
-    def run(self) -> bool: ...
+    Args:
+        mixture: whose exact model is followed.
+        run: the open run in its place.
+    """
+
+    mixture: Law = "two modes"
+    run: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,7 @@ def _own(subject: Subject, n: int, seed: int) -> Tensor:
     return plans.run(plan, subject.model, start, seed=seed)
 
 
-def subject_of(p: Named, session: Session) -> Subject:
+def subject_of(p: SubjectParams, session: Session) -> Subject:
     """What a request is about.
 
     Raises:
