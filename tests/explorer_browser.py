@@ -35,12 +35,12 @@ needed = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests nee
 def serving(session: Session) -> Iterator[str]:
     """The explorer on a session; the address of its page."""
     from scorefield.explorer import server
-    from scorefield.explorer.gate import Gate
-    from scorefield.explorer.queries import ASKS
+    from scorefield.explorer.access import Access
+    from scorefield.explorer.queries import QUERIES
 
     with server.bound() as listener:
         port = listener.getsockname()[1]
-        running = server.server(server.application(ASKS, session, Gate("secret", port)))
+        running = server.server(server.application(QUERIES, session, Access("secret", port)))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{port}/?token=secret"
@@ -84,7 +84,7 @@ def control(page: Page, name: str) -> Locator:
     return page.locator(f"[data-name={name}]")
 
 
-def said(page: Page, key: str) -> str:
+def shown(page: Page, key: str) -> str:
     """What a readout says, once it says something."""
     cell = page.locator(f"[data-value={key}]").first  # of two samplers the one on the left
     until(lambda: cell.inner_text() != "–")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from explorer_browser import control, needed, numbers, said, scene, until
+from explorer_browser import control, needed, numbers, scene, shown, until
 from scorefield.core import Level
 from scorefield.explorer import export
 from scorefield.explorer.export import Scope, write
-from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.laws import PRESETS
 from scorefield.explorer.queries.params import read
 from scorefield.explorer.session import Session
@@ -54,8 +54,8 @@ def alone(page: Page, file: Path) -> Iterator[str]:
     assert all(url.startswith(("data:", "blob:", file.as_uri())) for url in asked)
 
 
-def ask(name: str, **params: Any) -> Any:
-    entry = ASKS[name]
+def query(name: str, **params: Any) -> Any:
+    entry = QUERIES[name]
     return entry.call(read(entry.params, params), Session())
 
 
@@ -76,23 +76,34 @@ def test_the_command_writes_the_file_or_says_why_not(
     monkeypatch.setattr(export, "write", lambda path: write(path, SMALL))
     code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
     assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
-    for words in ((tmp_path,), (tmp_path / "nowhere" / "page.html",), (tmp_path / "page.html", "a run")):
-        code, _, err = scorefield("explore", "--export", *words)
-        assert code == 2 and err.count("\n") == 1 and "--export" in err
+    (tmp_path / "file").write_text("kept")
+    refused = [
+        (tmp_path,),
+        (tmp_path / "nowhere" / "page.html",),
+        (tmp_path / "file" / "page.html",),
+        (tmp_path / ("a" * 300),),
+        (Path("/proc/page.html"),),
+        (tmp_path / "page.html", "a run"),
+    ]
+    monkeypatch.setattr(export, "write", lambda path: pytest.fail("nothing is computed for a file that is refused"))
+    for words in refused:
+        code, out, err = scorefield("explore", "--export", *words)
+        assert code == 2 and out == "" and err.count("\n") == 1 and "--export" in err
+    assert (tmp_path / "file").read_text() == "kept" and not list(tmp_path.glob("a" * 9 + "*"))
 
 
 @needed
 def test_the_fields_numbers_are_the_librarys(page: Page, alone: str) -> None:
     scene(page, alone, "field", "sigma=2&preset=moons&at=1.4,0.8&clean=1.4,0.1")
     law, x, level = PRESETS["moons"], torch.tensor([[1.5, 0.75]], dtype=torch.float64), Level(1.0, 2.0)
-    assert numbers(said(page, "x")) == [1.5, 0.75]  # the nearest point that was recorded
-    assert numbers(said(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
-    assert numbers(said(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
-    assert numbers(said(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(shown(page, "x")) == [1.5, 0.75]  # the nearest point that was recorded
+    assert numbers(shown(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
+    assert numbers(shown(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(shown(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
     control(page, "sigma").focus()
     page.keyboard.press("Home")
     score = law.score(x, Level(1.0, 0.3))[0].tolist()
-    until(lambda: numbers(said(page, "score")) == pytest.approx(score, rel=1e-3, abs=1e-3))
+    until(lambda: numbers(shown(page, "score")) == pytest.approx(score, rel=1e-3, abs=1e-3))
     assert "sigma=0.3" in page.evaluate("new Promise((done) => setTimeout(() => done(location.hash), 300))")
 
 
@@ -101,11 +112,11 @@ def test_the_chains_are_the_librarys(page: Page, alone: str) -> None:
     for state, how in (("", {"start": "first mode"}), ("mode=annealed&step=0.2", {"annealed": True, "step": 0.2})):
         scene(page, alone, "langevin", state, choice=None if state else 1)
         control(page, "run").click()
-        until(lambda: said(page, "step") == "40")
+        until(lambda: shown(page, "step") == "40")
         params = {"mixture": "unequal weights", "n": 100, "sigma": 0.1, "step": 0.05, "steps": 40, **how}
-        *_, last = ask("langevin.run", **params)
-        assert numbers(said(page, "w1")) == pytest.approx([last["sliced_wasserstein"]], rel=1e-3)
-        assert numbers(said(page, "weights")) == pytest.approx(last["mode_weights"], abs=0.006)
+        *_, last = query("langevin.run", **params)
+        assert numbers(shown(page, "w1")) == pytest.approx([last["sliced_wasserstein"]], rel=1e-3)
+        assert numbers(shown(page, "weights")) == pytest.approx(last["mode_weights"], abs=0.006)
 
 
 @needed
@@ -113,8 +124,8 @@ def test_the_samplers_are_the_librarys(page: Page, alone: str) -> None:
     scene(page, alone, "diffusion", "a=euler&steps=4")
     for schedule in ("vp", "rectified flow"):
         control(page, "schedule").select_option(schedule)
-        result = ask("diffusion.sample", mixture="two modes", plan="euler", schedule=schedule, steps=4, n=50)
-        until(lambda r=result: numbers(said(page, "rms")) == pytest.approx([r["error"]["rms"]], rel=1e-3))
+        result = query("diffusion.sample", mixture="two modes", plan="euler", schedule=schedule, steps=4, n=50)
+        until(lambda r=result: numbers(shown(page, "rms")) == pytest.approx([r["error"]["rms"]], rel=1e-3))
     control(page, "forwards").click()
     until(lambda: "forward" in page.locator("figcaption").first.inner_text())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from explorer_browser import control, needed, numbers, said, scene, serving, until
+from explorer_browser import control, needed, numbers, scene, serving, shown, until
 from explorer_runs import digits_session, points_session
 from scorefield.core import Level
 from scorefield.explorer.queries import density, diffusion, images
@@ -78,37 +78,37 @@ def test_scene_fits_every_window(page: Page, address: str, on_digits: str, name:
 def test_numbers_at_a_point_are_the_library_s(page: Page, address: str) -> None:
     scene(page, address, "field", "sigma=0.5&at=1,0.5&preset=two modes")
     law, x, level = PRESETS["two modes"], torch.tensor([[1.0, 0.5]], dtype=torch.float64), Level(1.0, 0.5)
-    assert numbers(said(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
-    assert numbers(said(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
-    assert numbers(said(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(shown(page, "log_density")) == pytest.approx([float(law.log_density(x, level))], rel=1e-4)
+    assert numbers(shown(page, "score")) == pytest.approx(law.score(x, level)[0].tolist(), rel=1e-3, abs=1e-3)
+    assert numbers(shown(page, "x0")) == pytest.approx(law(x, level).x0[0].tolist(), rel=1e-3, abs=1e-3)
 
 
 def test_sigma_moves_the_field_the_numbers_and_the_address(page: Page, address: str) -> None:
     scene(page, address, "field", "sigma=0.5&at=1,0.5")
-    before = said(page, "log_density")
+    before = shown(page, "log_density")
     control(page, "sigma").focus()
     page.keyboard.press("PageUp")
-    until(lambda: said(page, "log_density") != before)
+    until(lambda: shown(page, "log_density") != before)
     until(lambda: "sigma=0.5&" not in page.evaluate("location.hash"))
     until(lambda: page.locator(".verdict").count() == 1)
-    shared, value = page.evaluate("location.href"), said(page, "log_density")
+    shared, value = page.evaluate("location.href"), shown(page, "log_density")
     page.goto("about:blank")
     page.goto(shared)
-    until(lambda: said(page, "log_density") == value)
+    until(lambda: shown(page, "log_density") == value)
 
 
 def test_modes_move_by_keyboard_alone(page: Page, address: str) -> None:
     scene(page, address, "field", "at=1,0.5")
-    before = said(page, "log_density")
+    before = shown(page, "log_density")
     page.locator(".handle").first.focus()
     page.keyboard.press("Shift+ArrowRight")
-    until(lambda: said(page, "log_density") != before)
+    until(lambda: shown(page, "log_density") != before)
     until(lambda: "m=" in page.evaluate("location.hash"))
 
 
 def test_own_points_are_a_density(page: Page, address: str) -> None:
     scene(page, address, "field", "source=points&points=1,0.5&sigma=1&at=1,0.5")
-    assert numbers(said(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)  # -log(2 pi)
+    assert numbers(shown(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)  # -log(2 pi)
 
 
 def test_points_come_from_a_file_within_limits(page: Page, address: str) -> None:
@@ -119,9 +119,9 @@ def test_points_come_from_a_file_within_limits(page: Page, address: str) -> None
         file.set_input_files({"name": "points.csv", "mimeType": "text/csv", "buffer": text.encode()})
         until(lambda word=word: trouble.is_visible() and word in trouble.inner_text())  # type: ignore[misc]
     file.set_input_files({"name": "points.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,0.5\n"})
-    assert numbers(said(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)
+    assert numbers(shown(page, "log_density")) == pytest.approx([-1.8379], abs=1e-3)
     page.locator(".over").click(position={"x": 5, "y": 5})  # a second point, far away: half of the mass
-    until(lambda: numbers(said(page, "log_density")) == pytest.approx([-1.8379 - 0.6931], abs=1e-3))
+    until(lambda: numbers(shown(page, "log_density")) == pytest.approx([-1.8379 - 0.6931], abs=1e-3))
 
 
 def test_a_scene_works_from_the_keyboard_alone(page: Page, address: str) -> None:
@@ -142,14 +142,14 @@ def test_a_scene_works_from_the_keyboard_alone(page: Page, address: str) -> None
     page.keyboard.press("Space")
     go("commit")
     page.keyboard.press("Enter")
-    before = said(page, "score")
+    before = shown(page, "score")
     go("sigma")
     page.keyboard.press("ArrowRight")
-    until(lambda: said(page, "score") != before)
-    before = said(page, "x")
+    until(lambda: shown(page, "score") != before)
+    before = shown(page, "x")
     go("over", "Shift+Tab")
     page.keyboard.press("Shift+ArrowUp")
-    until(lambda: said(page, "x") != before)
+    until(lambda: shown(page, "x") != before)
     page.keyboard.press("Enter")
     until(lambda: "noised cloud" in page.locator("figcaption").inner_text())
 
@@ -166,9 +166,9 @@ def test_theme_follows_the_preference_and_the_button(page: Page, address: str) -
 def test_langevin_says_the_exact_answer_beside_the_particles_own(page: Page, address: str) -> None:
     scene(page, address, "langevin", "preset=unequal weights&n=500&steps=20")
     control(page, "run").click()
-    until(lambda: said(page, "step") == "20")
-    assert numbers(said(page, "exact_weights")) == pytest.approx([0.2, 0.8])
-    assert numbers(said(page, "weights"))[0] > 0.9  # all started in the first mode, and nobody crosses
+    until(lambda: shown(page, "step") == "20")
+    assert numbers(shown(page, "exact_weights")) == pytest.approx([0.2, 0.8])
+    assert numbers(shown(page, "weights"))[0] > 0.9  # all started in the first mode, and nobody crosses
     until(lambda: control(page, "run").inner_text() == "Run")
 
 
@@ -176,24 +176,24 @@ def test_steps_bring_a_sampler_nearer_to_the_exact_ode(page: Page, address: str)
     asked = diffusion.Sample(mixture="two modes", plan="ddim", steps=8, n=200, schedule="ve")
     rms = diffusion.sample(asked, Session())["error"]["rms"]
     scene(page, address, "diffusion", "preset=two modes&n=200&steps=8&a=ddim")
-    assert numbers(said(page, "rms"))[0] == pytest.approx(rms, rel=1e-3)
+    assert numbers(shown(page, "rms"))[0] == pytest.approx(rms, rel=1e-3)
     control(page, "steps").focus()
     page.keyboard.press("End")
-    until(lambda: numbers(said(page, "rms"))[0] < rms / 4)
+    until(lambda: numbers(shown(page, "rms"))[0] < rms / 4)
 
 
 def test_density_by_the_ode_is_the_exact_one(page: Page, address: str) -> None:
     scene(page, address, "density", "preset=two modes&divergence=exact&at=1,0.5")
-    until(lambda: "first" not in said(page, "evaluations"))  # the answer that a moving slider gets
-    value, exact = (numbers(said(page, key))[0] for key in ("value", "exact"))
+    until(lambda: "first" not in shown(page, "evaluations"))  # the answer that a moving slider gets
+    value, exact = (numbers(shown(page, key))[0] for key in ("value", "exact"))
     assert value == pytest.approx(exact, abs=1e-3)
 
 
 def test_training_reaches_its_last_step(page: Page, address: str) -> None:
     scene(page, address, "learn", "steps=100&width=16")
     control(page, "train").click()
-    until(lambda: said(page, "step") == "100")
-    assert numbers(said(page, "loss"))[0] > 0 and len(numbers(said(page, "floor"))) == 2
+    until(lambda: shown(page, "step") == "100")
+    assert numbers(shown(page, "loss"))[0] > 0 and len(numbers(shown(page, "floor"))) == 2
 
 
 # ------------------------------------------------------------------------------------------------------ trained runs
@@ -213,8 +213,8 @@ def test_images_are_brought_back_and_their_numbers_are_the_librarys(
     page.locator(".option").nth(1).click()
     control(page, "commit").click()
     wanted = images.denoise(images.Denoise(index=3, sigma=0.5), digits)
-    until(lambda: numbers(said(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
-    assert said(page, "label") == str(wanted["label"]) and said(page, "held") == "180"
+    until(lambda: numbers(shown(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
+    assert shown(page, "label") == str(wanted["label"]) and shown(page, "held") == "180"
     top = (
         "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
         ".reduce((most, value, i) => (i % 4 < 3 ? Math.max(most, value) : most), 0)"
@@ -223,7 +223,7 @@ def test_images_are_brought_back_and_their_numbers_are_the_librarys(
     control(page, "sigma").focus()
     page.keyboard.press("End")
     wanted = images.denoise(images.Denoise(index=3, sigma=20.0), digits)
-    until(lambda: numbers(said(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
+    until(lambda: numbers(shown(page, "error")) == pytest.approx([wanted["error"]], rel=1e-2))
     control(page, "play").click()
     until(lambda: "Step 18" not in page.locator("figcaption", has_text="Step").inner_text())
 
@@ -240,16 +240,16 @@ def test_a_run_of_points_is_what_the_scenes_show(page: Page, on_points: str, poi
     scene(page, on_points, name, "at=0.3,0.4&n=200&steps=10&divergence=exact&sigma=0.5")
     until(lambda: control(page, "preset").input_value() == "run")
     if name == "field":
-        assert numbers(said(page, "score")) == pytest.approx(score, rel=1e-2, abs=1e-3)
+        assert numbers(shown(page, "score")) == pytest.approx(score, rel=1e-2, abs=1e-3)
     elif name == "density":
-        until(lambda: "first" not in said(page, "evaluations"))
-        assert numbers(said(page, "value")) == pytest.approx([value], abs=1e-4)
+        until(lambda: "first" not in shown(page, "evaluations"))
+        assert numbers(shown(page, "value")) == pytest.approx([value], abs=1e-4)
     elif name == "diffusion":
-        until(lambda: numbers(said(page, "rms"))[:1] == pytest.approx([rms], rel=1e-3))
+        until(lambda: numbers(shown(page, "rms"))[:1] == pytest.approx([rms], rel=1e-3))
     else:
         control(page, "run").click()
-        until(lambda: said(page, "step") == "20")  # the least that its slider takes
-        assert numbers(said(page, "w1"))[0] > 0
+        until(lambda: shown(page, "step") == "20")  # the least that its slider takes
+        assert numbers(shown(page, "w1"))[0] > 0
 
 
 def test_a_run_that_is_no_plane_is_named_where_the_plane_is_drawn(page: Page, on_digits: str) -> None:

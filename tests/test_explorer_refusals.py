@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer_asked import NONE, TWO, ask
-from scorefield.explorer.queries import ASKS
+from explorer_queries import NONE, TWO, query
+from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.params import read
 
 # ------------------------------------------------------------------------------------------------------------ field
@@ -22,9 +22,9 @@ JUNK: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("name", QUERIES)
 def test_parameters_are_taken_or_refused_in_a_sentence(name: str) -> None:
-    kind = ASKS[name].params
+    kind = QUERIES[name].params
     for field in (f.name for f in fields(kind)):
         for junk in JUNK:
             try:
@@ -47,7 +47,7 @@ def test_parameters_are_taken_or_refused_in_a_sentence(name: str) -> None:
 )
 def test_work_is_bounded_in_all(name: str, params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at most"):
-        ask(name, **params)
+        query(name, **params)
 
 
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
@@ -62,6 +62,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("field.grid", {"x_range": [1]}, "2 entries"),
     ("field.grid", {"points": []}, "entries"),
     ("field.grid", {"points": [[0, 0]] * 5001}, "5000"),
+    ("field.grid", {"points": [[0, 0]] * 20_000}, "10,000"),
     ("field.grid", {"points": [[0, 1e5]]}, "10000"),
     ("field.grid", {"mixture": "nowhere"}, "two modes"),
     ("field.grid", {"mixture": 3}, "object"),
@@ -85,11 +86,13 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("diffusion.forward", {"schedule": "none"}, "vp"),
     ("learn.train", {"objective": "magic"}, "denoising"),
     ("learn.train", {"width": 300}, "256"),
+    ("learn.train", {"width": 256, "batch": 2048}, "width must be at most"),
     ("learn.cost", {"dimensions": [201]}, "200"),
     ("learn.cost", {"dimensions": [2] * 7}, "entries"),
     ("density.point", {"probes": 0}, "probes"),
     ("density.point", {"divergence": "hutch++", "probes": 2}, "6"),
     ("density.point", {"points": [[0, 0]], "sigma": 0}, "sigma = 0"),
+    ("density.latent", {"steps": 201}, "200"),
     ("density.latent", {"run": True}, "no run"),
     ("density.guidance", {"label": 2}, "label"),
     ("images.sample", {}, "no run"),
@@ -104,15 +107,15 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("name", "params", "says"), FAULTS)
 def test_faults_are_named(name: str, params: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
-        entry = ASKS[name]
+        entry = QUERIES[name]
         answer = entry.call(read(entry.params, params), NONE)
         if isinstance(answer, Iterator):
             next(answer)
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("name", QUERIES)
 def test_params_are_objects(name: str) -> None:
     for wrong in ([], "x", None, 3):
         with pytest.raises(ValueError, match="object"):
-            read(ASKS[name].params, wrong)  # type: ignore[arg-type]
+            read(QUERIES[name].params, wrong)  # type: ignore[arg-type]

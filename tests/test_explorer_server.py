@@ -1,4 +1,4 @@
-"""The explorer's socket: what may be asked, lines and streams, and that nothing a page says ends the server."""
+"""The explorer's socket: queries, channels and streams, and that no message ends the server."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from explorer_pages import WAIT, Gates, Page, folder_of, get, serving, unpacked
+from explorer_server import WAIT, Hold, Page, folder_of, get, serving, unpacked
 from scorefield.explorer.protocol import MESSAGE_LIMIT, packed
 
 
 @pytest.fixture
-def gates() -> Gates:
-    return Gates()
+def hold() -> Hold:
+    return Hold()
 
 
 @pytest.fixture
-def port(tmp_path: Path, gates: Gates) -> Iterator[int]:
-    with folder_of(tmp_path) as page, serving(page, gates) as port:
+def port(tmp_path: Path, hold: Hold) -> Iterator[int]:
+    with folder_of(tmp_path) as page, serving(page, hold) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """One server for the questions that leave nothing behind."""
-    with folder_of(tmp_path_factory.mktemp("server")) as page, serving(page, Gates()) as port:
+    with folder_of(tmp_path_factory.mktemp("server")) as page, serving(page, Hold()) as port:
         yield port
 
 
-# ------------------------------------------------------------------------------------------- what may be asked
+# ------------------------------------------------------------------------------------------- queries
 
 
 def test_an_answer_with_its_arrays(shared: int) -> None:
     with Page(shared) as page:
-        reply = page.ask("square", x=1.5)
+        reply = page.request("square", x=1.5)
         result = reply["result"]
         assert reply["ok"] is True and reply["more"] is False
         assert result["y"] == 2.25 and result["nan"] is None and result["one"] == 1.0
         assert result["both"][0].dtype == np.float32 and (result["both"][0] == 1.5).all()
         assert result["both"][1]["whole"].tolist() == [0, 1, 2, 3, 4]
-        assert page.ask("session.about")["result"]["kind"] == "none"
+        assert page.request("session.about")["result"]["kind"] == "none"
 
 
 def test_arrays_lie_at_multiples_of_eight_and_keep_their_values() -> None:
@@ -70,9 +70,9 @@ BAD = {  # message: a word of the answer
     "": "JSON",
     "nonsense": "JSON",
     "[" * 100_000: "JSON",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": NaN}}': "JSON",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": 1e999}}': "x",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": ' + "9" * 5000 + "}}": "x",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": NaN}}': "JSON",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": 1e999}}': "x",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": ' + "9" * 5000 + "}}": "x",
     "[]": "object",
     "null": "object",
     "{}": "id",
@@ -81,19 +81,19 @@ BAD = {  # message: a word of the answer
     '{"id": 1.5}': "id",
     '{"id": 1}': "request",
     '{"id": 1, "cancel": "x"}': "cancel",
-    '{"id": 1, "channel": "a", "ask": "square", "more": 1}': "request",
-    '{"id": 1, "channel": 1, "ask": "square"}': "channel",
-    '{"id": 1, "channel": "a", "ask": ["square"]}': "ask",
-    '{"id": 1, "channel": "a", "ask": "square", "params": []}': "params",
-    '{"id": 1, "channel": "' + "a" * 65 + '", "ask": "square"}': "64",
-    '{"id": 1, "channel": "a", "ask": "nothing"}': "nothing",
-    '{"id": 1, "channel": "a", "ask": "\\ud800"}': "is called",
-    '{"id": 1, "channel": "a", "ask": "__class__"}': "__class__",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"y": 1}}': "y",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": "1"}}': "x",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": true}}': "x",
-    '{"id": 1, "channel": "a", "ask": "square", "params": {"x": {}}}': "x",
-    '{"id": 1, "channel": "a", "ask": "count", "params": {"n": 5, "pause": 11}}': "pause",
+    '{"id": 1, "channel": "a", "query": "square", "more": 1}': "request",
+    '{"id": 1, "channel": 1, "query": "square"}': "channel",
+    '{"id": 1, "channel": "a", "query": ["square"]}': "query",
+    '{"id": 1, "channel": "a", "query": "square", "params": []}': "params",
+    '{"id": 1, "channel": "' + "a" * 65 + '", "query": "square"}': "64",
+    '{"id": 1, "channel": "a", "query": "nothing"}': "nothing",
+    '{"id": 1, "channel": "a", "query": "\\ud800"}': "there is no query",
+    '{"id": 1, "channel": "a", "query": "__class__"}': "__class__",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"y": 1}}': "y",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": "1"}}': "x",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": true}}': "x",
+    '{"id": 1, "channel": "a", "query": "square", "params": {"x": {}}}': "x",
+    '{"id": 1, "channel": "a", "query": "count", "params": {"n": 5, "pause": 11}}': "pause",
     " " * (MESSAGE_LIMIT + 1): "characters",
 }
 
@@ -116,12 +116,17 @@ def test_a_message_beyond_all_measure_closes_its_own_socket_only(shared: int) ->
         assert other.lives()
 
 
-@pytest.mark.parametrize("ask", ["fails", "refuses", "unsendable", "huge"])
-def test_a_computation_that_fails_is_an_error(shared: int, ask: str) -> None:
-    words = {"fails": "ZeroDivisionError: as it happens", "refuses": "try that", "unsendable": "set", "huge": "bytes"}
+@pytest.mark.parametrize("query", ["fails", "refuses", "unsendable", "huge"])
+def test_a_computation_that_fails_is_an_error(shared: int, query: str) -> None:
+    sentences = {
+        "fails": "ZeroDivisionError: as it happens",
+        "refuses": "try that",
+        "unsendable": "set",
+        "huge": "bytes",
+    }
     with Page(shared) as page:
-        reply = page.ask(ask)
-        assert reply["ok"] is False and words[ask] in reply["error"] and page.lives()
+        reply = page.request(query)
+        assert reply["ok"] is False and sentences[query] in reply["error"] and page.lives()
 
 
 # ------------------------------------------------------------------------------------------------------ streams
@@ -151,30 +156,30 @@ def until_end(page: Page, id: int) -> dict[str, Any]:
     return reply
 
 
-def test_a_new_request_ends_a_stream_on_its_channel(port: int, gates: Gates) -> None:
+def test_a_new_request_ends_a_stream_on_its_channel(port: int, hold: Hold) -> None:
     with Page(port) as page:
         first = page.send("count", n=10**6)
         assert page.reply()["more"] is True
         second = page.send("square", x=4)
         assert until_end(page, first)["superseded"] is True
-        assert until_end(page, second)["result"]["y"] == 16 and gates.ended.wait(WAIT)
+        assert until_end(page, second)["result"]["y"] == 16 and hold.ended.wait(WAIT)
 
 
-def test_a_cancelled_stream_ends(port: int, gates: Gates) -> None:
+def test_a_cancelled_stream_ends(port: int, hold: Hold) -> None:
     with Page(port) as page:
         first = page.send("count", n=10**6)
         assert page.reply()["more"] is True
         page.cancel(first)
-        assert until_end(page, first)["cancelled"] is True and gates.ended.wait(WAIT)
+        assert until_end(page, first)["cancelled"] is True and hold.ended.wait(WAIT)
         assert page.lives()
 
 
-def test_a_page_that_leaves_takes_its_work_along(port: int, gates: Gates) -> None:
+def test_a_page_that_leaves_takes_its_work_along(port: int, hold: Hold) -> None:
     page = Page(port)
     page.send("count", n=10**6)
     page.reply()
     page.socket.close()
-    assert gates.ended.wait(WAIT)
+    assert hold.ended.wait(WAIT)
 
 
 def test_streams_leave_room_for_other_requests(port: int) -> None:
@@ -194,22 +199,22 @@ def waited(condition: Any) -> bool:
     return bool(condition())
 
 
-def test_the_newest_request_of_a_channel_takes_the_place_of_the_waiting_one(port: int, gates: Gates) -> None:
+def test_the_newest_request_of_a_channel_takes_the_place_of_the_waiting_one(port: int, hold: Hold) -> None:
     with Page(port) as page:
         page.send("held", x=1)
-        assert waited(lambda: gates.begun == [1])
+        assert waited(lambda: hold.begun == [1])
         for x in (2, 3, 4):
             page.send("held", x=x)
         replies = [page.reply(), page.reply()]
         assert [r["id"] for r in replies] == [2, 3] and all(r["superseded"] for r in replies)
-        gates.hold.set()
-        assert [page.reply()["id"], page.reply()["id"]] == [1, 4] and gates.begun == [1, 4]
+        hold.release.set()
+        assert [page.reply()["id"], page.reply()["id"]] == [1, 4] and hold.begun == [1, 4]
 
 
-def test_cancelling_what_waits_what_runs_and_what_is_not_there(port: int, gates: Gates) -> None:
+def test_cancelling_what_waits_what_runs_and_what_is_not_there(port: int, hold: Hold) -> None:
     with Page(port) as page:
         page.send("held", x=1)
-        assert waited(lambda: gates.begun == [1])
+        assert waited(lambda: hold.begun == [1])
         page.send("held", x=2)
         page.cancel(2)
         assert page.reply()["cancelled"] is True and page.reply()["result"] == {"cancelled": True}
@@ -217,53 +222,53 @@ def test_cancelling_what_waits_what_runs_and_what_is_not_there(port: int, gates:
         assert page.reply()["result"] == {"cancelled": True}
         page.cancel(77)
         assert page.reply()["result"] == {"cancelled": False}
-        gates.hold.set()
+        hold.release.set()
         reply = page.reply()
-        assert reply["id"] == 1 and reply["cancelled"] is True and gates.begun == [1]
+        assert reply["id"] == 1 and reply["cancelled"] is True and hold.begun == [1]
         assert page.lives()
 
 
-def test_one_computation_at_a_time_and_the_pages_do_not_mix(port: int, gates: Gates) -> None:
+def test_one_computation_at_a_time_and_the_pages_do_not_mix(port: int, hold: Hold) -> None:
     with Page(port) as one, Page(port) as two:
         for k, channel in enumerate("abcd"):
             one.send("held", channel, x=k)
             two.send("held", channel, x=10 + k)
-        assert waited(lambda: len(gates.begun) == 1)
+        assert waited(lambda: len(hold.begun) == 1)
         assert json.loads(get(port, "/health")[2])["ok"]  # the event loop is free
-        gates.hold.set()
+        hold.release.set()
         for page, first in ((one, 0), (two, 10)):
             replies = [page.reply() for _ in range(4)]
             assert {r["id"]: r["result"]["x"] for r in replies} == {k + 1: first + k for k in range(4)}
-        assert gates.most == 1  # two threads would take torch's derivatives in each other's levels
+        assert hold.most == 1  # two threads would take torch's derivatives in each other's levels
 
 
-def test_work_that_waits_is_dropped_when_its_page_leaves(port: int, gates: Gates) -> None:
+def test_work_that_waits_is_dropped_when_its_page_leaves(port: int, hold: Hold) -> None:
     gone = Page(port)
     for k, channel in enumerate("abcdef"):
         gone.send("held", channel, x=k)
-    assert waited(lambda: len(gates.begun) == 1)
+    assert waited(lambda: len(hold.begun) == 1)
     gone.socket.close()
     with Page(port) as page:
         page.send("square", x=5)
         time.sleep(0.1)
-        gates.hold.set()
-        assert page.reply()["result"]["y"] == 25 and len(gates.begun) == 1
+        hold.release.set()
+        assert page.reply()["result"]["y"] == 25 and len(hold.begun) == 1
 
 
-def test_too_many_channels_ids_and_pages(port: int, gates: Gates) -> None:
+def test_too_many_channels_ids_and_pages(port: int, hold: Hold) -> None:
     with Page(port) as page:
         for k in range(16):
             page.send("held", f"c{k}")
-        assert "channels" in page.ask("held", channel="one more")["error"]
+        assert "channels" in page.request("held", channel="one more")["error"]
         page.last = 0
-        assert "id" in page.ask("held", channel="c0")["error"]
+        assert "id" in page.request("held", channel="c0")["error"]
         pages = [Page(port) for _ in range(15)]
         with pytest.raises(ConnectionClosed) as closed:
             Page(port).lives()
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
         for other in pages:
             other.socket.close()
-        gates.hold.set()
+        hold.release.set()
 
 
 # --------------------------------------------------------------------------------------------------- any message
@@ -278,7 +283,7 @@ NEAR = st.fixed_dictionaries(  # close to a request: each part right or anything
     optional={
         "id": st.integers(0, 5) | JSON,
         "channel": st.sampled_from("ab") | JSON,
-        "ask": st.sampled_from(["square", "count", "fails", "refuses"]) | JSON,
+        "query": st.sampled_from(["square", "count", "fails", "refuses"]) | JSON,
         "params": st.dictionaries(st.sampled_from(["x", "n", "pause"]), st.integers(-2, 9) | JSON, max_size=2) | JSON,
         "cancel": st.integers(0, 5) | JSON,
     },

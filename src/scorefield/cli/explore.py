@@ -26,12 +26,12 @@ def explore(
 ) -> None:
     """Open the explorer: score fields, Langevin, diffusion and learning in the browser, computed as you look.
 
-    It serves until Ctrl-C. The address holds a token: who has it may ask.
+    It serves until Ctrl-C. The address holds a token: whoever has it is answered.
 
     Args:
         run: folder of a trained model to look at; without one, mixtures and points of your own.
         port: to listen on; default: one that is free.
-        host: address to listen on; by default only this machine can reach it.
+        host: address to listen on; by default only this machine can reach it. 0.0.0.0 is every address of it.
         no_browser: print the address, open nothing.
         export: write the scenes Field, Langevin and Diffusion as one HTML file instead, for a course site: it holds
             answers for a choice of each control's values, and needs neither a server nor a network.
@@ -39,11 +39,13 @@ def explore(
     if export is not None:
         return _export(export, run)
     from scorefield.explorer import server
-    from scorefield.explorer.queries import ASKS
+    from scorefield.explorer.queries import QUERIES
     from scorefield.explorer.session import opened
 
     if not 0 <= port <= 65535:
         raise ValueError(f"--port must be from 0 to 65535, got {port}.")
+    if not host.strip():
+        raise ValueError("--host must be an address of this machine, got an empty text; leave it out for 127.0.0.1.")
     session = opened(run)
     if host not in ("127.0.0.1", "localhost", "::1"):
         warn(f"listening on {host}: whoever reaches this machine and knows the token can make it compute.")
@@ -53,7 +55,7 @@ def explore(
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server.serve(ASKS, session, host=host, port=port, ready=ready)
+    server.serve(QUERIES, session, host=host, port=port, ready=ready)
 
 
 def _export(file: Path, run: Path | None) -> None:
@@ -61,7 +63,21 @@ def _export(file: Path, run: Path | None) -> None:
 
     if run is not None:
         raise ValueError("--export records the densities whose answers are exact; leave the run out.")
-    if not file.parent.is_dir() or file.is_dir():
-        raise ValueError(f"--export needs a file in a folder that is there, got {str(file)!r}.")
-    print("explorer: computing what the page can be asked, a few minutes ...", flush=True)
+    _check_writable(file)
+    print("explorer: computing the answers that the page holds, a few minutes ...", flush=True)
     print(f"explorer: {file}, {write(file) / 1e6:.1f} MB; open it in any browser.")
+
+
+def _check_writable(file: Path) -> None:
+    """Raise where a file cannot be written, before the minutes of computing; what stands in it is left alone."""
+    try:
+        is_new = not file.exists()
+        with file.open("ab"):
+            pass
+        if is_new:
+            file.unlink()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(
+            f"--export cannot write to {str(file)!r}: {reason}; name a file in a folder of yours."
+        ) from None

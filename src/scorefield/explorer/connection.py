@@ -1,4 +1,4 @@
-"""One page's requests: a line for each channel, the newest request first, streams a part at a time."""
+"""One page's requests: a queue for each channel, the newest request first, streams a part at a time."""
 
 from __future__ import annotations
 
@@ -6,54 +6,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from scorefield.explorer.limits import Limits
 from scorefield.explorer.protocol import Cancel, RefusedError, Request, error, packed, parse
-from scorefield.explorer.queries import Ask
+from scorefield.explorer.queries import Query
 from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
+from scorefield.explorer.turns import StoppedError, Turns, Worker
 
-CHANNELS = 16
-"""Most channels of one page with work on them."""
-STREAM_SECONDS = 600.0
-"""Longest life of a stream."""
-
-T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _END = object()
-
-
-class Workers:
-    """Threads for all pages: `async with workers:` waits for one in turn, `await workers.call(...)` uses it.
-
-    One is enough and as many as is safe: torch counts the levels of forward-mode derivatives for the whole process, so
-    that two threads that take derivatives at once fail in each other's levels.
-
-    Args:
-        count: of threads.
-    """
-
-    def __init__(self, count: int = 1) -> None:
-        self._free = asyncio.Semaphore(count)
-        self._threads = ThreadPoolExecutor(count, "explorer")
-
-    async def __aenter__(self) -> None:
-        await self._free.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._free.release()
-
-    async def call(self, function: Callable[[], T]) -> T:
-        """What the function gives, computed outside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Outcome(NamedTuple):
@@ -65,8 +31,8 @@ class Outcome(NamedTuple):
 
 
 @dataclass
-class Line:
-    """One channel: the request that has begun, the one that waits, and whether the first is still wanted."""
+class Channel:
+    """The request that has begun, the one that waits, and whether the first is still wanted."""
 
     waiting: Request | None = None
     running: Request | None = None
@@ -78,27 +44,38 @@ class Connection:
 
     Args:
         socket: of the page, not yet accepted.
-        asks: what may be asked.
+        queries: what is answered.
         session: what every answer may use.
-        workers: that compute.
+        turns: in which all pages compute.
+        limits: of the page.
     """
 
-    def __init__(self, socket: WebSocket, asks: Mapping[str, Ask], session: Session, workers: Workers) -> None:
-        self._socket, self._asks, self._session, self._workers = socket, asks, session, workers
-        self._lines: dict[str, Line] = {}
+    def __init__(
+        self, socket: WebSocket, queries: Mapping[str, Query], session: Session, turns: Turns, limits: Limits
+    ) -> None:
+        self._socket, self._queries, self._session, self._limits = socket, queries, session, limits
+        self.worker = Worker(turns)
+        self._channels: dict[str, Channel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._computing = asyncio.Lock()  # a page stands in the line for turns once
         self._sending = asyncio.Lock()  # a text and its frame stay together
         self._open = True
 
     async def serve(self) -> None:
-        """Answer until the page leaves; what it asked for last is then computed no further than its present part."""
-        await self._socket.accept()
+        """Answer until the page leaves; what it wanted last is then computed no further than its next pause."""
         try:
+            await self._socket.accept()
             while (message := await self._socket.receive())["type"] == "websocket.receive":
                 await self._hear(message.get("text"))
+        except (WebSocketDisconnect, RuntimeError):  # the page has left before it was accepted
+            pass
         finally:
             self._open = False
-            await asyncio.gather(*self._tasks)
+
+    async def end(self) -> None:
+        """Wait for what is still computed for a page that has left."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.worker.close()
 
     async def _hear(self, text: str | None) -> None:
         try:
@@ -113,85 +90,108 @@ class Connection:
             await self._send(Outcome(error(fault.id, str(fault))))
 
     async def _take(self, request: Request) -> None:
-        """Put a request in its channel's line, in place of the one that waits there."""
-        if any(request.id in (r.id for r in (x.waiting, x.running) if r) for x in self._lines.values()):
+        """Put a request in its channel's queue, in place of the one that waits there."""
+        if any(request.id in (r.id for r in (x.waiting, x.running) if r) for x in self._channels.values()):
             raise RefusedError("this id belongs to a request that is not answered yet; count ids up.", request.id)
-        line = self._lines.get(request.channel)
-        if line is None:
-            if len(self._lines) >= CHANNELS:
-                raise RefusedError(f"at most {CHANNELS} channels have work at a time; wait for an answer.", request.id)
-            line = self._lines[request.channel] = Line(request)
-            task = asyncio.create_task(self._work(request.channel, line))
+        channel = self._channels.get(request.channel)
+        if channel is None:
+            most = self._limits.channels
+            if len(self._channels) >= most:
+                raise RefusedError(f"at most {most} channels have work at a time; wait for an answer.", request.id)
+            channel = self._channels[request.channel] = Channel(request)
+            task = asyncio.create_task(self._work(request.channel, channel))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        old, line.waiting = line.waiting, request
+        old, channel.waiting = channel.waiting, request
         if old is not None:
             await self._send(Outcome(error(old.id, "superseded", "superseded")))
 
     async def _cancel(self, cancel: Cancel) -> None:
         found = False
-        for line in self._lines.values():
-            if line.waiting is not None and line.waiting.id == cancel.target:
-                line.waiting, found = None, True
+        for channel in self._channels.values():
+            if channel.waiting is not None and channel.waiting.id == cancel.target:
+                channel.waiting, found = None, True
                 await self._send(Outcome(error(cancel.target, "cancelled", "cancelled")))
                 break
-            if line.running is not None and line.running.id == cancel.target:
-                line.cancelled = found = True
+            if channel.running is not None and channel.running.id == cancel.target:
+                channel.cancelled = found = True
                 break
         await self._send(Outcome(*packed(cancel.id, {"cancelled": found})))
 
-    async def _work(self, channel: str, line: Line) -> None:
+    async def _work(self, name: str, channel: Channel) -> None:
         """Answer the requests of one channel, one after the other, until none waits."""
-        while line.waiting is not None and self._open:
-            async with self._workers:
-                request, line.waiting = line.waiting, None
-                if request is None or not self._open:
-                    continue
-                line.running, line.cancelled = request, False
-                outcome = await self._workers.call(lambda r=request: self._begin(r))  # type: ignore[misc]
-            await self._answer(request, line, outcome)
-            line.running = None
-        del self._lines[channel]
+        try:
+            while channel.waiting is not None and self._open:
+                outcome = await self._compute(channel, lambda: self._begin(channel))
+                if outcome is not None and channel.running is not None:
+                    await self._answer(channel.running, channel, outcome)
+                channel.running = None
+        finally:
+            del self._channels[name]
 
-    async def _answer(self, request: Request, line: Line, outcome: Outcome) -> None:
+    async def _compute(self, channel: Channel, choose: Callable[[], Callable[[], Outcome] | None]) -> Outcome | None:
+        """What a function gives that is chosen when this page's turn has come; None where there is none any more."""
+
+        def check(seconds: float) -> None:
+            if channel.cancelled or not self._open:
+                raise StoppedError("cancelled")
+            if seconds > self._limits.answer:
+                raise StoppedError(f"an answer takes at most {self._limits.answer:g} s of computing; request less.")
+
+        async with self._computing:
+            await asyncio.wrap_future(self.worker.turns.request())
+            function = choose()
+            if function is None:
+                self.worker.turns.end()
+                return None
+            return await self.worker.compute(function, check)
+
+    def _begin(self, channel: Channel) -> Callable[[], Outcome] | None:
+        """Choose the newest request of a channel, if it still has one."""
+        request, channel.waiting = channel.waiting, None
+        if request is None or not self._open:
+            return None
+        channel.running, channel.cancelled = request, False
+        return lambda: self._first(request)
+
+    async def _answer(self, request: Request, channel: Channel, outcome: Outcome) -> None:
         """Send a reply, and the parts that follow it while they are wanted; other work has its turn between them."""
         started = time.monotonic()
-        while not line.cancelled:
+        while not channel.cancelled:
             await self._send(outcome)
             rest = outcome.rest
             if rest is None:
                 return
-            if line.cancelled or line.waiting is not None or not self._open:
+            if channel.cancelled or channel.waiting is not None or not self._open:
                 break
-            async with self._workers:
-                late = time.monotonic() - started > STREAM_SECONDS
-                outcome = await self._workers.call(lambda r=rest, o=late: self._go_on(request.id, r, o))  # type: ignore[misc]
+            late = time.monotonic() - started > self._limits.stream
+            following = await self._compute(channel, lambda r=rest, o=late: lambda: self._next(request.id, r, o))  # type: ignore[misc]
+            outcome = following or outcome
         if outcome.rest is not None:
-            end = outcome.rest
-            await self._workers.call(lambda: _close(end))
-        why = "cancelled" if line.cancelled else "superseded"
+            await self._compute(Channel(), lambda: lambda: _closed(outcome))
+        why = "cancelled" if channel.cancelled else "superseded"
         await self._send(Outcome(error(request.id, why, why)))
 
-    def _begin(self, request: Request) -> Outcome:
-        """Compute an answer, or the first part of one. Runs in a thread."""
+    def _first(self, request: Request) -> Outcome:
+        """Compute an answer, or the first part of one. Runs in the page's thread."""
         try:
-            if request.ask not in self._asks:
-                raise ValueError(f"nothing is called {request.ask[:60]!r} here; there is {', '.join(self._asks)}.")
-            kind, function = self._asks[request.ask]
+            if request.query not in self._queries:
+                raise ValueError(f"there is no query {request.query[:60]!r}; there are {', '.join(self._queries)}.")
+            kind, function = self._queries[request.query]
             value = function(read(kind, request.params), self._session)
             if not isinstance(value, Iterator):
                 return Outcome(*packed(request.id, value))
         except Exception as fault:
             return _failed(request.id, fault)
-        return self._go_on(request.id, value, False)
+        return self._next(request.id, value, False)
 
-    def _go_on(self, id: int, rest: Iterator[dict[str, Any]], late: bool) -> Outcome:
-        """Compute the next part of a stream. Runs in a thread."""
+    def _next(self, id: int, rest: Iterator[dict[str, Any]], late: bool) -> Outcome:
+        """Compute the next part of a stream. Runs in the page's thread."""
         try:
             if late:
                 _close(rest)
-                raise ValueError(f"a stream ends after {STREAM_SECONDS:.0f} s; ask again.")
+                raise ValueError(f"a stream ends after {self._limits.stream:g} s; request it again.")
             part = next(rest, _END)
             if part is _END:
                 return Outcome(*packed(id, None))
@@ -212,11 +212,18 @@ class Connection:
 
 
 def _failed(id: int, fault: Exception) -> Outcome:
-    """An error in words: what the library refuses speaks for itself, anything else is named and logged."""
-    if isinstance(fault, (ValueError, TypeError)):
+    """An error as a sentence: what the library refuses is said as it is, anything else is named and logged."""
+    if isinstance(fault, (ValueError, TypeError, StoppedError)):
         return Outcome(error(id, str(fault) or type(fault).__name__))
     _LOG.error("the computation failed", exc_info=fault)
     return Outcome(error(id, f"the computation failed: {type(fault).__name__}: {fault}"))
+
+
+def _closed(outcome: Outcome) -> Outcome:
+    """The outcome, its stream ended."""
+    if outcome.rest is not None:
+        _close(outcome.rest)
+    return outcome
 
 
 def _close(stream: Iterator[dict[str, Any]]) -> None:

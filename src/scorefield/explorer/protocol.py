@@ -1,6 +1,6 @@
 """What page and server say to each other: JSON text, and one binary frame after a reply that holds arrays.
 
-    request  {"id": 17, "channel": "field", "ask": "field.grid", "params": {...}}
+    request  {"id": 17, "channel": "field", "query": "field.grid", "params": {...}}
     cancel   {"id": 18, "cancel": 17}
     reply    {"id": 17, "ok": true, "more": false, "result": {...}}
     part     {"id": 17, "ok": true, "more": true, "result": {...}}, of a stream; its end has "more": false and no result
@@ -38,16 +38,16 @@ class RefusedError(ValueError):
 
 
 class Request(NamedTuple):
-    """One ask, with the parameters as they came."""
+    """One query, with its parameters as they came."""
 
     id: int
     channel: str
-    ask: str
+    query: str
     params: dict[str, Any]
 
 
 class Cancel(NamedTuple):
-    """The wish that the request `target` be answered no further."""
+    """A request `target` that is to be answered no further."""
 
     id: int
     target: int
@@ -60,8 +60,8 @@ def parse(text: str) -> Request | Cancel:
         RefusedError: for what is too long, is not JSON, or is neither a request nor a cancel.
 
     Example:
-        >>> parse('{"id": 1, "channel": "field", "ask": "field.grid", "params": {"n": 64}}')
-        Request(id=1, channel='field', ask='field.grid', params={'n': 64})
+        >>> parse('{"id": 1, "channel": "field", "query": "field.grid", "params": {"n": 64}}')
+        Request(id=1, channel='field', query='field.grid', params={'n': 64})
     """
     if len(text) > MESSAGE_LIMIT:
         raise RefusedError(f"a message has at most {MESSAGE_LIMIT:,} characters, got {len(text):,}.")
@@ -78,14 +78,14 @@ def parse(text: str) -> Request | Cancel:
         if set(message) != {"id", "cancel"} or not _is_id(message["cancel"]):
             raise RefusedError('a cancel is {"id": ..., "cancel": the id of a request}.', id)
         return Cancel(id, message["cancel"])
-    if not {"id", "channel", "ask"} <= set(message) <= {"id", "channel", "ask", "params"}:
-        raise RefusedError(f"a request has id, channel, ask and params, got {_shown(sorted(message))}.", id)
-    channel, ask, params = message["channel"], message["ask"], message.get("params", {})
-    if not (isinstance(channel, str) and isinstance(ask, str) and isinstance(params, dict)):
-        raise RefusedError("channel and ask are texts and params an object.", id)
+    if not {"id", "channel", "query"} <= set(message) <= {"id", "channel", "query", "params"}:
+        raise RefusedError(f"a request has id, channel, query and params, got {_shown(sorted(message))}.", id)
+    channel, query, params = message["channel"], message["query"], message.get("params", {})
+    if not (isinstance(channel, str) and isinstance(query, str) and isinstance(params, dict)):
+        raise RefusedError("channel and query are texts and params an object.", id)
     if len(channel) > 64:
         raise RefusedError(f"a channel's name has at most 64 characters, got {len(channel):,}.", id)
-    return Request(id, channel, ask, params)
+    return Request(id, channel, query, params)
 
 
 def packed(id: int | None, result: Mapping[str, Any] | None, more: bool = False) -> tuple[str, bytes | None]:
@@ -138,7 +138,7 @@ def _placed(array: np.ndarray, frame: bytearray) -> dict[str, Any]:
     frame.extend(bytes(-len(frame) % 8))
     offset, dtype = len(frame), np.dtype(_WIRE[array.dtype.kind])
     if offset + array.size * dtype.itemsize > REPLY_LIMIT:
-        raise ValueError(f"an answer's arrays have at most {REPLY_LIMIT:,} bytes; ask for fewer points or times.")
+        raise ValueError(f"an answer's arrays have at most {REPLY_LIMIT:,} bytes; request fewer points or times.")
     with np.errstate(over="ignore"):
         frame.extend(np.ascontiguousarray(array, dtype=dtype.newbyteorder("<")).tobytes())
     return {"dtype": dtype.name, "shape": list(array.shape), "offset": offset, "length": len(frame) - offset}

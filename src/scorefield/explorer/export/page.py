@@ -1,4 +1,4 @@
-"""The exported page: the explorer's own files, its recording, and nothing to be fetched."""
+"""The exported page: the explorer's own files, its recording, with nothing to be fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
 from scorefield.explorer.session import Session
 
-_MODULES = ("app", "charts", "controls", "exported", "flat", "gl", "plane", "question", "recorded", "socket", "theming")
+_MODULES = (
+    "app",
+    "charts",
+    "controls",
+    "exported",
+    "flat",
+    "gl",
+    "plane",
+    "player",
+    "question",
+    "questions",
+    "recorded",
+    "socket",
+    "theming",
+)
 _SCENES = ("common", "diffusion", "field", "langevin")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:; "
@@ -30,12 +44,12 @@ def write(file: Path, scope: Scope = FULL) -> int:
     """
     recording = Recording(Session())
     stops = record(recording, scope)
-    told = {"version": __version__, "stops": stops, "entries": recording.entries}
-    html = page(json.dumps(told, allow_nan=False, separators=(",", ":")), recording.frame)
+    content = {"version": __version__, "stops": stops, "entries": recording.entries}
+    html = page(json.dumps(content, allow_nan=False, separators=(",", ":")), recording.frame)
     return file.write_bytes(html.encode())
 
 
-def page(told: str, frame: bytes) -> str:
+def page(content: str, frame: bytes) -> str:
     """The page around a recording, its JSON and its frame of arrays."""
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     css = "".join(_text(name) for name in ("js/vendor/uplot/uPlot.min.css", "style.css"))
@@ -49,7 +63,7 @@ def page(told: str, frame: bytes) -> str:
         f'<script type="importmap">{_import_map()}</script>',
     ]
     tail = [
-        f'<script type="application/json" id="recording">{_packed(told.encode())}</script>',
+        f'<script type="application/json" id="recording">{_packed(content.encode())}</script>',
         f'<script type="application/octet-stream" id="frame">{_packed(frame)}</script>',
         f"<script>{_text('js/vendor/uplot/uPlot.iife.min.js')}</script>",
         '<script type="module">import "exported";</script>',
@@ -59,7 +73,7 @@ def page(told: str, frame: bytes) -> str:
 
 
 def _text(name: str) -> str:
-    """A file of the page; what would end the element around it is told apart."""
+    """A file of the page; what would end the element around it is escaped."""
     return (PAGE / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 

@@ -1,4 +1,4 @@
-"""Answers kept for a page without a server: asked of the library, packed into one text and one frame of bytes."""
+"""Answers kept for a page without a server: computed beforehand, packed into one text and one frame of bytes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scorefield.explorer.queries import ASKS, Ask
+from scorefield.explorer.queries import QUERIES, Query
 from scorefield.explorer.queries.about import About, about
 from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 
 Use: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
-_TABLE = {**ASKS, "session.about": Ask(About, about)}
+_TABLE = {**QUERIES, "session.about": Query(About, about)}
 _STEPS = 65535  # of a picture's range: finer than any screen shows
 
 
 class Recording:
-    """Answers to be told by a page, in the order in which they were asked for.
+    """Answers for a page, in the order in which they were computed.
 
-    An entry is `{"ask", "params", "result"}`; of a stream `"parts"` in place of the result; of answers over many
+    An entry is `{"query", "params", "result"}`; of a stream `"parts"` in place of the result; of answers over many
     values of one parameter `"over"`, its name, `"values"`, and the answers' leaves stacked along a new first axis. An
     array is `{"dtype", "shape", "offset"}` in the frame; one of 16 bits has `"low"` and `"step"`: value = low + step
     times the number.
@@ -33,46 +33,48 @@ class Recording:
     def __init__(self, session: Session) -> None:
         self._session, self._frame = session, bytearray()
         self.entries: list[dict[str, Any]] = []
-        self._known: set[str] = set()
+        self._kept: set[str] = set()
 
     @property
     def frame(self) -> bytes:
         """The arrays' bytes, little-endian, each at a multiple of 8."""
         return bytes(self._frame)
 
-    def asked(self, ask: str, params: Mapping[str, Any]) -> Any:
+    def answer(self, query: str, params: Mapping[str, Any]) -> Any:
         """What the library answers."""
-        entry = _TABLE[ask]
+        entry = _TABLE[query]
         return entry.call(read(entry.params, params), self._session)
 
-    def keep(self, ask: str, params: Mapping[str, Any], used: Use = lambda result: result) -> None:
-        """Record what is used of one answer; asked for twice, it is kept once."""
-        if self._is_new(ask, params):
-            result = self._packed(used(self.asked(ask, params)))
-            self.entries.append({"ask": ask, "params": dict(params), "result": result})
+    def keep(self, query: str, params: Mapping[str, Any], used: Use = lambda result: result) -> None:
+        """Record what is used of one answer; requested twice, it is kept once."""
+        if self._is_new(query, params):
+            result = self._packed(used(self.answer(query, params)))
+            self.entries.append({"query": query, "params": dict(params), "result": result})
 
-    def keep_parts(self, ask: str, params: Mapping[str, Any], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Record the parts of a stream under the parameters that a page sends, and give them."""
-        parts: list[dict[str, Any]] = list(self.asked(ask, asked))
-        if self._is_new(ask, params):
-            self.entries.append({"ask": ask, "params": dict(params), "parts": [self._packed(part) for part in parts]})
+    def keep_parts(self, query: str, params: Mapping[str, Any], computed: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Record the parts of a stream under the parameters that a page sends, computed with others, and give them."""
+        parts: list[dict[str, Any]] = list(self.answer(query, computed))
+        if self._is_new(query, params):
+            self.entries.append(
+                {"query": query, "params": dict(params), "parts": [self._packed(part) for part in parts]}
+            )
         return parts
 
     def keep_over(
-        self, ask: str, params: Mapping[str, Any], over: str, values: Sequence[Any], results: Sequence[dict[str, Any]]
+        self, query: str, params: Mapping[str, Any], over: str, values: Sequence[Any], results: Sequence[dict[str, Any]]
     ) -> None:
         """Record one answer for each value of a parameter; all have the same names and shapes."""
-        if self._is_new(ask, {**params, over: None}):
+        if self._is_new(query, {**params, over: None}):
             stacked = self._packed(_stacked(results), exact=True)
             self.entries.append(
-                {"ask": ask, "params": dict(params), "over": over, "values": list(values), "result": stacked}
+                {"query": query, "params": dict(params), "over": over, "values": list(values), "result": stacked}
             )
 
-    def _is_new(self, ask: str, params: Mapping[str, Any]) -> bool:
-        key = repr((ask, sorted(params.items())))
-        if key in self._known:
+    def _is_new(self, query: str, params: Mapping[str, Any]) -> bool:
+        key = repr((query, sorted(params.items())))
+        if key in self._kept:
             return False
-        self._known.add(key)
+        self._kept.add(key)
         return True
 
     def _packed(self, value: Any, exact: bool = False) -> Any:
@@ -106,7 +108,7 @@ def _stacked(values: Sequence[Any]) -> Any:
         return {name: _stacked([value[name] for value in values]) for name in first}
     if isinstance(first, bool) or first is None or isinstance(first, str):
         if any(value != first for value in values):
-            raise ValueError("answers that are stacked have equal words.")
+            raise ValueError("answers that are stacked have equal texts.")
         return first
     kind = "array" if isinstance(first, np.ndarray) else "list" if isinstance(first, list) else "number"
     return {"each": np.array(values, dtype=np.float64), "as": kind}

@@ -1,4 +1,4 @@
-"""What an exported page can be asked: scenes 1 to 3, each of their controls over a few values."""
+"""What an exported page answers: scenes 1 to 3, each of their controls over a few values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scope:
     Args:
         fields: densities of the scene Field.
         sigmas: its noise levels.
-        pointers: points that may be asked about.
+        pointers: points whose numbers are shown.
         cleans: clean points whose noised cloud may be shown.
         walks: densities of the scene Langevin.
         step_sizes: of the walks.
@@ -60,7 +60,7 @@ FULL = Scope()
 
 
 def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
-    """Record what the scenes ask, and give the values of their controls: `{scene: {control: values}}`."""
+    """Record what the scenes request, and give the values of their controls: `{scene: {control: values}}`."""
     recording.keep("session.about", {})
     recording.keep("field.presets", {})
     _field(recording, scope)
@@ -104,20 +104,20 @@ def _field(recording: Recording, scope: Scope) -> None:
     for mixture, sigma in product(scope.fields, scope.sigmas):
         _grid(recording, mixture, sigma)
         about = {"mixture": mixture, "sigma": sigma, "seed": 0}
-        told = {**about, "count": 400}
-        answers = [_told(recording.asked("field.point", {**told, "x": list(x)})) for x in scope.pointers]
-        recording.keep_over("field.point", told, "x", scope.pointers, answers)
+        point = {**about, "count": 400}
+        answers = [_point(recording.answer("field.point", {**point, "x": list(x)})) for x in scope.pointers]
+        recording.keep_over("field.point", point, "x", scope.pointers, answers)
         for clean in scope.cleans:
             recording.keep("field.cloud", {**about, "clean": list(clean), "count": 300}, _only("points"))
 
 
-def _told(result: dict[str, Any]) -> dict[str, Any]:
-    """What is said of a point: of the clean points that it may come from the dozen that are drawn."""
+def _point(result: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a point: of the clean points that it may come from, the dozen that are drawn."""
     candidates = result["candidates"]
     few = {name: candidates[name][:count] for name, count in (("points", 12), ("conditional", 1))}
-    words = ("x0", "eps", "score", "log_density", "residuals")
+    shown = ("x0", "eps", "score", "log_density", "residuals")
     return {
-        **{name: result[name] for name in words},
+        **{name: result[name] for name in shown},
         "candidates": {**candidates, **few},
     }
 
@@ -130,7 +130,7 @@ def _langevin(recording: Recording, scope: Scope) -> None:
     walks.append({"annealed": True, "adjusted": False})
     for mixture, step, walk in product(scope.walks, scope.step_sizes, walks):
         params = {"mixture": mixture, "step": step, **same, **walk}
-        # chains do not depend on how often they are looked at: the page asks for every other step, and gets fewer
+        # chains do not depend on how often they are looked at: the page requests every other step, and gets fewer
         parts = recording.keep_parts("langevin.run", {**params, "every": 2}, {**params, "every": _EVERY})
         for sigma in {part["sigma"] for part in parts}:
             _grid(recording, mixture, sigma)

@@ -1,4 +1,4 @@
-"""Everything that a page may ask: a name, what must be said with it, and the pure function that answers."""
+"""Everything that a page may request: a name, its parameters, and the pure function that answers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
 """Numbers, texts, lists and arrays by name; a stream gives one such answer after the other, until it is closed."""
 
 
-class Ask(NamedTuple):
-    """A question that a page may put.
+class Query(NamedTuple):
+    """A query that a page may send.
 
     Args:
         params: a frozen dataclass, made by `read` from what the page sent.
@@ -24,27 +24,27 @@ class Ask(NamedTuple):
     call: Callable[[Any, Any], Answer]
 
 
-ASKS: Mapping[str, Ask] = MappingProxyType(
+QUERIES: Mapping[str, Query] = MappingProxyType(
     {
-        "field.presets": Ask(field.Presets, field.presets),
-        "field.grid": Ask(field.Grid, field.grid),
-        "field.point": Ask(field.Point, field.point),
-        "field.cloud": Ask(field.Cloud, field.cloud),
-        "langevin.run": Ask(langevin.Run, langevin.run),
-        "diffusion.plans": Ask(diffusion.Plans, diffusion.listed),
-        "diffusion.forward": Ask(diffusion.Forward, diffusion.forward),
-        "diffusion.paths": Ask(diffusion.Paths, diffusion.paths),
-        "diffusion.sample": Ask(diffusion.Sample, diffusion.sample),
-        "learn.train": Ask(learn.Train, learn.train),
-        "learn.cost": Ask(learn.Cost, learn.cost),
-        "density.point": Ask(density.Point, density.point),
-        "density.latent": Ask(density.Latent, density.latent),
-        "density.guidance": Ask(density.Guidance, density.guidance),
-        "images.about": Ask(images.About, images.about),
-        "images.sample": Ask(images.Sample, images.sample),
-        "images.denoise": Ask(images.Denoise, images.denoise),
-        "images.levels": Ask(images.Levels, images.levels),
-        "images.interpolate": Ask(images.Interpolate, images.interpolate),
-        "images.partial": Ask(images.Partial, images.partial),
+        "field.presets": Query(field.Presets, field.presets),
+        "field.grid": Query(field.Grid, field.grid),
+        "field.point": Query(field.Point, field.point),
+        "field.cloud": Query(field.Cloud, field.cloud),
+        "langevin.run": Query(langevin.Run, langevin.run),
+        "diffusion.plans": Query(diffusion.Plans, diffusion.listed),
+        "diffusion.forward": Query(diffusion.Forward, diffusion.forward),
+        "diffusion.paths": Query(diffusion.Paths, diffusion.paths),
+        "diffusion.sample": Query(diffusion.Sample, diffusion.sample),
+        "learn.train": Query(learn.Train, learn.train),
+        "learn.cost": Query(learn.Cost, learn.cost),
+        "density.point": Query(density.Point, density.point),
+        "density.latent": Query(density.Latent, density.latent),
+        "density.guidance": Query(density.Guidance, density.guidance),
+        "images.about": Query(images.About, images.about),
+        "images.sample": Query(images.Sample, images.sample),
+        "images.denoise": Query(images.Denoise, images.denoise),
+        "images.levels": Query(images.Levels, images.levels),
+        "images.interpolate": Query(images.Interpolate, images.interpolate),
+        "images.partial": Query(images.Partial, images.partial),
     }
 )

@@ -21,7 +21,7 @@ class About:
 
 def about(_: About, session: Session) -> dict[str, Any]:
     """The run in words: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
-    for points the noise levels `sigma_min` and `sigma_max` that it may be asked at.
+    for points the noise levels `sigma_min` and `sigma_max` at which it answers.
     """
     run = session.run
     if run is None:

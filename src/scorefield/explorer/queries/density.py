@@ -12,9 +12,10 @@ from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.conditioning import guidance as guiding
 from scorefield.conditioning.editing import Route, invert, regenerate
 from scorefield.core import Level
-from scorefield.explorer.queries.field import chosen
+from scorefield.explorer.queries.field import Source, chosen
 from scorefield.explorer.queries.laws import check_range, components, dtype_of, shares, spread
-from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Points, Seed, Within, law_of
+from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import paced
 from scorefield.likelihood import log_density
 from scorefield.records.trained import TrainedModel
 
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Point(Checked):
-    """A point whose log-density is asked for.
+class Point(Source, Checked):
+    """A point whose log-density is requested.
 
     Args:
-        mixture: of which law, unless points or a run are given.
-        points: the user's own.
-        run: the open run, in standardised coordinates.
         x: the point.
         sigma: noise on the data; for a run 0 stands for the least that it knows.
         divergence: how the trace is taken.
@@ -39,9 +37,6 @@ class Point(Checked):
         seed: of the probes.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     x: Pair = (0.0, 0.0)
     sigma: Annotated[float, Within(0, 1000)] = 0.0
     divergence: Literal["exact", "hutchinson", "hutch++"] = "exact"
@@ -60,7 +55,7 @@ def point(p: Point, session: Session) -> dict[str, Any]:
     # the model of a table knows its moments itself
     run = session.run if p.run and isinstance(session.run, TrainedModel) else None
     r = log_density(
-        model,
+        paced(model),
         x,
         divergence=p.divergence,
         probes=p.probes,
@@ -83,23 +78,17 @@ def point(p: Point, session: Session) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Latent(Checked):
+class Latent(Source, Checked):
     """A point to be carried to its latent and back.
 
     Args:
-        mixture: as `Point`.
-        points: as `Point`.
-        run: as `Point`.
         x: the point.
         steps: evaluations each way.
         refinements: of the latent, each two ways more.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     x: Pair = (0.0, 0.0)
-    steps: Annotated[int, Within(5, 500)] = 100
+    steps: Annotated[int, Within(5, 200)] = 100
     refinements: Annotated[int, Within(0, 5)] = 0
 
 
@@ -108,7 +97,7 @@ def latent(p: Latent, session: Session) -> dict[str, Any]:
     """`latent` `(2,)` at `sigma_max`; `normal`, it over sigma_max; `back` `(2,)`; `error`, the distance to x; the
     `path` up `(k + 1, 2)` with its `sigma` `(k + 1,)`.
     """
-    model = chosen(p, session)
+    model = paced(chosen(p, session))
     x = torch.tensor([p.x], dtype=dtype_of(model))
     route = Route(p.steps)
     up = route.up(model)
@@ -157,7 +146,7 @@ def guidance(p: Guidance, session: Session) -> dict[str, Any]:
     parts = components(law)
     if p.label >= len(parts):
         raise ValueError(f"label must be from 0 to {len(parts) - 1} for this mixture, got {p.label}.")
-    guided = guiding.autoguidance(parts[p.label], law, p.scale)
+    guided = guiding.autoguidance(paced(parts[p.label]), paced(law), p.scale)
     plan = plans.default(p.steps, spread(law))
     start = plan.start(p.n, (2,), p.seed, law.mean, spread(law), dtype=torch.float64)
     x = plans.run(plan, guided, start, seed=p.seed)

@@ -15,8 +15,8 @@ from torch import Tensor
 from scorefield import levels, metrics, plans
 from scorefield._tensor import expand
 from scorefield.core import Level, Levels
-from scorefield.explorer.queries.params import Checked, Law, Particles, Seed, Within
-from scorefield.explorer.queries.subjects import Subject, subject_of
+from scorefield.explorer.queries.params import Checked, Particles, Seed, Within
+from scorefield.explorer.queries.subjects import Subject, SubjectParams, subject_of
 from scorefield.numerics.random import normal
 from scorefield.plans import Plan
 from scorefield.plans.default import logistic_levels as fine_levels
@@ -152,20 +152,16 @@ def listed(p: Plans, session: Session) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Forward(Checked):
+class Forward(SubjectParams, Checked):
     """The way up.
 
     Args:
-        mixture: of the data.
-        run: its own samples in their place.
         schedule: `t -> (alpha, sigma)`.
         n: particles.
         times: pictures, evenly spaced in time from clean data.
         seed: of data and noise: one clean point and one noise a particle, so that each path is smooth.
     """
 
-    mixture: Law = "two modes"
-    run: bool = False
     schedule: ScheduleName = "vp"
     n: Particles = 1000
     times: Annotated[int, Within(2, 200)] = 40
@@ -193,20 +189,16 @@ def forward(p: Forward, session: Session) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Paths(Checked):
+class Paths(SubjectParams, Checked):
     """The exact ODE in the time of a schedule.
 
     Args:
-        mixture: of the data.
-        run: the open run in its place.
         schedule: `t -> (alpha, sigma)`.
         n: points.
         times: evenly spaced, from noise to data.
         seed: of the noise that they start from, one for every schedule.
     """
 
-    mixture: Law = "two modes"
-    run: bool = False
     schedule: ScheduleName = "vp"
     n: Annotated[int, Within(2, 100)] = 30
     times: Annotated[int, Within(2, 200)] = 80
@@ -242,12 +234,10 @@ def paths(p: Paths, session: Session) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Sample(Checked):
+class Sample(SubjectParams, Checked):
     """The way down.
 
     Args:
-        mixture: whose exact model is followed.
-        run: the open run in its place.
         plan: by name, see `listed`.
         steps: evaluations of the model, of heun and midpoint the odd number below or at it.
         grid: levels, for plans that take them.
@@ -256,8 +246,6 @@ class Sample(Checked):
         seed: of the start, the same normal numbers for every plan, and of the noise on the way.
     """
 
-    mixture: Law = "two modes"
-    run: bool = False
     plan: PlanName = "ddim"
     steps: Annotated[int, Within(2, 200)] = 20
     grid: GridName = "karras"
@@ -305,7 +293,7 @@ def planned(p: Sample, subject: Subject) -> Plan:
 def exact_ends(subject: Subject, n: int, seed: int, ratio: float) -> Trajectories:
     """The probability flow, accurately, from where every plan starts whose first level has this sigma / alpha.
 
-    Kept, for a slider of steps asks for the same ones again and again.
+    Kept, for a slider of steps requests the same ones again and again.
     """
     lv = fine_levels(_FINE, ratio, subject.range(_TOP, _LEAST)[1], 0.7, 0.6 * subject.scale)
     start = plans.ddim(lv).start(n, (2,), seed, subject.mean, subject.scale, dtype=subject.dtype)

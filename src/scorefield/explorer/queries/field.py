@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.explorer.queries.laws import PRESETS, check_range, described, dtype_of, plane
 from scorefield.explorer.queries.params import Checked, Extent, Law, Pair, Points, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import in_pieces, paced
 from scorefield.likelihood import log_density
 from scorefield.numerics.random import normal
 
@@ -32,19 +33,23 @@ def presets(p: Presets, session: Session) -> dict[str, Any]:
     return {"presets": [{"name": name, "mixture": described(law)} for name, law in PRESETS.items()]}
 
 
-class Source(Protocol):
-    """Parameters that name what a picture is of."""
+@dataclass(frozen=True)
+class Source:
+    """What a picture is of.
 
-    @property
-    def mixture(self) -> Law: ...
-    @property
-    def points(self) -> Points | None: ...
-    @property
-    def run(self) -> bool: ...
+    Args:
+        mixture: unless points or a run are given.
+        points: `(n, 2)`, the user's own.
+        run: the open run; its coordinates are standardised, sigma is in the data's standard deviations.
+    """
+
+    mixture: Law = "two modes"
+    points: Points | None = None
+    run: bool = False
 
 
 def chosen(p: Source, session: Session) -> GaussianMixture | Empirical | Model:
-    """The model that a request is about: the run where it is asked for, else the points, else the mixture.
+    """The model that a request is about: the run where it is requested, else the points, else the mixture.
 
     Raises:
         ValueError: for a run where none is open, or one that does not live in the plane.
@@ -57,13 +62,10 @@ def chosen(p: Source, session: Session) -> GaussianMixture | Empirical | Model:
 
 
 @dataclass(frozen=True)
-class Grid(Checked):
+class Grid(Source, Checked):
     """A window of the plane at a noise level.
 
     Args:
-        mixture: what the field belongs to, unless points or a run are given.
-        points: `(n, 2)`, the user's own.
-        run: the open run; its coordinates are standardised, sigma is in the data's standard deviations.
         sigma: noise level, >= 0.
         x_range: from left to right.
         y_range: from bottom to top.
@@ -72,9 +74,6 @@ class Grid(Checked):
         landscape: for a run, whose log-density costs an ODE: draw it too, on a grid of at most 40 points an axis.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(0, 1000)] = 0.5
     x_range: Extent = (-5.0, 5.0)
     y_range: Extent = (-5.0, 5.0)
@@ -98,11 +97,12 @@ def grid(p: Grid, session: Session) -> dict[str, Any]:
     x, y, nodes = window(p.x_range, p.y_range, p.n)
     values: Tensor | None = None
     if isinstance(model, GaussianMixture | Empirical):
-        # in parts: beside 5,000 points of the user's all nodes at once take a quarter of a gigabyte
-        values = torch.cat([model.log_density(part, level) for part in nodes.split(1024)])
+        # all nodes at once would take a quarter of a gigabyte with 5,000 points of the user's
+        law = model
+        values = in_pieces(lambda x: law.log_density(x, level), nodes)
     elif p.landscape:
         x, y, nodes = window(p.x_range, p.y_range, min(p.n, 40))
-        values = log_density(model, nodes, level=level, evaluations=7).value
+        values = log_density(paced(model), nodes, level=level, evaluations=7).value
     at = window(p.x_range, p.y_range, p.arrows)[2]
     arrows = score(model, at, level)
     return {
@@ -126,27 +126,21 @@ def window(x_range: tuple[float, float], y_range: tuple[float, float], n: int) -
 def score(model: GaussianMixture | Empirical | Model, x: Tensor, level: Level) -> Tensor:
     """`grad log p(x)` at a level, `(n, 2)`: at sigma = 0 only mixtures have one."""
     if isinstance(model, GaussianMixture | Empirical):
-        return model.score(x, level)
-    return model(x.to(dtype_of(model)), level).score(level)
+        return in_pieces(lambda piece: model.score(piece, level), x)
+    return in_pieces(lambda piece: model(piece, level).score(level), x.to(dtype_of(model)))
 
 
 @dataclass(frozen=True)
-class Point(Checked):
+class Point(Source, Checked):
     """A noisy point of the plane at a noise level.
 
     Args:
-        mixture: as `Grid`.
-        points: as `Grid`.
-        run: as `Grid`.
         sigma: noise level, > 0.
         x: the noisy point.
         count: of clean points that x may come from.
         seed: of these.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
     x: Pair = (0.0, 0.0)
     count: Annotated[int, Within(2, 5000)] = 200
@@ -192,22 +186,16 @@ def _candidates(law: GaussianMixture, x: Tensor, level: Level, p: Point) -> dict
 
 
 @dataclass(frozen=True)
-class Cloud(Checked):
+class Cloud(Source, Checked):
     """A clean point whose noised cloud is to be drawn.
 
     Args:
-        mixture: as `Grid`.
-        points: as `Grid`.
-        run: as `Grid`.
         sigma: noise level, > 0.
         clean: the point.
         count: of noisy points.
         seed: of the noise.
     """
 
-    mixture: Law = "two modes"
-    points: Points | None = None
-    run: bool = False
     sigma: Annotated[float, Within(1e-3, 1000)] = 0.5
     clean: Pair = (0.0, 0.0)
     count: Annotated[int, Within(2, 5000)] = 200

@@ -16,6 +16,7 @@ from scorefield.conditioning.guidance import classifier_free
 from scorefield.core import Level
 from scorefield.explorer.queries.laws import dtype_of, trained
 from scorefield.explorer.queries.params import Checked, Seed, Within
+from scorefield.explorer.queries.pauses import paced
 from scorefield.levels import log_uniform
 from scorefield.plans import walk
 from scorefield.records.held import fitted_to, parts_of, unseen
@@ -83,7 +84,7 @@ def _top(codec: ImageCodec) -> float | None:
 
 def _affordable(codec: ImageCodec, frames: int) -> None:
     if frames * int(np.prod(codec.record_shape)) > _MOST_NUMBERS:
-        raise ValueError(f"{frames:,} pictures of {codec.record_shape} are too many; ask for fewer images or steps.")
+        raise ValueError(f"{frames:,} pictures of {codec.record_shape} are too many; take fewer images or steps.")
 
 
 @dataclass(frozen=True)
@@ -135,18 +136,18 @@ def sample(p: Sample, session: Session) -> dict[str, Any]:
     """
     run, codec = _open(session)
     _affordable(codec, 2 * p.n * p.steps)
-    plan, model = run.plan(p.steps), run.model
+    plan, model = run.plan(p.steps), paced(run.model)
     given = run.conditions(p.n, seed=p.seed)
     if p.label is not None:
         if p.label >= model.classes:
             raise ValueError(f"label must be below the run's {model.classes} classes, got {p.label}.")
         given = torch.full((p.n,), p.label)
-    asked = model if p.guidance == 1 else classifier_free(model, p.guidance)
+    guided = model if p.guidance == 1 else classifier_free(model, p.guidance)
     if p.guidance != 1 and given is None:
         raise ValueError("guidance needs a run with classes; leave guidance at 1.")
     x = plan.start(p.n, codec.shape, p.seed, std=model.sigma_data, dtype=dtype_of(model))
     states, guesses = [x], []
-    for state, estimate in walk(plan, asked, x, seed=p.seed, condition=given):
+    for state, estimate in walk(plan, guided, x, seed=p.seed, condition=given):
         states.append(state.x)
         guesses.append(_shown(codec, estimate.x0))
     unit = [_shrunk(y, level, model.sigma_data) for y, level in zip(states, plan.levels, strict=True)]
@@ -269,7 +270,7 @@ def interpolate(p: Interpolate, session: Session) -> dict[str, Any]:
     if p.through == "pixels":
         frames = torch.stack([torch.lerp(a, b, w) for w in weights])
     else:
-        frames = editing.interpolate(run.model, a, b, weights, Route(p.steps))
+        frames = editing.interpolate(paced(run.model), a, b, weights, Route(p.steps))
     return {"frames": _shown(codec, frames[:, 0]), "labels": [first, second], "top": _top(codec)}
 
 
@@ -298,5 +299,5 @@ def partial(p: Partial, session: Session) -> dict[str, Any]:
     run, codec = _open(session)
     clean, label = _held(run, p.index)
     x0 = codec.encode(np.repeat(clean, p.count, axis=0)).to(dtype_of(run.model))
-    back = editing.partial_noise(run.model, x0, p.sigma, evaluations=p.steps, seed=p.seed)
+    back = editing.partial_noise(paced(run.model), x0, p.sigma, evaluations=p.steps, seed=p.seed)
     return {"clean": clean[0].astype(np.float32), "frames": _shown(codec, back), "label": label, "top": _top(codec)}

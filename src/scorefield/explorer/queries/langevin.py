@@ -15,8 +15,9 @@ from scorefield import levels, metrics, plans
 from scorefield.core import Level
 from scorefield.denoiser import at
 from scorefield.explorer.queries.laws import check_range, components, noised, shares
-from scorefield.explorer.queries.params import Checked, Law, Pair, Particles, Seed, Within
-from scorefield.explorer.queries.subjects import Subject, subject_of
+from scorefield.explorer.queries.params import Checked, Pair, Particles, Seed, Within
+from scorefield.explorer.queries.pauses import paced
+from scorefield.explorer.queries.subjects import Subject, SubjectParams, subject_of
 from scorefield.mcmc import langevin
 from scorefield.numerics.random import normal
 
@@ -27,12 +28,10 @@ _FAR = 1e4  # standard deviations: chains that go further are not drawn
 
 
 @dataclass(frozen=True)
-class Run(Checked):
+class Run(SubjectParams, Checked):
     """A run of chains.
 
     Args:
-        mixture: what they sample.
-        run: the open run in its place: no modes, and no adjusted chains.
         n: chains.
         step: of one level: in squared units of x; annealed: in units of sigma^2, below 4.
         sigma: of one level: the noise on the data, 0 for none; annealed: the last level, 0.01 or more.
@@ -46,8 +45,6 @@ class Run(Checked):
         seed: of starts and noise.
     """
 
-    mixture: Law = "two modes"
-    run: bool = False
     n: Particles = 2000
     step: Annotated[float, Within(1e-5, 1e3)] = 0.05
     sigma: Annotated[float, Within(0, 1000)] = 0.0
@@ -104,12 +101,11 @@ def _advance(p: Run, subject: Subject, level: Level, x: Tensor, count: int, done
     if subject.law is None:
         return langevin.unadjusted(at(subject.model, level), x, p.step, count, **keep)
     target = noised(subject.law, level)
+    score = paced(target.score)
     if not p.adjusted:
-        return langevin.unadjusted(target.score, x, p.step, count, **keep)
+        return langevin.unadjusted(score, x, p.step, count, **keep)
     # the share of taken proposals is that of the steps that are kept: all of them here
-    return langevin.adjusted(
-        lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=target.score
-    )
+    return langevin.adjusted(lambda z: -target.log_density(z), x, p.step, count, seed=p.seed, start=done, score=score)
 
 
 def _annealed(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:

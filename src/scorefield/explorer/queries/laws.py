@@ -111,14 +111,14 @@ def plane(session: Session) -> Model:
 
 
 def dtype_of(model: object) -> torch.dtype:
-    """In which to ask: float64 for exact laws, for networks their own."""
+    """Of the points that a model takes: float64 for exact laws, for networks their own."""
     parameters = getattr(model, "parameters", None)
     first = next(parameters(), None) if callable(parameters) else None
     return torch.float64 if first is None else first.dtype
 
 
 def check_range(model: object, sigma: float) -> None:
-    """Raise unless the model may be asked at this noise level."""
+    """Raise unless the model answers at this noise level."""
     low, high = getattr(model, "sigma_min", 0.0), getattr(model, "sigma_max", math.inf)
     if isinstance(model, Empirical) and sigma == 0:
         raise ValueError("separate points have no density or score at sigma = 0; choose sigma > 0.")

@@ -18,6 +18,7 @@ from scorefield.denoiser import Denoiser, PotentialGradient, StaticNetwork, at
 from scorefield.explorer.queries.field import window
 from scorefield.explorer.queries.laws import spread
 from scorefield.explorer.queries.params import Checked, Extent, Law, Seed, Within, law_of
+from scorefield.explorer.queries.pauses import import_with_pauses, pause
 from scorefield.levels import Ladder, log_uniform
 from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.objectives import Floor
@@ -29,7 +30,8 @@ Objective: TypeAlias = Literal["explicit", "implicit", "sliced", "finite-differe
 Loss: TypeAlias = Callable[[Tensor, int], Tensor]
 _LEVELS = 12  # of multi-level training
 _FLOOR = 8192  # samples for a floor
-_MOST_TRACES = 50_000  # derivatives of one measurement: seconds
+_MOST_TRACES = 2_000_000  # of one measurement, times the width: half a second
+_MOST_STEP = 1 << 18  # of one step of training: half a second
 _MOST_WORK = 20_000_000  # between two answers: seconds
 
 
@@ -87,8 +89,10 @@ class Train(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.batch * self.width > _MOST_STEP:
+            raise ValueError(f"batch * width must be at most {_MOST_STEP:,}, got {self.batch * self.width:,}.")
         if self.batch * self.every * self.width > _MOST_WORK:
-            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; ask for answers more often.")
+            raise ValueError(f"batch * every * width must be at most {_MOST_WORK:,}; take a smaller every.")
 
 
 def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
@@ -102,6 +106,7 @@ def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
 
 
 def _training(p: Train, law: GaussianMixture, t: Task) -> Iterator[dict[str, Any]]:
+    import_with_pauses("torch._dynamo")  # the first optimiser of a process does, for one to two seconds
     adam = torch.optim.Adam(t.network.parameters(), lr=p.rate)
     fall = torch.optim.lr_scheduler.LambdaLR(adam, lambda k: 0.5 * (1 + math.cos(math.pi * k / p.steps)))
     picture = _Picture(p, law, t)
@@ -124,6 +129,7 @@ def _step(
     k: int,
     fall: torch.optim.lr_scheduler.LRScheduler,
 ) -> float:
+    pause()
     with torch.enable_grad():
         x = law.sample(p.batch, p.seed, first=k * p.batch).float()
         loss = t.loss(x, p.seed * 10_007 + k).mean()
@@ -269,8 +275,8 @@ class Cost(Checked):
         super().__post_init__()
         if not 1 <= len(self.dimensions) <= 6:
             raise ValueError(f"dimensions must have from 1 to 6 entries, got {len(self.dimensions)}.")
-        if self.batch * max(self.dimensions) * self.repeats > _MOST_TRACES:
-            raise ValueError(f"batch * dimension * repeats must be at most {_MOST_TRACES:,}.")
+        if self.batch * max(self.dimensions) * self.width > _MOST_TRACES:
+            raise ValueError(f"batch * dimension * width must be at most {_MOST_TRACES:,}.")
 
 
 def cost(p: Cost, session: Session) -> Iterator[dict[str, Any]]:
@@ -296,6 +302,7 @@ def _cost(p: Cost, d: int) -> dict[str, Any]:
 def _milliseconds(loss: Callable[[], Tensor], network: nn.Module, repeats: int) -> float:
     times = []
     for _ in range(repeats + 1):  # the first one warms up
+        pause()
         begun = time.perf_counter()
         with torch.enable_grad():
             torch.autograd.grad(loss().mean(), list(network.parameters()), allow_unused=True)

@@ -1,4 +1,4 @@
-"""What the parameters of asks have in common: kinds of value with bounds, checked however they are made."""
+"""What the parameters of queries have in common: kinds of value with bounds, checked however they are made."""
 
 from __future__ import annotations
 

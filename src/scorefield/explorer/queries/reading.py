@@ -1,4 +1,4 @@
-"""From the JSON of a request to the frozen dataclass of an ask's parameters, with every fault named in a sentence."""
+"""From the JSON of a request to the frozen dataclass of a query's parameters, with every fault named in a sentence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 T = TypeVar("T")
 LARGEST = 1 << 53
 """Whole numbers beyond this are not exact in JavaScript."""
+LONGEST = 10_000
+"""Most entries of a list: more are refused unread, for reading them takes a while."""
 
 
 def read(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -108,6 +110,8 @@ def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
 def _sequence(make: type, kinds: tuple[Any, ...], value: Any, name: str) -> Any:
     if not isinstance(value, list):
         raise ValueError(f"{name} must be a list, got {_called(value)}.")
+    if len(value) > LONGEST:
+        raise ValueError(f"{name} must have at most {LONGEST:,} entries, got {len(value):,}.")
     if make is tuple and kinds and kinds[-1] is not Ellipsis:
         if len(value) != len(kinds):
             raise ValueError(f"{name} must have {len(kinds)} entries, got {len(value)}.")

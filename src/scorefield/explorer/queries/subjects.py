@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from scorefield.analytic import GaussianMixture
 from scorefield.core import Level, Model
 from scorefield.explorer.queries.laws import dtype_of, plane, spread
 from scorefield.explorer.queries.params import Law, law_of
+from scorefield.explorer.queries.pauses import paced
 from scorefield.numerics.random import noise_like
 from scorefield.records.trained import TrainedModel
 
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 _EVALUATIONS = 32  # for the run's own samples: their error is far below what thousands of them show
 
 
-class Named(Protocol):
-    """Parameters that name a mixture, or ask for the run."""
+@dataclass(frozen=True)
+class SubjectParams:
+    """What chains and samplers are about.
 
-    @property
-    def mixture(self) -> Law: ...
-    @property
-    def run(self) -> bool: ...
+    Args:
+        mixture: whose exact model is followed.
+        run: the open run in its place.
+    """
+
+    mixture: Law = "two modes"
+    run: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +43,11 @@ class Subject:
     """A model of points of the plane with its place and size; equal only to itself, so that it is a key.
 
     Args:
-        model: that answers.
+        model: that answers, with a pause before each evaluation.
         law: the exact law; None for a run.
         mean: of the data, `(2,)`.
         scale: standard deviation of a coordinate, over both.
-        sigma_min: least noise that the model may be asked at.
+        sigma_min: least noise at which the model answers.
         sigma_max: greatest.
     """
 
@@ -55,7 +60,7 @@ class Subject:
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which to ask."""
+        """Of the points that the model takes."""
         return dtype_of(self.model)
 
     def sample(self, n: int, seed: int, level: Level | None = None) -> Tensor:
@@ -79,7 +84,7 @@ def _own(subject: Subject, n: int, seed: int) -> Tensor:
     return plans.run(plan, subject.model, start, seed=seed)
 
 
-def subject_of(p: Named, session: Session) -> Subject:
+def subject_of(p: SubjectParams, session: Session) -> Subject:
     """What a request is about.
 
     Raises:
@@ -95,11 +100,11 @@ def subject_of(p: Named, session: Session) -> Subject:
 @lru_cache(maxsize=32)
 def _of_law(mixture: Law) -> Subject:
     law = law_of(mixture)
-    return Subject(law, law, law.mean, spread(law))
+    return Subject(paced(law), law, law.mean, spread(law))
 
 
 @lru_cache(maxsize=1)
 def _of_run(model: Any, mean: Tensor | None, covariance: Tensor | None) -> Subject:
     scale = float(model.sigma_data) if covariance is None else float(covariance.diagonal().mean().sqrt())
     mean = torch.zeros(2) if mean is None else mean
-    return Subject(model, None, mean.to(dtype_of(model)), scale, float(model.sigma_min), float(model.sigma_max))
+    return Subject(paced(model), None, mean.to(dtype_of(model)), scale, float(model.sigma_min), float(model.sigma_max))

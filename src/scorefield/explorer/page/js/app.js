@@ -5,7 +5,7 @@ import { Superseded } from "./socket.js";
 
 const place = document.getElementById("scene"), status = document.getElementById("status");
 
-/** What one scene may use: its state in the address, its controls, asks, and a place for one sentence of trouble. */
+/** What one scene may use: its state in the address, its controls, requests, and a place for one sentence of trouble. */
 function context(name, state, connection, address) {
   const trouble = make("p", { className: "trouble", role: "alert", hidden: true });
   const alive = { value: true }, timers = new Map();
@@ -28,9 +28,9 @@ function context(name, state, connection, address) {
     controls: controls(connection.stops?.(name) ?? {}),
     /** The recorded point that is nearest; without a recording the point itself. */
     near(key, at) {
-      const known = connection.stops?.(name)[key];
+      const points = connection.stops?.(name)[key];
       const away = (one) => (one[0] - at[0]) ** 2 + (one[1] - at[1]) ** 2;
-      return known && at.length === 2 ? known.reduce((best, one) => (away(one) < away(best) ? one : best)) : at;
+      return points && at.length === 2 ? points.reduce((best, one) => (away(one) < away(best) ? one : best)) : at;
     },
     text: (key, other) => state.get(key) ?? other,
     number: (key, other) => {
@@ -44,9 +44,9 @@ function context(name, state, connection, address) {
       }
       later("address", () => address(name, `#/${name}${state.size ? `?${state}` : ""}`), 150);
     },
-    ask: (channel, ask, params, done) => guard(connection.ask(channel, ask, params), done),
-    stream: (channel, ask, params, part, done) => {
-      const request = connection.stream(channel, ask, params, (result) => { if (alive.value) part(result); });
+    request: (channel, query, params, done) => guard(connection.request(channel, query, params), done),
+    stream: (channel, query, params, part, done) => {
+      const request = connection.stream(channel, query, params, (result) => { if (alive.value) part(result); });
       guard(request.promise, done);
       return request;
     },
@@ -56,13 +56,13 @@ function context(name, state, connection, address) {
   };
 }
 
-/** Shows the scenes, {name: module}, over a connection: connect(told) makes one and says "open" or "lost". */
+/** Shows the scenes, {name: module}, over a connection: connect(onState) makes one and calls onState("open" or "lost"). */
 export function start(scenes, connect) {
   let now = null, written = "", ready = false, about = null;
   const first = Object.keys(scenes)[0];
-  const say = (text, state) => { status.textContent = text; status.dataset.state = state; };
+  const setStatus = (text, state) => { status.textContent = text; status.dataset.state = state; };
   const connection = connect((state, text = "live") => {
-    if (state === "open") { ready = true; say(text, "open"); now?.scene?.refresh?.(); } else say(ready ? "reconnecting" : "no connection", "lost");
+    if (state === "open") { ready = true; setStatus(text, "open"); now?.scene?.refresh?.(); } else setStatus(ready ? "reconnecting" : "no connection", "lost");
   });
   const parse = () => {
     const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -81,7 +81,7 @@ export function start(scenes, connect) {
     const here = context(name, state, connection, address), module = scenes[name];
     here.about = (done) => {
       if (about) { done(about); return; }
-      here.ask("about", "session.about", {}, (result) => { about = result; done(about); });
+      here.request("about", "session.about", {}, (result) => { about = result; done(about); });
     };
     place.replaceChildren();
     place.dataset.scene = name;

@@ -25,6 +25,9 @@ export function number(value, digits = 4) {
 
 export const vector = (values, digits = 3) => `(${Array.from(values, (v) => number(v, digits)).join(", ")})`;
 
+/** A covariance as text: xx, xy, yy. */
+export const covariance = ([[a, b], [, c]]) => vector([a, b, c]);
+
 /** The place among stops that is nearest to a value. */
 const nearest = (stops, v) => stops.reduce((best, one, at) => (Math.abs(one - v) < Math.abs(stops[best] - v) ? at : best), 0);
 
@@ -42,7 +45,7 @@ export function slider({ label, low, high, value, log = false, step = null, whol
   const input = make("input", { type: "range", id, ...scale });
   input.dataset.name = name;
   const shown = make("output", { for: id });
-  const say = () => {
+  const show = () => {
     const text = number(held, 3);
     shown.textContent = text;
     input.setAttribute("aria-valuetext", text);
@@ -52,7 +55,7 @@ export function slider({ label, low, high, value, log = false, step = null, whol
     root: make("div", { className: "control", hidden: stops?.length === 1 }, make("label", { for: id }, label), shown, input),
     input,
     value: () => held,
-    set: (v) => { held = stops ? stops[nearest(stops, v)] : Math.min(high, Math.max(low, v)); input.value = to(held); say(); },
+    set: (v) => { held = stops ? stops[nearest(stops, v)] : Math.min(high, Math.max(low, v)); input.value = to(held); show(); },
     lock: (locked) => { input.disabled = locked; },
     bounds: (least, most) => {
       [low, high] = [least, most];
@@ -61,7 +64,7 @@ export function slider({ label, low, high, value, log = false, step = null, whol
     },
   };
   control.set(value);
-  input.addEventListener("input", () => { held = from(Number(input.value)); say(); onInput(held); });
+  input.addEventListener("input", () => { held = from(Number(input.value)); show(); onInput(held); });
   return control;
 }
 
@@ -106,7 +109,7 @@ export function group(title, ...roots) {
 
 export const row = (...roots) => make("div", { className: "row" }, ...roots);
 
-/** A table of named numbers: say({key: text}); keys are [key, label, hint] in order. */
+/** A table of named numbers: set({key: text}); keys are [key, label, hint] in order. */
 export function readout(title, keys) {
   const cells = new Map();
   const body = make("dl", { className: "readout" });
@@ -119,7 +122,7 @@ export function readout(title, keys) {
   return {
     root: make("section", { className: "card" }, make("h2", {}, title), body),
     name(labels) { for (const [key, text] of Object.entries(labels)) cells.get(key).previousSibling.textContent = text; },
-    say(values) {
+    set(values) {
       for (const [key, text] of Object.entries(values)) {
         const cell = cells.get(key), value = typeof text === "number" ? number(text) : text;
         if (cell.textContent !== value) cell.textContent = value;

@@ -7,7 +7,7 @@ import * as field from "./scenes/field.js";
 import * as langevin from "./scenes/langevin.js";
 
 const recorded = await new Recorded().load();
-start({ field, langevin, diffusion }, (told) => {
-  queueMicrotask(() => told("open", "recorded"));
+start({ field, langevin, diffusion }, (onState) => {
+  queueMicrotask(() => onState("open", "recorded"));
   return recorded;
 });

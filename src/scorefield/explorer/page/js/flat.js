@@ -33,8 +33,8 @@ export class Flat {
   remove(name) { this.layers.delete(name); this.draw(); }
 
   draw() {
-    if (this.asked || this.gone) return;
-    this.asked = requestAnimationFrame(() => { this.asked = 0; this.paint(); });
+    if (this.pending || this.gone) return;
+    this.pending = requestAnimationFrame(() => { this.pending = 0; this.paint(); });
   }
 
   place(x, y) {
@@ -101,7 +101,7 @@ export class Flat {
 
   close() {
     this.gone = true;
-    cancelAnimationFrame(this.asked);
+    cancelAnimationFrame(this.pending);
     this.resizing.disconnect();
     document.removeEventListener("theme", this.redraw);
   }

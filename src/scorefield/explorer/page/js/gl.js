@@ -178,8 +178,8 @@ class View {
   }
 
   draw() {
-    if (this.asked || this.gone) return;
-    this.asked = requestAnimationFrame(() => { this.asked = 0; this.paint(); });
+    if (this.pending || this.gone) return;
+    this.pending = requestAnimationFrame(() => { this.pending = 0; this.paint(); });
   }
 
   use(made, data, size) {
@@ -264,7 +264,7 @@ class View {
 
   close() {
     this.gone = true;
-    cancelAnimationFrame(this.asked);
+    cancelAnimationFrame(this.pending);
     this.resizing.disconnect();
     document.removeEventListener("theme", this.retheme);
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();

@@ -13,4 +13,4 @@ const token = new URLSearchParams(location.search).get("token") ?? "";
 const scheme = location.protocol === "https:" ? "wss" : "ws";
 const address = `${scheme}://${location.host}/ws?token=${encodeURIComponent(token)}`;
 
-start({ field, langevin, diffusion, learn, density, images }, (told) => new Connection(address, told));
+start({ field, langevin, diffusion, learn, density, images }, (onState) => new Connection(address, onState));

@@ -47,7 +47,7 @@ export class Plane {
   listen(label) {
     this.over.setAttribute("tabindex", "0");
     this.over.setAttribute("role", "application");
-    this.over.setAttribute("aria-label", `${label}. Arrow keys move the point that is asked about; Enter picks it.`);
+    this.over.setAttribute("aria-label", `${label}. Arrow keys move the point; Enter picks it.`);
     this.over.addEventListener("pointermove", (event) => {
       if (!this.dragging && event.target === this.over) this.point(this.toPlane(event));
     });

@@ -1,7 +1,8 @@
 // Every scene opens with one question. The main control stays locked until an answer is chosen; the picture then
-// answers, and two sentences with their formula and source say it.
+// answers, and two sentences explain it, with their formula and source.
 
 import { make } from "./controls.js";
+import { QUESTIONS } from "./questions.js";
 
 const remembered = new Map();
 
@@ -14,21 +15,22 @@ function remember(scene, choice) {
   try { sessionStorage.setItem(`scorefield.${scene}`, choice); } catch { /* it then lasts as long as the page */ }
 }
 
-/** {root, moved()}: call moved() when the main control has been used; unlock(locked) is told the state. */
-export function question(scene, { prompt, options, correct, doing, answer, formula, source }, lock) {
+/** {root, moved()}: call moved() when the main control has been used; lock(locked) gets whether it is locked. */
+export function question(scene, lock) {
+  const { prompt, options, correct, doing, answer, formula, source } = QUESTIONS[scene];
   const body = make("div", { className: "question-body" });
   const heading = make("h2", {}, "First, commit");
   const root = make("section", { className: "card question", "aria-label": "Question" }, heading, body);
   let seen = false;
   const choice = recall(scene);
 
-  const tell = (picked) => {
+  const reveal = (picked) => {
     const right = picked === correct;
-    const said = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
+    const verdict = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
       make("strong", {}, options[correct]), ".");
-    said.dataset.right = right;
+    verdict.dataset.right = right;
     heading.textContent = "The answer";
-    body.replaceChildren(make("p", { className: "prompt" }, prompt), said, make("p", {}, answer),
+    body.replaceChildren(make("p", { className: "prompt" }, prompt), verdict, make("p", {}, answer),
       make("p", { className: "formula" }, formula), make("p", { className: "source" }, source));
   };
   const unlocked = (picked) => {
@@ -36,11 +38,11 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
     heading.textContent = "Now see";
     const show = make("button", { type: "button" }, "Show the answer");
     show.dataset.name = "answer";
-    show.addEventListener("click", () => { seen = true; tell(picked); });
+    show.addEventListener("click", () => { seen = true; reveal(picked); });
     body.replaceChildren(make("p", { className: "prompt" }, prompt),
       make("p", { className: "doing" }, `You said “${options[picked]}”. ${doing}`), show);
   };
-  const asking = () => {
+  const showQuestion = () => {
     lock(true);
     const commit = make("button", { type: "submit", className: "primary", disabled: true }, "Commit");
     commit.dataset.name = "commit";
@@ -59,7 +61,7 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
     });
     body.replaceChildren(form);
   };
-  if (choice === null) asking();
+  if (choice === null) showQuestion();
   else unlocked(Number(choice));
   return {
     root,
@@ -67,7 +69,7 @@ export function question(scene, { prompt, options, correct, doing, answer, formu
       const picked = recall(scene);
       if (seen || picked === null) return;
       seen = true;
-      setTimeout(() => tell(Number(picked)), 1200);
+      setTimeout(() => reveal(Number(picked)), 1200);
     },
   };
 }

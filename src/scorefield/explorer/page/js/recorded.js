@@ -1,4 +1,4 @@
-// Answers that were recorded: the transport of a page without a server. It asks nobody; what is not recorded it says.
+// Answers that were recorded: the transport of a page without a server. It sends nothing; what was not recorded is an error.
 
 import { Superseded } from "./socket.js";
 
@@ -49,7 +49,7 @@ export class Recorded {
     const [text, frame] = await Promise.all(["recording", "frame"].map(unzipped));
     const { stops, entries } = JSON.parse(new TextDecoder().decode(text));
     Object.assign(this, { values: stops, frame });
-    this.entries = new Map(entries.map((entry) => [entry.ask + key(entry.params) + (entry.over ?? ""), entry]));
+    this.entries = new Map(entries.map((entry) => [entry.query + key(entry.params) + (entry.over ?? ""), entry]));
     return this;
   }
 
@@ -66,7 +66,7 @@ export class Recorded {
     throw new Error("This page holds recorded answers, and this is not among them; the explorer itself computes any.");
   }
 
-  async ask(channel, name, params) {
+  async request(channel, name, params) {
     const request = {};
     this.latest.set(channel, request);
     await null;

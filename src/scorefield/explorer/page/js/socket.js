@@ -76,8 +76,8 @@ export class Connection {
     this.flush();
   }
 
-  /** The answer of one ask; the newest request of a channel wins. */
-  ask(channel, name, params) {
+  /** The answer to one query; the newest request of a channel wins. */
+  request(channel, name, params) {
     return this.queue(channel, name, params, null).promise;
   }
 
@@ -109,7 +109,7 @@ export class Connection {
     this.flush();
   }
 
-  /** Stops what is under way on all channels: the scene that asked is gone. */
+  /** Stops what is under way on all channels: the scene is gone. */
   clear() {
     for (const slot of this.channels.values()) {
       if (slot.waiting) this.cancel(slot.waiting);
@@ -126,7 +126,7 @@ export class Connection {
       slot.running = request;
       this.open.set(request.id, request);
       this.socket.send(JSON.stringify({
-        id: request.id, channel: request.channel, ask: request.name, params: request.params,
+        id: request.id, channel: request.channel, query: request.name, params: request.params,
       }));
     }
   }

@@ -34,13 +34,13 @@ export function showField(view, result, { arrows = true, depth = 9, reference = 
 
 let presets = null;
 
-/** Calls done with the named mixtures, [{name, mixture}], which are asked for once. */
+/** Calls done with the named mixtures, [{name, mixture}], which are requested once. */
 export function withPresets(context, done) {
   if (presets) { done(presets); return; }
-  context.ask("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
+  context.request("presets", "field.presets", {}, (result) => { presets = result.presets; done(presets); });
 }
 
-/** What a run that does not live in the plane is told in the scenes that draw it; nothing for the others. */
+/** What a run that does not live in the plane reads in the scenes that draw it; nothing for the others. */
 function elsewhere({ kind, name, shape }) {
   if (kind === "none" || kind === "points") return "";
   const what = { images: `images of ${shape.join(" × ")}, see the scene Images`, arrays: `records of shape ${shape.join(" × ")}`, table: `rows of ${shape[0]} columns` }[kind];
@@ -49,14 +49,15 @@ function elsewhere({ kind, name, shape }) {
 
 /** What a scene is about: a mixture by name, or the open run where that lives in the plane. */
 export class Subject {
-  /** control: a choice, to be filled; first: the name of the density that is shown first. */
-  constructor(context, control, first) {
+  /** first: the name of the density that is shown first; onInput(name): another one was chosen. */
+  constructor(context, first, onInput) {
+    const control = context.controls.select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput });
     Object.assign(this, { context, control, first, presets: null, about: null });
     this.hint = make("p", { className: "hint", hidden: true });
   }
 
-  /** Calls done once it is known what there is. */
-  meet(done) {
+  /** Calls done once densities and run are there. */
+  load(done) {
     this.context.about((about) => withPresets(this.context, (presets) => {
       const own = about.kind === "points" ? [["run", `your run: ${about.name}`]] : [];
       Object.assign(this, { presets, about });
@@ -68,7 +69,7 @@ export class Subject {
     }));
   }
 
-  get known() { return this.presets !== null; }
+  get loaded() { return this.presets !== null; }
 
   get isRun() { return this.control.value() === "run"; }
 
@@ -79,12 +80,12 @@ export class Subject {
 
   params() { return this.isRun ? { run: true } : { mixture: this.control.value() }; }
 
-  /** A noise level that may be asked for. */
+  /** The nearest noise level at which there is an answer. */
   level(sigma) { return this.isRun ? Math.min(this.about.sigma_max, Math.max(this.about.sigma_min, sigma)) : sigma; }
 
   /** The log-density at a level on views; that of a run costs an ODE on a coarser grid. */
   backdrop(views, sigma, options = {}) {
     const params = { ...this.params(), sigma: this.level(sigma), x_range: RANGE, y_range: RANGE, n: this.isRun ? 40 : 96, landscape: this.isRun };
-    this.context.ask("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
+    this.context.request("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
   }
 }

@@ -1,23 +1,12 @@
 // Density of a point by the ODE, a point to latent and back, and guidance.
 
-import { group, make, number, readout, vector } from "../controls.js";
+import { covariance, group, make, number, readout, vector } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Density";
 export const lead = "One ODE gives three things: the density of a point, its latent and the way back. Beside it, guidance towards a class.";
-
-const QUESTION = {
-  prompt: "The divergence is estimated with random probes. What do more probes do to the error bar of log p?",
-  options: ["It shrinks like 1/√probes", "Nothing: the error is the solver’s", "It shrinks like 1/probes"],
-  correct: 0,
-  doing: "Choose more probes and watch the standard error.",
-  answer: "The trace of the Jacobian is a mean of zᵀ J z over random z, so its standard error shrinks like the square root of their number. "
-    + "The solver’s error is another one: it falls with the tolerance, and no number of probes removes it.",
-  formula: "log p₀(x₀) = log p_T(x_T) + ∫₀ᵀ div v(x_t, t) dt,   div v ≈ zᵀ (∂v/∂x) z",
-  source: "Song and others (2021); the guided score s + w (s_c − s): Ho and Salimans (2022).",
-};
 
 const READ = [["x", "point x"], ["value", "log p by the ODE"], ["error", "standard error"], ["interval", "95% interval"], ["solver", "solver’s error"],
   ["evaluations", "evaluations"], ["exact", "exact log p"], ["difference", "difference"]];
@@ -28,7 +17,7 @@ class Density {
   constructor(context, place, intro) {
     this.context = context;
     this.at = context.text("at", "1.2,0.8").split(",").map(Number);
-    this.plane = new Plane({ ...WINDOW, label: "Log-density and the point that is asked about", onPress: (at) => this.move(at), onPoint: (at) => this.move(at),
+    this.plane = new Plane({ ...WINDOW, label: "Log-density and the point", onPress: (at) => this.move(at), onPoint: (at) => this.move(at),
       caption: "Click, or drag the point. The line: its path to the latent, which lies outside." });
     this.plane.over.addEventListener("pointermove", (event) => event.stopImmediatePropagation(), true);
     this.guided = new Plane({ ...WINDOW, label: "Guided samples", caption: "" });
@@ -40,29 +29,28 @@ class Density {
       make("div", { className: "cards" }, this.numbers.root, make("div", { className: "cards" }, this.latent.root, this.guidance.root))), this.side);
     this.plane.start();
     this.guided.start();
-    this.subject.meet(() => this.refresh());
+    this.subject.load(() => this.refresh());
   }
 
   build() {
     const { context } = this, { select, slider } = context.controls, keep = (key, what) => (value) => { context.keep({ [key]: value }); what(); };
     this.probes = slider({ label: "Probes", low: 1, high: 64, log: true, whole: true, value: context.number("probes", 4), name: "probes",
-      onInput: (value) => { context.keep({ probes: value }); this.askPoint(); this.question.moved(); } });
+      onInput: (value) => { context.keep({ probes: value }); this.requestPoint(); this.question.moved(); } });
     this.probes.root.classList.add("main");
-    this.question = question("density", QUESTION, (locked) => this.probes.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset", () => this.refresh()) });
-    this.subject = new Subject(context, this.preset, "moons");
+    this.question = question("density", (locked) => this.probes.lock(locked));
+    this.subject = new Subject(context, "moons", keep("preset", () => this.refresh()));
     this.divergence = select({ label: "Divergence", options: [["hutchinson", "random probes"], ["hutch++", "Hutch++"], ["exact", "exact trace"]], value: context.text("divergence", "hutchinson"),
-      name: "divergence", onInput: keep("divergence", () => this.askPoint()) });
-    this.tolerance = slider({ label: "Solver’s tolerance", low: 1e-8, high: 1e-2, log: true, value: context.number("tolerance", 1e-5), name: "tolerance", onInput: keep("tolerance", () => this.askPoint()) });
-    this.scale = slider({ label: "Guidance scale w", low: 0, high: 6, value: context.number("scale", 1), name: "scale", onInput: keep("scale", () => this.askGuidance()) });
-    this.label = slider({ label: "Class (a mode)", low: 1, high: 16, whole: true, value: context.number("class", 1), name: "class", onInput: keep("class", () => this.askGuidance()) });
+      name: "divergence", onInput: keep("divergence", () => this.requestPoint()) });
+    this.tolerance = slider({ label: "Solver’s tolerance", low: 1e-8, high: 1e-2, log: true, value: context.number("tolerance", 1e-5), name: "tolerance", onInput: keep("tolerance", () => this.requestPoint()) });
+    this.scale = slider({ label: "Guidance scale w", low: 0, high: 6, value: context.number("scale", 1), name: "scale", onInput: keep("scale", () => this.requestGuidance()) });
+    this.label = slider({ label: "Class (a mode)", low: 1, high: 16, whole: true, value: context.number("class", 1), name: "class", onInput: keep("class", () => this.requestGuidance()) });
     this.guides = group("Guidance", this.scale.root, this.label.root, make("p", { className: "hint" },
       "w = 1 is the class-conditional density itself. Larger w sharpens each class and leaves its true shape; no density has exactly this score at every level."));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Density", this.probes.root, this.divergence.root, this.tolerance.root, this.preset.root, this.subject.hint), this.guides);
+      group("Density", this.probes.root, this.divergence.root, this.tolerance.root, this.subject.control.root, this.subject.hint), this.guides);
   }
 
-  move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.askPoint(); this.askLatent(); }
+  move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.requestPoint(); this.requestLatent(); }
 
   mark(path) {
     const marks = [];
@@ -72,46 +60,45 @@ class Density {
   }
 
   refresh() {
-    if (!this.subject.known) return;
+    if (!this.subject.loaded) return;
     this.subject.backdrop([this.plane.view, this.guided.view], 0);
     this.guides.hidden = this.guidance.root.hidden = this.guided.root.hidden = this.subject.isRun;
     this.pair.classList.toggle("alone", this.subject.isRun);
     this.mark([]);
-    this.askPoint();
-    this.askLatent();
-    if (!this.subject.isRun) this.askGuidance();
+    this.requestPoint();
+    this.requestLatent();
+    if (!this.subject.isRun) this.requestGuidance();
   }
 
-  /** A first answer with few evaluations while the control moves, then the one that was asked for. */
-  askPoint() {
+  /** A first answer with few evaluations while the control moves, then the one that was chosen. */
+  requestPoint() {
     const params = { ...this.subject.params(), x: this.at, divergence: this.divergence.value(), probes: this.probes.value() };
-    const ask = (more, part, about = "") => this.context.ask("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.say({
+    const request = (more, part, about = "") => this.context.request("density.point", "density.point", { ...params, ...more }, (result) => this.numbers.set({
       x: vector(this.at), value: `${about}${number(result.value, 6)}`, error: number(result.standard_error, 3), interval: `${about}${vector(result.interval, 5)}`,
       solver: number(result.solver_error, 2), evaluations: `${result.evaluations}${part}`, exact: number(result.exact, 6),
       difference: result.exact === null ? "–" : `${about}${number(result.value - result.exact, 2)}`,
     }));
-    ask({ evaluations: 13 }, " at first …", "≈ ");
-    this.context.rest("point", () => ask({ tolerance: this.tolerance.value() }, ""));
+    request({ evaluations: 13 }, " at first …", "≈ ");
+    this.context.rest("point", () => request({ tolerance: this.tolerance.value() }, ""));
   }
 
-  askLatent() {
-    this.context.rest("latent", () => this.context.ask("density.latent", "density.latent", { ...this.subject.params(), x: this.at, steps: 50 }, (result) => {
+  requestLatent() {
+    this.context.rest("latent", () => this.context.request("density.latent", "density.latent", { ...this.subject.params(), x: this.at, steps: 50 }, (result) => {
       this.mark(Array.from(result.path.data));
-      this.latent.say({ latent: vector(result.latent, 4), back: vector(result.back, 5), trip: number(result.error, 2) });
+      this.latent.set({ latent: vector(result.latent, 4), back: vector(result.back, 5), trip: number(result.error, 2) });
     }));
   }
 
-  askGuidance() {
+  requestGuidance() {
     const label = Math.min(this.label.value(), this.subject.mixture.weights.length) - 1, scale = this.scale.value();
-    const ask = (n, steps) => this.context.ask("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
-      const three = ([[a, b], [, c]]) => vector([a, b, c]);
+    const request = (n, steps) => this.context.request("density.guidance", "density.guidance", { ...this.subject.params(), label, scale, n, steps, seed: 0 }, (result) => {
       this.guided.view.layer("samples", { kind: "point", data: result.samples.data, colour: "particle", size: 3, alpha: 0.8 });
       this.guided.caption.textContent = `Samples guided to class ${label + 1} at w = ${number(scale, 3)}.`;
-      this.guidance.say({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: three(result.covariance),
-        exact_covariance: three(result.exact.covariance) });
+      this.guidance.set({ mean: vector(result.mean), exact_mean: vector(result.exact.mean), covariance: covariance(result.covariance),
+        exact_covariance: covariance(result.exact.covariance) });
     });
-    ask(200, 8); // at once, while the control moves
-    this.context.rest("guidance", () => ask(1500, 30));
+    request(200, 8); // at once, while the control moves
+    this.context.rest("guidance", () => request(1500, 30));
   }
 
   close() { this.plane.close(); this.guided.close(); }

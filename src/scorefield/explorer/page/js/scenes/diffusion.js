@@ -3,24 +3,13 @@
 import { chart } from "../charts.js";
 import { button, group, make, number, readout, row } from "../controls.js";
 import { Plane } from "../plane.js";
+import { Player } from "../player.js";
 import { question } from "../question.js";
 import { theme } from "../theming.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Diffusion";
 export const lead = "Noise in small steps, then two samplers back from the same noise. Choose the samplers, the steps and the schedule.";
-
-const QUESTION = {
-  prompt: "Same starting noise, same exact score, 8 steps: do a first-order and a second-order sampler end at the same points?",
-  options: ["Yes, both follow the same equation", "No; their errors shrink with the steps at different rates",
-    "No, and more steps do not help"],
-  correct: 1,
-  doing: "Move the number of steps and compare the errors.",
-  answer: "With the exact score, deterministic samplers all approximate the solution of one ODE: with enough steps a first-order rule errs "
-    + "like 1/steps, a second-order one like 1/steps². The schedule changes what the path looks like in time, and not where the exact ODE ends.",
-  formula: "dx = [f(t) x − ½ g(t)² ∇ log p_t(x)] dt;   reverse SDE: dx = [f x − g² ∇ log p_t] dt + g dw̄",
-  source: "Reverse SDE: Anderson (1982). Probability-flow ODE: Song and others (2021). DDIM: Song and others (2020). Heun and levels: Karras and others (2022).",
-};
 
 const READ = [["rms", "error against the exact ODE (rms)"], ["median", "error (median)"], ["w1", "sliced Wasserstein-1 to the data"],
   ["floor", "its floor", "what exact samples of the same number reach"], ["evaluations", "evaluations of the score"]];
@@ -43,10 +32,12 @@ function picture({ data, shape: [rows, columns] }) {
   return canvas;
 }
 
+/** σ / α at each step of an answer. */
+const ratios = ({ sigma, alpha }) => Array.from(sigma.data, (value, i) => value / alpha.data[i]);
+
 class Diffusion {
   constructor(context, place, intro) {
     this.context = context;
-    this.time = 1;
     this.reach = context.number("reach", 6);
     this.both = ["a", "b"].map((name) => {
       const plane = new Plane({ ...WINDOW, label: `Samples of sampler ${name}`, caption: "" });
@@ -54,15 +45,15 @@ class Diffusion {
     });
     this.curve = chart({ title: "Noise level over the steps", x: "step", logY: true, series: [
       { label: "A", colour: "particle", points: true }, { label: "B", colour: "particle-b", points: true, dash: [5, 4] }] });
-    this.says = make("p", { className: "hint" });
-    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.says,
+    this.note = make("p", { className: "hint" });
+    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.note,
       series: Array.from({ length: LINES }, (_, k) => ({ label: String(k), colour: k % 2 ? "particle-b" : "particle", width: 1.2, alpha: 0.8 })) });
     this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
     this.build();
     place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
-      this.player, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
+      this.playback, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
     for (const one of this.both) one.plane.start();
-    this.subject.meet(() => this.fill());
+    this.subject.load(() => this.fill());
   }
 
   build() {
@@ -70,9 +61,8 @@ class Diffusion {
     this.steps = slider({ label: "Steps (evaluations of the score)", low: 2, high: 100, log: true, whole: true, value: context.number("steps", 8), name: "steps",
       onInput: (value) => { keep("steps")(value); this.question.moved(); } });
     this.steps.root.classList.add("main");
-    this.question = question("diffusion", QUESTION, (locked) => this.steps.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
-    this.subject = new Subject(context, this.preset, "moons");
+    this.question = question("diffusion", (locked) => this.steps.lock(locked));
+    this.subject = new Subject(context, "moons", keep("preset"));
     this.schedule = select({ label: "Schedule", options: SCHEDULES, value: context.text("schedule", "ve"), name: "schedule", onInput: keep("schedule") });
     this.grid = select({ label: "Levels", options: GRIDS, value: context.text("grid", "karras"), name: "grid", onInput: keep("grid") });
     this.plans = this.both.map((one) => select({ label: `Sampler ${one.name.toUpperCase()}`, options: [["", "…"]], value: "", name: one.name, onInput: keep(one.name) }));
@@ -80,63 +70,62 @@ class Diffusion {
     this.paths = toggle({ label: "Trajectories", value: true, name: "paths", onInput: () => this.draw() });
     this.seed = context.number("seed", 0);
     const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; keep("seed")(this.seed); } });
-    this.clock = slider({ label: "Along the way: noise → data", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.draw(); } });
-    this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
+    this.player = new Player(context, { label: "Along the way: noise → data", seconds: 4, draw: () => this.draw() });
     this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => this.forward() });
-    this.player = make("section", { className: "card" }, row(this.play.root, this.forwards.root), this.clock.root);
+    this.playback = make("section", { className: "card" }, row(this.player.button.root, this.forwards.root), this.player.clock.root);
     this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
-      this.grid.root, this.schedule.root, this.preset.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
+      this.grid.root, this.schedule.root, this.subject.control.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
       "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
       + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), this.context.recorded ? null : row(again.root)));
   }
 
   fill() {
-    this.context.ask("plans", "diffusion.plans", {}, ({ plans }) => {
+    this.context.request("plans", "diffusion.plans", {}, ({ plans }) => {
       this.plans.forEach((control, k) => {
         control.offer(plans.map(({ name, what }) => [name, name, what]));
         control.set(this.context.text(this.both[k].name, ["ddim", "dpmpp2"][k]));
       });
-      this.known = new Map(plans.map((plan) => [plan.name, plan]));
+      this.planTable = new Map(plans.map((plan) => [plan.name, plan]));
       this.refresh();
     });
   }
 
   refresh() {
-    if (!this.known) return;
+    if (!this.planTable) return;
     const { name } = this.subject;
     if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
     this.shown = name;
-    if (!this.context.recorded) this.askSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
-    this.context.rest("samples", () => this.askSamples(this.count.value()));
-    this.context.rest("times", () => this.askTimes(), 300);
+    if (!this.context.recorded) this.requestSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
+    this.context.rest("samples", () => this.requestSamples(this.count.value()));
+    this.context.rest("times", () => this.requestPaths(), 300);
   }
 
   /** Few particles first while a control moves, all of them once it rests. */
-  askSamples(n) {
+  requestSamples(n) {
     this.both.forEach((one, k) => {
-      const plan = this.plans[k].value(), { grid, timed } = this.known.get(plan), levels = grid ? { grid: this.grid.value() } : {};
+      const plan = this.plans[k].value(), { grid, timed } = this.planTable.get(plan), levels = grid ? { grid: this.grid.value() } : {};
       const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
-      this.context.ask(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
-        (result) => this.tell(one, k, result));
+      this.context.request(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
+        (result) => this.showSamples(one, k, result));
     });
   }
 
-  askTimes() {
-    this.context.ask("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
+  requestPaths() {
+    this.context.request("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
       const [times, n] = x.shape;
       this.times.set([Array.from(time.data), ...Array.from({ length: n }, (_, i) => Array.from({ length: times }, (__, t) => x.data[t * n + i]))],
         x.data.some((value) => Math.abs(value) > 15));
-      this.says.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
+      this.note.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
         + "(rms, of the data’s size). Only the way there looks different.";
     });
   }
 
-  tell(one, k, result) {
+  showSamples(one, k, result) {
     one.trajectory = result.unit;
-    one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-    one.says = `${this.plans[k].value()} (${this.known.get(this.plans[k].value()).what})`;
+    one.levels = ratios(result);
+    one.description = `${this.plans[k].value()} (${this.planTable.get(this.plans[k].value()).what})`;
     const noisy = "– (adds noise on the way)";
-    one.numbers.say({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
+    one.numbers.set({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
       w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });
     if (k === 0) this.showTable(result);
     one.steps = result.evaluations;
@@ -155,15 +144,15 @@ class Diffusion {
   draw() {
     for (const one of this.both) {
       if (!one.trajectory) continue;
-      const { data, shape: [times, n] } = one.trajectory, at = this.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
+      const { data, shape: [times, n] } = one.trajectory, at = this.player.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
       const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
       else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28, still: true });
       one.drawn = this.paths.value() ? one.trajectory : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
-      const says = `${one.name.toUpperCase()}: ${one.says}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
-      if (one.plane.caption.textContent !== says) one.plane.caption.textContent = says; // a new text costs a layout
+      const caption = `${one.name.toUpperCase()}: ${one.description}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
+      if (one.plane.caption.textContent !== caption) one.plane.caption.textContent = caption; // a new text costs a layout
     }
   }
 
@@ -178,41 +167,19 @@ class Diffusion {
     return out;
   }
 
-  start() {
-    let last = performance.now(), told = 0;
-    this.play.set("Pause");
-    if (this.time >= 1) this.time = 0;
-    const tick = (now) => {
-      this.time = Math.min(1, this.time + (now - last) / 4000);
-      last = now;
-      if (now - told > 100 || this.time === 1) { this.clock.set(this.time); told = now; } // as above
-      this.draw();
-      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
-      else this.halt();
-    };
-    this.playing = requestAnimationFrame(tick);
-  }
-
-  halt() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.set("Play");
-  }
-
   /** The forward process of clean points, on both pictures' particles. */
   forward() {
-    this.context.ask("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
+    this.context.request("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
       const one = this.both[0];
       one.trajectory = result.positions;
-      one.levels = Array.from(result.sigma.data, (sigma, i) => sigma / result.alpha.data[i]);
-      one.says = "the forward process, data to noise";
-      one.numbers.say({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
-      this.time = 1;
-      this.start();
+      one.levels = ratios(result);
+      one.description = "the forward process, data to noise";
+      one.numbers.set({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
+      this.player.restart();
     });
   }
 
-  close() { this.halt(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }
+  close() { this.player.stop(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }
 }
 
 export function open(context, place, intro) { return new Diffusion(context, place, intro); }

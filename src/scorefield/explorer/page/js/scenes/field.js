@@ -8,18 +8,6 @@ import { RANGE, WINDOW, Subject, readMixture, showField, writeMixture } from "./
 export const title = "Field";
 export const lead = "A density, its score ∇ log p, and what noise does to both. Move σ, click a clean point, drag the modes.";
 
-const QUESTION = {
-  prompt: "As σ grows, what happens to the arrows between two modes?",
-  options: ["They grow longer, and still part towards the nearest mode", "They turn towards the common centre and shorten",
-    "They keep direction and length: noise has no direction"],
-  correct: 1,
-  doing: "Now move σ and look between the modes.",
-  answer: "Noise of variance σ² widens every mode until they merge into one hill, so the arrows between them turn to the common "
-    + "centre and shorten like 1/σ². At every level the score points from x to the mean of the clean points that x may come from.",
-  formula: "∇ log p_σ(x) = (E[x₀ | x] − x) / σ²",
-  source: "Tweedie's formula; as a training target: Vincent (2011), building on Hyvärinen (2005). Many levels: Song and Ermon (2019).",
-};
-
 const READ = [
   ["x", "x (pointer)"], ["log_density", "log p_σ(x)"], ["score", "score ∇ log p_σ(x)"],
   ["x0", "x̂₀ = E[x₀ | x]"], ["eps", "ε̂ = E[ε | x]"],
@@ -59,7 +47,7 @@ class Field {
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
     this.plane.start();
-    this.subject.meet(() => this.fill());
+    this.subject.load(() => this.fill());
   }
 
   build() {
@@ -69,9 +57,8 @@ class Field {
       onInput: (value) => { context.keep({ sigma: value }); this.refresh(); this.question.moved(); },
     });
     this.sigma.root.classList.add("main");
-    this.question = question("field", QUESTION, (locked) => this.sigma.lock(locked));
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: (name) => this.take(name) });
-    this.subject = new Subject(context, this.preset, "two modes");
+    this.question = question("field", (locked) => this.sigma.lock(locked));
+    this.subject = new Subject(context, "two modes", (name) => this.take(name));
     this.weight = slider({ label: "Weight of the mode", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
     this.spread = slider({ label: "Spread of the mode", low: 0.1, high: 2.5, log: true, value: 0.6, name: "spread", onInput: (v) => this.edit("spread", v) });
     this.arrows = toggle({ label: "Score arrows", value: context.text("arrows", "1") === "1", name: "arrows", onInput: (on) => { context.keep({ arrows: on ? null : "0" }); this.show(); } });
@@ -85,15 +72,15 @@ class Field {
       + "Their density at level σ is the mean of Gaussians around them."), file, row(
       button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
     this.side = make("aside", { className: "side" }, this.question.root,
-      group("Level and density", this.sigma.root, this.preset.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
+      group("Level and density", this.sigma.root, this.subject.control.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
   }
 
   fill() {
     const { subject, context } = this, own = subject.isRun && !this.mixture;
-    if (!context.recorded) this.preset.input.append(make("option", { value: "points" }, "your own points"));
+    if (!context.recorded) this.subject.control.input.append(make("option", { value: "points" }, "your own points"));
     if (!["mixture", "points"].includes(this.source)) this.source = own ? "run" : "mixture";
-    if (this.source === "points") this.preset.set("points");
-    else if (this.mixture && subject.isRun) this.preset.set(subject.presets[0].name);
+    if (this.source === "points") this.subject.control.set("points");
+    else if (this.mixture && subject.isRun) this.subject.control.set(subject.presets[0].name);
     this.edited = Boolean(this.mixture);
     this.mixture ??= structuredClone(subject.mixture ?? subject.presets[0].mixture);
     this.choose(0);
@@ -109,7 +96,7 @@ class Field {
     this.refresh();
   }
 
-  /** What is asked about; a mixture by its name until it has been changed. */
+  /** What the picture is of; a mixture by its name until it has been changed. */
   about() {
     if (this.source === "points") return { points: this.points };
     return this.source === "mixture" && this.edited ? { mixture: this.mixture } : this.subject.params();
@@ -167,7 +154,7 @@ class Field {
       if (file.size > 2_000_000) throw new Error("a file of more than 2 MB is more than this page takes");
       this.points = readPoints(await file.text());
       this.source = "points";
-      this.preset.set("points");
+      this.subject.control.set("points");
       this.refresh();
     } catch (error) { this.context.fail(error.message); }
   }
@@ -181,7 +168,7 @@ class Field {
     if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
     this.clean = this.context.near("clean", at);
     this.context.keep({ clean: this.clean.join(",") });
-    this.askPoint();
+    this.requestPoint();
   }
 
   pointAt(at) {
@@ -189,70 +176,70 @@ class Field {
     if (near.join() === this.pointer.join()) return;
     this.pointer = near;
     this.context.keep({ at: near.join(",") });
-    this.askPoint();
+    this.requestPoint();
   }
 
   refresh() {
-    if (!this.mixture || !this.subject.known) return;
+    if (!this.mixture || !this.subject.loaded) return;
     const points = this.source === "points", mine = this.source === "run";
     this.modes.hidden = points || mine || this.context.recorded;
     this.own.hidden = !points;
     this.handles();
     if (points && !this.points.length) { this.plane.view.heat(null); this.plane.view.arrows(null); this.plane.marks([]); return; }
-    this.askGrid();
-    this.askPoint();
+    this.requestGrid();
+    this.requestPoint();
   }
 
   /** The field; where it is costly the arrows first, or a coarse one, and the whole once the level rests. */
-  askGrid() {
-    const ask = (more) => this.context.ask("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
+  requestGrid() {
+    const request = (more) => this.context.request("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
       (result) => { this.grid = result; this.show(); });
     if (this.source === "run") {
-      ask({ n: 2 });
-      this.context.rest("grid", () => ask({ n: 40, landscape: true }));
+      request({ n: 2 });
+      this.context.rest("grid", () => request({ n: 40, landscape: true }));
     } else if (this.source === "points" && this.points.length > 150) {
-      ask({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
-      this.context.rest("grid", () => ask({ n: this.points.length > 1500 ? 64 : 96 }));
-    } else ask({ n: 96, landscape: false });
+      request({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
+      this.context.rest("grid", () => request({ n: this.points.length > 1500 ? 64 : 96 }));
+    } else request({ n: 96, landscape: false });
   }
 
   level() { return this.source === "run" ? this.subject.level(this.sigma.value()) : this.sigma.value(); }
 
   show() { if (this.grid) showField(this.plane.view, this.grid, { arrows: this.arrows.value() }); }
 
-  askPoint() {
+  requestPoint() {
     if (this.source === "points" && !this.points.length) return;
     const about = { ...this.about(), sigma: this.level() };
-    this.context.ask("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.tell(); });
+    this.context.request("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.showPoint(); });
     if (this.clean.length !== 2) return;
-    this.context.ask("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.tell(); });
+    this.context.request("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.showPoint(); });
   }
 
-  tell() {
+  showPoint() {
     const { result, cloud, pointer: x } = this;
     if (!result) return;
     const { score, x0, eps, residuals, candidates } = result;
-    this.numbers.say({
+    this.numbers.set({
       x: vector(x), log_density: result.log_density === null ? "– (scene Density)" : number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
       first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
     });
     const marks = [];
     this.average.root.hidden = !candidates;
-    if (candidates) this.tellCandidates(result, marks);
+    if (candidates) this.addCandidates(result, marks);
     marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
-    if (cloud) this.tellCloud(cloud, marks);
+    if (cloud) this.addCloud(cloud, marks);
     this.plane.marks(marks);
     this.plane.caption.textContent = cloud
       ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
       : `Bold arrow: from x to x̂₀, along the score.${candidates ? " Thin: to clean points that x may come from." : ""} Click: a clean point’s cloud.`;
   }
 
-  tellCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
+  addCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
     for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: this.pointer, to: [points.data[i], points.data[i + 1]], name: "faint" });
-    this.average.say({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
+    this.average.set({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
   }
 
-  tellCloud({ points }, marks) {
+  addCloud({ points }, marks) {
     const { data } = points;
     this.plane.view.layer("cloud", { kind: "point", data, colour: "exact", size: 3.5, alpha: 0.75 });
     for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: [data[i], data[i + 1]], to: this.clean, name: "thin" });

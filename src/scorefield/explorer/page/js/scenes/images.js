@@ -1,22 +1,11 @@
 // Images: what a trained model of images makes of noise, at every level.
 
 import { button, group, make, number, readout, row } from "../controls.js";
+import { Player } from "../player.js";
 import { question } from "../question.js";
 
 export const title = "Images";
 export const lead = "A trained model of images: samples emerging from noise, the denoiser’s view at every level, ways between two images.";
-
-const QUESTION = {
-  prompt: "A held-out image gets noise of level σ and is brought back by the sampler. What comes back?",
-  options: ["The image itself: the denoiser removes the noise", "At small σ itself, at large σ another image of the data",
-    "A blur: the mean of all images"],
-  correct: 1,
-  doing: "Now move σ and look at the ways back.",
-  answer: "Noise of level σ hides what is finer than σ, and the way back draws anew what was hidden: details at small σ, the whole image at large σ. "
-    + "The denoiser alone answers with the mean of all images that x may come from, which is why its view blurs as σ grows.",
-  formula: "x = x₀ + σ ε,   x̂₀ = E[x₀ | x] = x + σ² ∇ log p_σ(x)",
-  source: "Partial noising: Meng and others (2022). Latents and interpolation: Song and others (2020, 2021). Levels: Karras and others (2022).",
-};
 
 const READ = [["label", "label"], ["held", "images held out"], ["sigma", "noise level σ"], ["error", "error of x̂₀ over that of x", "root mean squares; 1 is no gain"]];
 const SAMPLES = 6, LADDER = 9;
@@ -58,11 +47,11 @@ class Images {
     this.context = context;
     this.place = place;
     place.append(intro);
-    context.about((about) => this.meet(about));
+    context.about((about) => this.load(about));
   }
 
-  meet(about) {
-    this.known = about.kind;
+  load(about) {
+    this.kind = about.kind;
     if (about.kind !== "images") {
       const what = about.kind === "none" ? "No run is open." : `The open run “${about.name}” is no model of images.`;
       this.place.append(make("div", { className: "picture" }, group("This scene looks at a trained model of images",
@@ -71,26 +60,24 @@ class Images {
       return;
     }
     this.build();
-    this.context.ask("about.images", "images.about", {}, (result) => this.begin(result));
+    this.context.request("about.images", "images.about", {}, (result) => this.begin(result));
   }
 
   build() {
     const { context } = this, { select, slider } = context.controls;
     const keep = (key, what) => (value) => { context.keep({ [key]: value }); what(); };
-    this.time = 1;
     this.seed = context.number("seed", 0);
     this.sigma = slider({ label: "Noise level σ", low: 0.05, high: 20, log: true, value: context.number("sigma", 1), name: "sigma",
-      onInput: (value) => { keep("sigma", () => this.askNoised())(value); this.question.moved(); } });
+      onInput: (value) => { keep("sigma", () => this.requestNoised())(value); this.question.moved(); } });
     this.sigma.root.classList.add("main");
-    this.question = question("images", QUESTION, (locked) => this.sigma.lock(locked));
-    this.index = slider({ label: "Held-out image", low: 0, high: 1, whole: true, value: 0, name: "index", onInput: keep("index", () => this.askHeld()) });
-    this.other = slider({ label: "Interpolate to image", low: 0, high: 1, whole: true, value: 1, name: "other", onInput: keep("other", () => this.askWays()) });
-    this.label = select({ label: "Class", options: [["", "as in the data"]], value: "", name: "label", onInput: keep("label", () => this.askSamples()) });
-    this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.askSamples()) });
-    this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.askSamples()) });
-    this.clock = slider({ label: "Along the way: noise → image", low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.halt(); this.time = value; this.drawSamples(); } });
-    this.play = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.halt() : this.start()) });
-    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.askSamples(); this.askNoised(); } });
+    this.question = question("images", (locked) => this.sigma.lock(locked));
+    this.index = slider({ label: "Held-out image", low: 0, high: 1, whole: true, value: 0, name: "index", onInput: keep("index", () => this.requestHeldOut()) });
+    this.other = slider({ label: "Interpolate to image", low: 0, high: 1, whole: true, value: 1, name: "other", onInput: keep("other", () => this.requestInterpolations()) });
+    this.label = select({ label: "Class", options: [["", "as in the data"]], value: "", name: "label", onInput: keep("label", () => this.requestSamples()) });
+    this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.requestSamples()) });
+    this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.requestSamples()) });
+    this.player = new Player(context, { label: "Along the way: noise → image", seconds: 5, draw: () => this.drawSamples() });
+    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
     this.numbers = readout("The held-out image", READ);
     this.lay(again);
   }
@@ -105,7 +92,7 @@ class Images {
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.place.append(make("div", { className: "picture" },
       group("A held-out image, noised and brought back", make("div", { className: "twain" }, this.noised.root, this.back.root)),
-      group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.play.root, again.root), this.clock.root),
+      group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.player.button.root, again.root), this.player.clock.root),
       group("The denoiser’s view at every level", ...this.ladder.map((one) => one.root)),
       group("From one held-out image to another", ...this.ways.map((one) => one.root))),
     make("aside", { className: "side" }, this.question.root, group("Noise", this.sigma.root, this.index.root), this.numbers.root,
@@ -125,79 +112,58 @@ class Images {
     this.label.offer([["", "as in the data"], ...classes]);
     this.label.set(context.text("label", ""));
     this.label.root.hidden = this.guidance.root.hidden = !about.classes;
-    this.askSamples();
-    this.askHeld();
+    this.requestSamples();
+    this.requestHeldOut();
   }
 
-  refresh() { if (this.facts) { this.askSamples(); this.askHeld(); } else if (!this.known) this.context.about((about) => this.meet(about)); }
+  refresh() { if (this.facts) { this.requestSamples(); this.requestHeldOut(); } else if (!this.kind) this.context.about((about) => this.load(about)); }
 
-  askHeld() { this.askNoised(); this.context.rest("ladder", () => this.askLadder()); this.askWays(); }
+  requestHeldOut() { this.requestNoised(); this.context.rest("ladder", () => this.requestLevels()); this.requestInterpolations(); }
 
-  askSamples() {
+  requestSamples() {
     const label = this.label.value() === "" ? {} : { label: Number(this.label.value()) };
     const guidance = this.facts.classes ? this.guidance.value() : 1;
-    const ask = (n) => this.context.ask("samples", "images.sample", { n, steps: this.steps.value(), guidance, ...label, seed: this.seed },
+    const request = (n) => this.context.request("samples", "images.sample", { n, steps: this.steps.value(), guidance, ...label, seed: this.seed },
       (result) => { this.emerged = result; this.drawSamples(); });
-    this.context.rest("samples", () => ask(SAMPLES), 60);
+    this.context.rest("samples", () => request(SAMPLES), 60);
   }
 
   drawSamples() {
     const { emerged, facts } = this;
     if (!emerged) return;
-    const last = emerged.states.shape[0] - 1, at = Math.round(this.time * last), seen = Math.min(at, last - 1);
+    const last = emerged.states.shape[0] - 1, at = Math.round(this.player.time * last), seen = Math.min(at, last - 1);
     this.states.all(emerged.states, facts.shape, emerged.top, [], at * SAMPLES);
     this.guesses.all(emerged.guesses, facts.shape, emerged.top, [], seen * SAMPLES);
     this.emerging.textContent = `Step ${at} of ${last}, σ = ${number(emerged.sigma.data[at], 3)}.`;
   }
 
-  askNoised() {
+  requestNoised() {
     const params = { index: this.index.value(), sigma: this.sigma.value(), seed: this.seed };
-    this.context.ask("noised", "images.denoise", params, (result) => {
+    this.context.request("noised", "images.denoise", params, (result) => {
       const { clean, noisy, denoised, top } = result;
       [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, this.facts.shape, top, name));
-      this.numbers.say({ label: result.label === null ? "none" : String(result.label), held: String(this.facts.held), sigma: number(this.sigma.value(), 3), error: number(result.error, 3) });
+      this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(this.facts.held), sigma: number(this.sigma.value(), 3), error: number(result.error, 3) });
     });
-    this.context.rest("back", () => this.context.ask("back", "images.partial", { ...params, count: SAMPLES, steps: 12 },
+    this.context.rest("back", () => this.context.request("back", "images.partial", { ...params, count: SAMPLES, steps: 12 },
       (result) => this.back.all(result.frames, this.facts.shape, result.top)), 60);
   }
 
-  askLadder() {
-    this.context.ask("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
+  requestLevels() {
+    this.context.request("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
       const captions = Array.from(result.sigma.data, (sigma) => number(sigma, 2));
       this.ladder[0].all(result.noisy, this.facts.shape, result.top, captions);
       this.ladder[1].all(result.denoised, this.facts.shape, result.top);
     });
   }
 
-  askWays() {
+  requestInterpolations() {
     ["latents", "pixels"].forEach((through, at) => this.context.rest(`ways.${through}`, () => {
-      this.context.ask(`ways.${through}`, "images.interpolate", { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through },
+      this.context.request(`ways.${through}`, "images.interpolate", { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through },
         (result) => this.ways[at].all(result.frames, this.facts.shape, result.top));
     }, at ? 60 : 300));
   }
 
-  start() {
-    let last = performance.now();
-    this.play.set("Pause");
-    if (this.time >= 1) this.time = 0;
-    const tick = (now) => {
-      this.time = Math.min(1, this.time + (now - last) / 5000);
-      last = now;
-      this.clock.set(this.time);
-      this.drawSamples();
-      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
-      else this.halt();
-    };
-    this.playing = requestAnimationFrame(tick);
-  }
-
-  halt() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.set("Play");
-  }
-
-  close() { if (this.play) this.halt(); }
+  close() { this.player?.stop(); }
 }
 
 export function open(context, place, intro) { return new Images(context, place, intro); }

@@ -1,25 +1,13 @@
 // Langevin dynamics: particles that follow the score and are shaken, against the exact answer.
 
 import { chart } from "../charts.js";
-import { button, group, make, number, readout, row, vector } from "../controls.js";
+import { button, covariance, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";
 import { question } from "../question.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Langevin";
 export const lead = "Thousands of particles climb the score and are shaken by noise. Do they end where the density says?";
-
-const QUESTION = {
-  prompt: "All particles start in one mode. At one small noise level, when are the modes’ weights right?",
-  options: ["After a few hundred steps, for any density", "Hardly ever: between separated modes nobody crosses",
-    "At once, because the score knows the weights"],
-  correct: 1,
-  doing: "Press Run at one level, then switch to annealed and run again.",
-  answer: "Between separated modes the density is so small that the walk takes exponentially long to cross, and the score inside a mode "
-    + "hardly depends on its weight. Annealing starts where the noise has merged the modes, so particles are shared out before they part.",
-  formula: "x ← x + h ∇ log p_σ(x) + √(2h) z,   σ₁ > σ₂ > … > σ_L",
-  source: "Song and Ermon (2019). The Metropolis test (adjusted) removes the bias of a finite step h.",
-};
 
 const READ = [["step", "step"], ["level", "level σ"], ["mean", "mean"], ["exact_mean", "exact mean"], ["covariance", "covariance (xx, xy, yy)"],
   ["exact_covariance", "exact covariance"], ["weights", "mode weights"], ["exact_weights", "exact weights"], ["w1", "sliced Wasserstein-1"],
@@ -44,15 +32,14 @@ class Langevin {
     this.build();
     place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
-    this.subject.meet(() => this.refresh());
+    this.subject.load(() => this.refresh());
   }
 
   build() {
     const { context } = this, { select, slider, toggle } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.changed(); };
     this.run = button({ label: "Run", name: "run", primary: true, onPress: () => this.toggleRun() });
-    this.question = question("langevin", QUESTION, (locked) => { for (const one of [this.run, ...(this.shows ?? [])]) one.lock(locked); });
-    this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
-    this.subject = new Subject(context, this.preset, "unequal weights");
+    this.question = question("langevin", (locked) => { for (const one of [this.run, ...(this.shows ?? [])]) one.lock(locked); });
+    this.subject = new Subject(context, "unequal weights", keep("preset"));
     this.mode = select({ label: "Noise levels", options: [["one", "one level"], ["annealed", "annealed"]], value: context.text("mode", "one"), name: "mode",
       onInput: (value) => { this.step.set(value === "annealed" ? 0.5 : 0.05); context.keep({ step: this.step.value() }); keep("mode")(value); } });
     this.adjusted = toggle({ label: "Metropolis-adjusted", value: context.text("adjusted", "0") === "1", name: "adjusted", onInput: (on) => keep("adjusted")(on ? "1" : null) });
@@ -63,7 +50,7 @@ class Langevin {
     this.count = slider({ label: "Particles", low: 500, high: 20000, log: true, whole: true, value: context.number("n", 5000), name: "n", onInput: keep("n") });
     this.steps = slider({ label: "Steps", low: 20, high: 500, whole: true, value: context.number("steps", 300), name: "steps", onInput: keep("steps") });
     this.shows = SHOWS.map(([label, values]) => button({ label, name: "show", onPress: () => this.present(values) }));
-    this.side = make("aside", { className: "side" }, this.question.root, group("Walk", row(this.run.root), this.preset.root, this.subject.hint, this.mode.root, this.first.root,
+    this.side = make("aside", { className: "side" }, this.question.root, group("Walk", row(this.run.root), this.subject.control.root, this.subject.hint, this.mode.root, this.first.root,
       this.sigma.root, this.step.root, this.adjusted.root, this.count.root, this.steps.root),
     group("See it", row(...this.shows.map((one) => one.root)), make("p", { className: "hint" }, "A step h shows a mode of variance v with variance v / (1 − h / 2v), and beyond h = 2v "
       + "the particles fly off. The Metropolis test refuses such steps: the answer is right at any h, but beyond some h nobody moves.")));
@@ -73,7 +60,7 @@ class Langevin {
   changed() { this.stop(); this.refresh(); }
 
   refresh() {
-    if (!this.subject.known) return;
+    if (!this.subject.loaded) return;
     const annealed = this.mode.value() === "annealed", { isRun } = this.subject;
     this.adjusted.lock(annealed || isRun);
     this.first.lock(annealed);
@@ -88,7 +75,7 @@ class Langevin {
   present(values) {
     this.stop();
     const { preset, mode, start, sigma, step, adjusted, steps } = values;
-    this.preset.set(preset);
+    this.subject.control.set(preset);
     this.mode.set(mode);
     this.first.set(start);
     this.adjusted.set(adjusted);
@@ -115,20 +102,20 @@ class Langevin {
     this.running = this.context.stream("langevin", "langevin.run", {
       ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
       adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
-    }, (result) => this.tell(result, curve), () => this.stop());
+    }, (result) => this.showState(result, curve), () => this.stop());
     this.running.promise.catch(() => {});
   }
 
-  tell(result, curve) {
+  showState(result, curve) {
     this.plane.view.layer("particles", { kind: "point", data: result.positions.data, colour: "particle", size: 2.6, alpha: 0.75 });
     this.plane.caption.textContent = result.diverged ? `Step ${result.step}: ${result.diverged}` : "Particles on log p_σ at the level of now.";
     this.plane.caption.classList.toggle("loud", Boolean(result.diverged));
-    if (result.diverged) { this.numbers.say({ step: String(result.step) }); return; }
+    if (result.diverged) { this.numbers.set({ step: String(result.step) }); return; }
     if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(result.sigma); }
-    const three = ([[a, b], [, c]]) => vector([a, b, c]), { exact } = result;
-    this.numbers.say({
+    const { exact } = result;
+    this.numbers.set({
       step: String(result.step), level: number(result.sigma, 3), mean: vector(result.mean), exact_mean: vector(exact.mean),
-      covariance: three(result.covariance), exact_covariance: three(exact.covariance),
+      covariance: covariance(result.covariance), exact_covariance: covariance(exact.covariance),
       weights: result.mode_weights ? vector(result.mode_weights, 2) : "–", exact_weights: exact.mode_weights ? vector(exact.mode_weights, 2) : "–",
       w1: number(result.sliced_wasserstein), floor: number(result.floor), acceptance: number(result.acceptance, 3),
     });

@@ -9,17 +9,6 @@ import { RANGE, WINDOW, withPresets } from "./common.js";
 export const title = "Learn";
 export const lead = "Train a small network with each objective and watch its field converge to the exact one.";
 
-const QUESTION = {
-  prompt: "Denoising at one level σ, trained to the end: which score has the network learned?",
-  options: ["That of the data", "That of the noised data, p_σ", "None: its loss does not even reach zero"],
-  correct: 1,
-  doing: "Press Train, then compare the loss with its exact floor.",
-  answer: "The best answer to ‘which noise was added?’ is its mean given x, and that is −σ times the score of the noised density. "
-    + "The loss ends at a floor above zero, the variance of the noise given x, which no network can remove.",
-  formula: "E‖s(x) + ε/σ‖² = E‖s(x) − ∇ log p_σ(x)‖² + const",
-  source: "Vincent (2011). The implicit loss with the trace: Hyvärinen (2005); many levels: Song and Ermon (2019).",
-};
-
 const READ = [["step", "step"], ["loss", "loss"], ["floor", "its exact floor"], ["error", "distance to the exact field", "root mean square under the data"], ["clean", "to the clean data’s score", "which denoising at one level does not learn"], ["cost", "milliseconds a step"]];
 const OBJECTIVES = [["denoising", "denoising, one level"], ["multi-level", "denoising, many levels"], ["implicit", "implicit, exact trace"],
   ["sliced", "sliced"], ["finite-difference sliced", "finite differences"], ["explicit", "explicit"]];
@@ -47,7 +36,7 @@ class Learn {
   build() {
     const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.stop(); this.refresh(); };
     this.train = button({ label: "Train", name: "train", primary: true, onPress: () => (this.running ? this.stop() : this.begin()) });
-    this.question = question("learn", QUESTION, (locked) => this.train.lock(locked));
+    this.question = question("learn", (locked) => this.train.lock(locked));
     this.objective = select({ label: "Objective", options: OBJECTIVES, value: context.text("objective", "denoising"), name: "objective", onInput: keep("objective") });
     this.preset = select({ label: "Density", options: [["", "…"]], value: "", name: "preset", onInput: keep("preset") });
     this.sigma = slider({ label: "Level σ", low: 0.1, high: 2, log: true, value: context.number("sigma", 0.5), name: "sigma", onInput: keep("sigma") });
@@ -73,7 +62,7 @@ class Learn {
   refresh() {
     if (!this.presets || this.running) return;
     const noisy = ["denoising", "multi-level"].includes(this.objective.value());
-    this.context.ask("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
+    this.context.request("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
       this.planes[1].plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], 2);
       this.planes[1].plane.view.heat(null);
     });
@@ -90,12 +79,12 @@ class Learn {
     this.train.set("Stop");
     this.question.moved();
     this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.preset.value(), sigma: this.sigma.value(), network: this.network.value(),
-      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.tell(result, curve), () => this.stop());
+      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.showStep(result, curve), () => this.stop());
   }
 
-  tell(result, curve) {
+  showStep(result, curve) {
     if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
-    this.numbers.say({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
+    this.numbers.set({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
       error: number(result.rms), clean: number(result.rms_clean), cost: number(result.milliseconds, 3) });
     if (result.loss !== null) {
       [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from explorer_asked import LAW, NONE, TWO, ask, same, stream
+from explorer_queries import LAW, NONE, TWO, query, same, stream
 from scorefield import langevin, log_density, metrics, objectives
 from scorefield.analytic import Empirical
 from scorefield.conditioning.editing import Route, invert
 from scorefield.core import Level
-from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.diffusion import PLANS, SCHEDULES
 from scorefield.explorer.queries.laws import PRESETS, noised
 from scorefield.explorer.queries.params import read
@@ -23,14 +23,14 @@ from scorefield.explorer.queries.params import read
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_offered_as_they_are_taken(name: str) -> None:
-    given = next(p["mixture"] for p in ask("field.presets")["presets"] if p["name"] == name)
+    given = next(p["mixture"] for p in query("field.presets")["presets"] if p["name"] == name)
     assert len(given["weights"]) <= 16
-    by_value, by_name = (ask("field.grid", mixture=m, n=5) for m in (given, name))
+    by_value, by_name = (query("field.grid", mixture=m, n=5) for m in (given, name))
     same(by_value["log_density"], torch.as_tensor(by_name["log_density"]))
 
 
 def test_a_grid_holds_density_and_score() -> None:
-    r = ask("field.grid", mixture=TWO, sigma=0.7, x_range=[-3, 3], y_range=[-2, 4], n=7, arrows=3)
+    r = query("field.grid", mixture=TWO, sigma=0.7, x_range=[-3, 3], y_range=[-2, 4], n=7, arrows=3)
     nodes = torch.tensor([[x, y] for y in r["y"].tolist() for x in r["x"].tolist()], dtype=torch.float64)
     level = Level(1.0, 0.7)
     same(r["log_density"], LAW.log_density(nodes, level).reshape(7, 7), 1e-4)
@@ -41,28 +41,28 @@ def test_a_grid_holds_density_and_score() -> None:
 
 def test_points_make_a_law_of_their_own() -> None:
     points = [[0.0, 0.0], [1.0, 2.0]]
-    r = ask("field.grid", points=points, sigma=0.5, n=4)
+    r = query("field.grid", points=points, sigma=0.5, n=4)
     nodes = torch.tensor([[x, y] for y in r["y"].tolist() for x in r["x"].tolist()])
     same(r["log_density"], Empirical(torch.tensor(points)).log_density(nodes, Level(1.0, 0.5)).reshape(4, 4), 1e-4)
     with pytest.raises(ValueError, match="sigma = 0"):
-        ask("field.grid", points=points, sigma=0)
+        query("field.grid", points=points, sigma=0)
 
 
 @pytest.mark.parametrize("source", [{"mixture": TWO}, {"points": [[0, 0], [1, 1]]}])
 def test_the_identities_at_a_point(source: dict[str, Any]) -> None:
-    r = ask("field.point", **source, sigma=0.8, x=[0.5, -0.2], count=50, seed=3)
+    r = query("field.point", **source, sigma=0.8, x=[0.5, -0.2], count=50, seed=3)
     assert max(r["residuals"].values()) < 1e-13
     x0, eps, score = (np.array(r[name]) for name in ("x0", "eps", "score"))
     np.testing.assert_allclose(x0 + 0.8 * eps, [0.5, -0.2], atol=1e-12)
     np.testing.assert_allclose(score, -eps / 0.8, atol=1e-12)
-    cloud = ask(
+    cloud = query(
         "field.cloud", **source, sigma=0.8, clean=[1, 1], count=50
     )  # the score that belongs to one clean point is linear in the noisy one
     np.testing.assert_allclose(cloud["conditional"], (np.array([1, 1]) - cloud["points"]) / 0.64, atol=1e-4)
 
 
 def test_the_marginal_score_is_the_mean_over_the_clean_points_that_it_may_come_from() -> None:
-    r = ask("field.point", mixture=TWO, sigma=0.8, x=[0.5, -0.2], count=5000)
+    r = query("field.point", mixture=TWO, sigma=0.8, x=[0.5, -0.2], count=5000)
     mean, error = np.array(r["candidates"]["mean"]), np.array(r["candidates"]["standard_error"])
     assert (np.abs(mean - r["score"]) < 4.5 * error).all() and (error < 0.05).all()
 
@@ -123,7 +123,7 @@ def test_the_noised_mixture_is_the_law_of_noised_data() -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_way_up_has_the_schedules_levels(schedule: str) -> None:
-    r = ask("diffusion.forward", mixture=TWO, schedule=schedule, n=4000, times=3)
+    r = query("diffusion.forward", mixture=TWO, schedule=schedule, n=4000, times=3)
     level = SCHEDULES[schedule](torch.as_tensor(r["time"]))
     same(r["alpha"], torch.as_tensor(level.alpha).expand(3))
     same(r["sigma"], torch.as_tensor(level.sigma))
@@ -134,7 +134,7 @@ def test_the_way_up_has_the_schedules_levels(schedule: str) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("plan", PLANS)
 def test_every_plan_runs_on_every_schedule(plan: str, schedule: str) -> None:
-    r = ask("diffusion.sample", mixture=TWO, plan=plan, schedule=schedule, grid="schedule", steps=9, n=40, seed=2)
+    r = query("diffusion.sample", mixture=TWO, plan=plan, schedule=schedule, grid="schedule", steps=9, n=40, seed=2)
     k = r["evaluations"]
     assert k in (8, 9) and r["trajectory"].shape == r["unit"].shape == (k + 1, 40, 2) and len(r["c"]) == k
     assert (r["error"] is None) == r["stochastic"]
@@ -147,21 +147,21 @@ def test_every_plan_runs_on_every_schedule(plan: str, schedule: str) -> None:
 
 
 def test_the_error_is_the_distance_from_the_exact_ends() -> None:
-    r = ask("diffusion.sample", mixture=TWO, plan="ddim", steps=20, n=100)
+    r = query("diffusion.sample", mixture=TWO, plan="ddim", steps=20, n=100)
     each = ((r["trajectory"][-1] - r["ends"]) ** 2).mean(1) / (r["ends"] ** 2).mean()
     assert r["error"]["rms"] == pytest.approx(float(np.sqrt(each.mean())), rel=1e-4)
-    few, more = (ask("diffusion.sample", plan="ddim", steps=k)["error"]["median"] for k in (40, 80))
+    few, more = (query("diffusion.sample", plan="ddim", steps=k)["error"]["median"] for k in (40, 80))
     assert 1.5 < few / more < 2.7  # order 1
 
 
 def test_plans_on_one_grid_start_from_one_noise() -> None:
-    starts = [ask("diffusion.sample", plan=p, n=5, seed=4)["trajectory"][0] for p in ("ddim", "ancestral", "heun")]
+    starts = [query("diffusion.sample", plan=p, n=5, seed=4)["trajectory"][0] for p in ("ddim", "ancestral", "heun")]
     for other in starts[1:]:
         np.testing.assert_array_equal(starts[0], other)
 
 
 def test_plans_are_listed() -> None:
-    assert [p["name"] for p in ask("diffusion.plans")["plans"]] == list(PLANS)
+    assert [p["name"] for p in query("diffusion.plans")["plans"]] == list(PLANS)
 
 
 # ----------------------------------------------------------------------------------------------------------- learn
@@ -200,7 +200,7 @@ def test_the_cost_of_the_exact_trace_grows_with_the_dimension() -> None:
 
 @pytest.mark.parametrize("name", ["langevin.run", "learn.train", "learn.cost"])
 def test_streams_can_be_closed_midway(name: str) -> None:
-    entry = ASKS[name]
+    entry = QUERIES[name]
     answer = entry.call(read(entry.params, {}), NONE)
     assert next(answer)  # type: ignore[arg-type]
     answer.close()  # type: ignore[union-attr]
@@ -212,18 +212,18 @@ def test_streams_can_be_closed_midway(name: str) -> None:
 
 def test_the_density_of_a_point_is_the_librarys() -> None:
     x = torch.tensor([[0.4, 0.9]], dtype=torch.float64)
-    r = ask("density.point", mixture=TWO, x=[0.4, 0.9], divergence="hutchinson", probes=8, seed=2)
+    r = query("density.point", mixture=TWO, x=[0.4, 0.9], divergence="hutchinson", probes=8, seed=2)
     direct = log_density(LAW, x, divergence="hutchinson", probes=8, seed=2)
     assert r["value"] == pytest.approx(float(direct.value), abs=1e-12)
     assert r["interval"] == pytest.approx(direct.interval[0].tolist())
     assert r["evaluations"] == int(direct.evaluations)
-    exact = ask("density.point", mixture=TWO, x=[0.4, 0.9], sigma=0.5)
+    exact = query("density.point", mixture=TWO, x=[0.4, 0.9], sigma=0.5)
     assert exact["exact"] == pytest.approx(float(LAW.log_density(x, Level(1.0, 0.5))))
     assert abs(exact["value"] - exact["exact"]) < 1e-4 and exact["standard_error"] == 0
 
 
 def test_a_point_goes_to_its_latent_and_back() -> None:
-    r = ask("density.latent", mixture=TWO, x=[0.4, 0.9], steps=60)
+    r = query("density.latent", mixture=TWO, x=[0.4, 0.9], steps=60)
     x = torch.tensor([[0.4, 0.9]], dtype=torch.float64)
     same(r["latent"], invert(LAW, x, Route(60))[0])
     same(r["path"][-1], torch.tensor(r["latent"]), 1e-5)
@@ -231,7 +231,7 @@ def test_a_point_goes_to_its_latent_and_back() -> None:
 
 
 def test_guidance_of_one_is_the_class_itself() -> None:
-    one, none, more = (ask("density.guidance", label=1, scale=s, n=2000) for s in (1, 0, 4))
+    one, none, more = (query("density.guidance", label=1, scale=s, n=2000) for s in (1, 0, 4))
     assert np.allclose(one["mean"], one["exact"]["mean"], atol=0.06) and one["mode_weights"][1] > 0.999
     assert abs(none["mode_weights"][1] - 0.5) < 0.06
     assert more["mean"][0] > one["mean"][0] + 0.1  # beyond the class, away from the other

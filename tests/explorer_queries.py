@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scorefield.analytic import GaussianMixture
-from scorefield.explorer.queries import ASKS
+from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.about import About, about
 from scorefield.explorer.queries.params import read
 from scorefield.explorer.session import Session
@@ -20,17 +20,17 @@ TWO: dict[str, Any] = {"weights": [1, 3], "means": [[-1, 0], [2, 1]], "covarianc
 LAW = GaussianMixture(*(torch.tensor(TWO[name], dtype=torch.float64) for name in ("weights", "means", "covariances")))
 
 
-def ask(name: str, session: Session = NONE, **params: Any) -> dict[str, Any]:
+def query(name: str, session: Session = NONE, **params: Any) -> dict[str, Any]:
     if name == "session.about":
         return about(About(), session)
-    entry = ASKS[name]
+    entry = QUERIES[name]
     answer = entry.call(read(entry.params, params), session)
     assert isinstance(answer, dict)
     return answer
 
 
 def stream(name: str, session: Session = NONE, **params: Any) -> list[dict[str, Any]]:
-    entry = ASKS[name]
+    entry = QUERIES[name]
     answer = entry.call(read(entry.params, params), session)
     assert isinstance(answer, Iterator)
     return list(answer)

@@ -1,4 +1,4 @@
-"""Who may ask: the token, the Host and the Origin, and the headers that keep other pages out."""
+"""Who is answered: the token, the Host and the Origin, and the headers that keep other pages out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANYWHERE = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
-class Gate:
+class Access:
     """The rules of one server.
 
     Args:
@@ -26,16 +26,16 @@ class Gate:
         host: that it listens on; the loopback's own names are always right.
 
     Example:
-        >>> gate = Gate("secret", 8000)
-        >>> gate.knows_host("127.0.0.1:8000"), gate.knows_host("evil.example:8000"), gate.knows_host("127.0.0.1:80")
-        (True, False, False)
+        >>> access = Access("secret", 8000)
+        >>> [access.accepts_host(name) for name in ("127.0.0.1:8000", "evil.example:8000", "127.0.0.1:80")]
+        [True, False, False]
     """
 
     token: str
     port: int
     host: str = "127.0.0.1"
 
-    def knows_host(self, given: str) -> bool:
+    def accepts_host(self, given: str) -> bool:
         """Whether a Host header names this server. A foreign name that resolves to this machine is not it."""
         name, _, port = given.lower().rpartition(":")
         if not port.isdecimal() or given.endswith("]"):
@@ -46,7 +46,7 @@ class Gate:
             return True
         return self.host in _ANYWHERE and (_is_address(name.strip("[]")) or name == socket.gethostname().lower())
 
-    def knows_token(self, query: bytes) -> bool:
+    def accepts_token(self, query: bytes) -> bool:
         """Whether a query string holds the token, once; the comparison takes the same time for every wrong one."""
         given = parse_qs(query.decode("latin-1")).get("token", [])
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self.token.encode())
@@ -55,28 +55,28 @@ class Gate:
         """Why a request is refused, in a sentence; nothing where it is not."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self.knows_host(hosts[0]):
+        if len(hosts) != 1 or not self.accepts_host(hosts[0]):
             return "This explorer answers to its own address only."
         is_socket = scope["type"] == "websocket"
         origins = headers.getlist("origin")
         if (is_socket and not origins) or any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins):
             return "This explorer answers to its own page only."
-        if (is_socket or scope["path"] == "/") and not self.knows_token(scope["query_string"]):
+        if (is_socket or scope["path"] == "/") and not self.accepts_token(scope["query_string"]):
             return "The address lacks the right token; open the one that `scorefield explore` printed."
         return ""
 
 
-class Gated:
-    """An application behind a gate."""
+class Guarded:
+    """An application that answers only those who have access."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        self._app, self._gate = app, gate
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on; every answer gets the headers."""
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        refusal = self._gate.refusal(scope)
+        refusal = self._access.refusal(scope)
         if scope["type"] == "websocket":
             if refusal:
                 return await send({"type": "websocket.close", "code": 1008, "reason": refusal})  # HTTP's 403

@@ -1,9 +1,11 @@
-"""A server of the explorer on a real socket, with questions made for tests, and pages that talk to it."""
+"""A server of the explorer on a real socket, with queries made for tests, and pages that talk to it."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +17,9 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from scorefield.explorer.gate import Gate
-from scorefield.explorer.queries import Ask
+from scorefield.explorer.access import Access
+from scorefield.explorer.queries import Query
+from scorefield.explorer.queries.pauses import pause
 from scorefield.explorer.server import application, bound, server
 from scorefield.explorer.session import Session
 
@@ -39,13 +42,13 @@ class Count:
             raise ValueError(f"n must be from 0 to 10**6 and pause from 0 to 1, got {self.n} and {self.pause}.")
 
 
-class Gates:
+class Hold:
     """What lets a test hold a computation, and see which ones began."""
 
     def __init__(self) -> None:
         self.begun: list[float] = []
         self.ended = threading.Event()
-        self.hold = threading.Event()
+        self.release = threading.Event()
         self.at_once = self.most = 0
         self._lock = threading.Lock()
 
@@ -54,7 +57,7 @@ class Gates:
             self.begun.append(p.x)
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-        assert self.hold.wait(WAIT)
+        assert self.release.wait(WAIT)
         with self._lock:
             self.at_once -= 1
         return {"x": p.x}
@@ -94,35 +97,88 @@ def unsendable(_: Square, __: Session) -> dict[str, Any]:
     return {"set": {1}}
 
 
+def long(p: Square, _: Session) -> dict[str, Any]:
+    """x seconds of computing with a pause every 10 ms."""
+    for _k in range(round(100 * p.x)):
+        end = time.monotonic() + 0.01
+        while time.monotonic() < end:
+            pass
+        pause()
+    return {"x": p.x}
+
+
+def blocks(p: Square, _: Session) -> dict[str, Any]:
+    """x seconds without a pause."""
+    time.sleep(p.x)
+    return {"x": p.x}
+
+
+def large(_: Square, __: Session) -> dict[str, Any]:
+    return {"x": np.zeros(1 << 24, np.float32)}
+
+
 def huge(_: Square, __: Session) -> dict[str, Any]:
     return {"x": np.broadcast_to(np.zeros(1), (1 << 27,))}
 
 
-@contextmanager
-def serving(page: Path, gates: Gates) -> Iterator[int]:
-    """The server in a thread, as the command starts it; its port."""
-    asks = {
-        "square": Ask(Square, square),
-        "held": Ask(Square, gates.held),
-        "count": Ask(Count, gates.count),
-        "fails": Ask(Square, fails),
-        "fails.later": Ask(Square, fails_later),
-        "refuses": Ask(Square, refuses),
-        "unsendable": Ask(Square, unsendable),
-        "huge": Ask(Square, huge),
+def queries(hold: Hold) -> dict[str, Query]:
+    """What the servers of tests answer."""
+    squares = {
+        "square": square,
+        "held": hold.held,
+        "fails": fails,
+        "fails.later": fails_later,
+        "refuses": refuses,
+        "unsendable": unsendable,
+        "long": long,
+        "blocks": blocks,
+        "large": large,
+        "huge": huge,
     }
+    return {"count": Query(Count, hold.count), **{name: Query(Square, call) for name, call in squares.items()}}
+
+
+@contextmanager
+def serving(page: Path, hold: Hold) -> Iterator[int]:
+    """The server in a thread; its port."""
     with bound() as listener:
         port = listener.getsockname()[1]
-        running = server(application(asks, Session(), Gate(TOKEN, port), page))
+        running = server(application(queries(hold), Session(), Access(TOKEN, port), page))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             yield port
         finally:
-            gates.hold.set()
+            hold.release.set()
             running.should_exit = True
             thread.join(WAIT)
             assert not thread.is_alive()
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+from explorer_server import Hold, queries
+from scorefield.explorer.limits import Limits
+from scorefield.explorer.server import serve
+from scorefield.explorer.session import Session
+serve(queries(Hold()), Session(), ready=lambda address: print(address, flush=True), limits=Limits(**{limits!r}))
+"""
+
+
+@contextmanager
+def process(*words: str, **limits: float) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A server in a process of its own: it, its port and token. With words: the command `scorefield explore WORDS`."""
+    program = ["-c", PROGRAM.format(tests=str(Path(__file__).parent), limits=limits)]
+    call = [sys.executable, *(["-m", "scorefield", "explore", "--no-browser", *words] if words else program)]
+    running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[-1]
+        yield running, int(address.split(":")[2].split("/")[0]), address.split("token=")[1]
+    finally:
+        running.kill()
+        running.wait()
 
 
 @contextmanager
@@ -164,9 +220,9 @@ def talk(
 class Page:
     """The other end of the protocol, as the page has it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str = TOKEN) -> None:
         self.last = 0
-        self.socket = talk(port).__enter__()
+        self.socket = talk(port, token).__enter__()
 
     def __enter__(self) -> Page:
         return self
@@ -174,9 +230,9 @@ class Page:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, ask: str, channel: str = "a", **given: object) -> int:
+    def send(self, query: str, channel: str = "a", **given: object) -> int:
         self.last += 1
-        self.socket.send(json.dumps({"id": self.last, "channel": channel, "ask": ask, "params": given}))
+        self.socket.send(json.dumps({"id": self.last, "channel": channel, "query": query, "params": given}))
         return self.last
 
     def cancel(self, target: int) -> int:
@@ -189,8 +245,8 @@ class Page:
         frame = self.socket.recv(WAIT) if reply.get("binary") else b""
         return unpacked(reply, frame)
 
-    def ask(self, ask: str, **given: object) -> dict[str, Any]:
-        id = self.send(ask, **given)
+    def request(self, query: str, **given: object) -> dict[str, Any]:
+        id = self.send(query, **given)
         reply = self.reply()
         assert reply["id"] == id
         return reply
@@ -200,7 +256,7 @@ class Page:
         return self.reply()
 
     def lives(self) -> bool:
-        return self.ask("square", x=3)["result"]["y"] == 9
+        return self.request("square", x=3)["result"]["y"] == 9
 
 
 def unpacked(value: Any, frame: bytes) -> Any:
