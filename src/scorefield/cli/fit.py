@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, seconds
+from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +55,16 @@ def fit(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))],
     time: str | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    batch: int | None = None,
-    learning_rate: float | None = None,
+    steps: TrainingSteps | None = None,
+    seed: Seed | None = None,
+    batch: Batch | None = None,
+    learning_rate: Rate | None = None,
     size: Literal["auto", "small", "medium", "large"] = "auto",
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
     schema: Path | None = None,
-    held: float | None = None,
+    held: Probability | None = None,
     checkpoint_every: str = "15s",
     fsdp: bool = False,
     resume: bool = False,
@@ -161,17 +161,11 @@ def _fit_table(
 
 def _schema(rows: pd.DataFrame, path: Path | None) -> tuple[Schema, str | None]:
     """The detected schema, or with what a file says in its place, and the text of that file."""
-    from scorefield.data import DataError
-    from scorefield.tables import detect, overridden
+    from scorefield.tables import detect
+    from scorefield.tables.schema_toml import schema_from_file
 
     found = detect(rows)
-    if path is None:
-        return found, None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a schema ({error}); `scorefield schema` writes one.") from None
-    return overridden(found, text, rows), text
+    return (found, None) if path is None else schema_from_file(found, path, rows)
 
 
 def _memorised(output: Path, rows: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from scorefield.data import toys as toys
 from scorefield.data.builtin import BUILTIN as BUILTIN
 from scorefield.data.dataset import DataError as DataError
 from scorefield.data.dataset import Dataset as Dataset
+from scorefield.data.dataset import named as named
 from scorefield.data.frames import builtin_frame as builtin_frame
 from scorefield.data.frames import read_frame as read_frame
 from scorefield.data.frames import write_frame as write_frame
@@ -31,6 +32,7 @@ __all__ = [
     "check_suffix",
     "grid",
     "load",
+    "named",
     "read_frame",
     "split",
     "toys",

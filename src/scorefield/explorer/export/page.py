@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from scorefield import __version__
+from scorefield import __version__, _files
 from scorefield.explorer.export.recording import Recording
 from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
@@ -32,7 +32,9 @@ def write(file: Path, scope: Scope = FULL) -> int:
     stops = record(recording, scope)
     told = {"version": __version__, "stops": stops, "entries": recording.entries}
     html = page(json.dumps(told, allow_nan=False, separators=(",", ":")), recording.frame)
-    return file.write_bytes(html.encode())
+    content = html.encode()
+    _files.write_bytes(file, content)
+    return len(content)
 
 
 def page(told: str, frame: bytes) -> str:
