@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,22 +15,16 @@ from scorefield.tables.trained import TrainedTable
 
 def facts(model: TrainedModel) -> list[tuple[str, str]]:
     """What is known of a run, as (name, value) pairs in the order of interest."""
-    data: Mapping[str, Any] = model.info.get("data", {})
-    training: Mapping[str, Any] = model.info.get("training", {})
+    data = _whole(model.info.get("data", {}), "source", "rows", "held", "kind")
+    training = _whole(model.info.get("training", {}), "steps", "seconds", "settings", "evaluations")
     found = [("data", _data(data, model)), ("network", _network(model.model)), ("noise range", _range(model))]
     if training:
-        settings = training["settings"]
-        budget = f"{training['steps']:,} steps of batch {settings['batch']} in {training['seconds']:.0f} s"
-        found.append(("training", f"{budget}, seed {settings['seed']}"))
-        found.append(
-            ("optimiser", f"AdamW, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights")
-        )
-        if training["evaluations"]:
-            best = min(training["evaluations"], key=lambda e: e["mean"])
-            found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
+        found += _training(training)
+        rate = training["settings"].get("learning_rate", math.nan)
+        found.append(("optimiser", f"AdamW, learning rate {rate:g}, cosine to 0, averaged weights"))
     stored = ", ".join(str(n) for n in sorted(model.plans)) or "none; plans.default(steps) is used"
     found.append(("stored plans", stored))
-    if "version" in model.info:
+    if _whole(model.info, "version", "torch"):
         found.append(("written by", f"scorefield {model.info['version']}, torch {model.info['torch']}"))
     return found
 
@@ -41,7 +36,8 @@ def describe(model: TrainedModel) -> str:
 
 def table_facts(model: TrainedTable) -> list[tuple[str, str]]:
     """What is known of the model of a table, as (name, value) pairs in the order of interest."""
-    data, training, m = model.info.get("data", {}), model.info.get("training", {}), model.model
+    data, m = _whole(model.info.get("data", {}), "source", "rows"), model.model
+    training = _whole(model.info.get("training", {}), "steps", "seconds")
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
     source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
     found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
@@ -53,7 +49,7 @@ def table_facts(model: TrainedTable) -> list[tuple[str, str]]:
     found.append(("network", f"masked-mlp, {count:,} parameters"))
     found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))
     found += _training(training)
-    memory = model.info.get("memorisation")
+    memory = _whole(model.info.get("memorisation", {}), "value", "floor", "meaning")
     if memory:
         found.append(
             ("memorisation", f"{memory['value']:.3f} ({memory['floor']:.3f} for real rows): {memory['meaning']}")
@@ -82,14 +78,20 @@ def describe_table(model: TrainedTable) -> str:
 def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not training:
         return []
-    settings = training.get("settings", {})
+    settings = _whole(training.get("settings", {}), "batch", "seed")
     batch = f" of batch {settings['batch']}" if settings else ""
     seed = f", seed {settings['seed']}" if settings else ""
     found = [("training", f"{training['steps']:,} steps{batch} in {training['seconds']:.0f} s{seed}")]
-    if training.get("evaluations"):
-        best = min(training["evaluations"], key=lambda e: e["mean"])
+    evaluations = [e for e in training.get("evaluations", ()) if _whole(e, "mean", "step")]
+    if evaluations:
+        best = min(evaluations, key=lambda e: e["mean"])
         found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
     return found
+
+
+def _whole(part: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """A part of what is known of a run, where it has all of these; else nothing."""
+    return part if all(name in part for name in names) else {}
 
 
 def _lines(pairs: list[tuple[str, str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def check_override(column: str, name: str, value: object) -> None:
 
 def _is_number(value: object) -> bool:
     """A number of a size of which float64 holds the square and the difference too."""
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and abs(float(value)) <= 1e150
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and abs(cast(float, value)) <= 1e150
 
 
 def _is_list(value: object, fits: Callable[[Any], bool]) -> bool:
