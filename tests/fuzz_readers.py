@@ -120,13 +120,13 @@ def _data(folder: Path) -> dict[str, Reader]:
     schema = _schema_text(frame)
     return {
         "csv as numbers": Reader(csv[:2], _load("t.csv"), EDITS),
-        "csv as a table": Reader(csv, _detect("t.csv"), EDITS, share=0.5),
+        "csv as a table": Reader(csv, _detect("t.csv"), EDITS, share=0.3),
         "parquet as numbers": Reader(parquet, _load("t.parquet"), EDITS),
-        "parquet as a table": Reader(parquet, _detect("t.parquet"), EDITS, share=0.5),
+        "parquet as a table": Reader(parquet, _detect("t.parquet"), EDITS, share=0.3),
         "npy": Reader(npy, _load("t.npy"), EDITS, share=2),
         "npz": Reader(npz, _load("t.npz"), EDITS, share=2),
-        "images": Reader(_pictures(images), _load("pictures"), EDITS, share=0.7),
-        "schema.toml": Reader([_one("schema.toml", schema)], partial(_read_schema, frame), EDITS, share=0.3),
+        "images": Reader(_pictures(images), _load("pictures"), EDITS, share=0.3),
+        "schema.toml": Reader([_one("schema.toml", schema)], partial(_read_schema, frame), EDITS, share=0.15),
     }
 
 
@@ -201,11 +201,11 @@ def _runs(folder: Path) -> dict[str, Reader]:
     checkpoints = [{n: made[name][n] for n in ("checkpoint.safetensors",)} for name in ("array", "table")]
     plans = [_one("plan.json", default(n).to_json().encode()) for n in (3, 30)]
     return {
-        "run of records": Reader(three, _answer, weights, share=0.8),
-        "run of a table": Reader(table, _answer, weights, share=0.5),
-        "checkpoint": Reader(checkpoints, _progress, EDITS, ("checkpoint.safetensors",)),
-        "resuming": Reader([resumed], _resume, EDITS, ("checkpoint.safetensors", "fit.json"), share=0.3),
-        "estimator.json": Reader([estimator], ScoreDensity.load, EDITS, ("estimator.json",), share=0.3),
+        "run of records": Reader(three, _answer, weights, share=0.3),
+        "run of a table": Reader(table, _answer, weights, share=0.2),
+        "checkpoint": Reader(checkpoints, _progress, EDITS, ("checkpoint.safetensors",), share=0.4),
+        "resuming": Reader([resumed], _resume, EDITS, ("checkpoint.safetensors", "fit.json"), share=0.2),
+        "estimator.json": Reader([estimator], ScoreDensity.load, EDITS, ("estimator.json",), share=0.2),
         "plan": Reader(plans, _plan, EDITS, share=2),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -41,7 +42,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         fitting = next((word for word in sys.argv[1:] if not word.startswith("-")), "") == "fit"
         sys.stderr.write(f"scorefield: {_HINT if fitting else 'interrupted.'}\n")
-        raise SystemExit(130) from None
+        sys.stderr.flush()
+        os._exit(130)  # at its ordinary end Python kills itself where C code ran the code that was interrupted
 
 
 if __name__ == "__main__":
