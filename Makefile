@@ -10,12 +10,13 @@ BENCH := .venv/bench
 DOCS := .venv/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo explore test lint format bench bench-tables docs clean
+.PHONY: help demo explore test fuzz lint format bench bench-tables docs clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
 	@echo "make explore open the explorer in the browser: RUN=folder of a trained model to look at it"
 	@echo "make test    run all tests and the examples in the docstrings"
+	@echo "make fuzz    give 100,000 damaged files and texts to every reader: INPUTS=... SEED=..."
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
 	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
@@ -38,6 +39,9 @@ explore: $(STAMP)
 # One thread per worker: more of them only get into each other's way.
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+fuzz: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

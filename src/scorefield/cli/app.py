@@ -1,14 +1,16 @@
-"""What the commands share: the application, its parsers for times and numbers, its errors."""
+"""What the commands share: the application, its parsers for times and numbers, its ranges, its messages."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 from cyclopts import App, Parameter
 
-from scorefield import __version__
+from scorefield import __version__, _ranges
+from scorefield._files import shown
+from scorefield._ranges import Range, real, whole
 
 app = App(
     name="scorefield",
@@ -21,13 +23,55 @@ app = App(
   scorefield density run table.csv -o density.csv      how likely is each row?
   scorefield impute run table.csv -o full.csv          fill the holes
   scorefield predict run table.csv --target price -o prices.csv
-  scorefield explore                          score fields and diffusion in the browser""",
+  scorefield explore                          score fields and diffusion in the browser
+
+With --debug, before or after the command, an error also shows where it arose.""",
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(negative=()),
 )
 
+# --------------------------------------------------------------------------------------------------------- numbers
+
+
+def ranged(limits: Range, *names: str) -> Parameter:
+    """An option whose numbers lie in a range; a value outside is refused with the option, the value and the range.
+
+    Args:
+        limits: the range.
+        names: of the option, where they do not follow from its parameter.
+    """
+
+    def check(_: Any, value: Any) -> None:
+        if value is not None and value not in limits:
+            raise ValueError(f"must be {limits.words}")
+
+    check.limits = limits  # type: ignore[attr-defined]  # for the test that every number has a range
+    return Parameter(names, validator=check) if names else Parameter(validator=check)
+
+
+Steps: TypeAlias = Annotated[int, ranged(_ranges.STEPS)]
+"""Evaluations of the network."""
+TrainingSteps: TypeAlias = Annotated[int, ranged(whole(1, 10**12))]
+Samples: TypeAlias = Annotated[int, ranged(_ranges.COUNT, "-n")]
+"""How many samples to draw; the option is `-n`."""
+Draws: TypeAlias = Annotated[int, ranged(whole(1, 1_000_000))]
+Batch: TypeAlias = Annotated[int, ranged(whole(1, 2**31))]
+Class: TypeAlias = Annotated[int, ranged(whole(0, (1 << 16) - 1))]
+Seed: TypeAlias = Annotated[int, ranged(_ranges.SEED)]
+Port: TypeAlias = Annotated[int, ranged(whole(0, 65535))]
+Rate: TypeAlias = Annotated[float, ranged(real(0, 1e3, open_low=True))]
+"""A learning rate."""
+Guidance: TypeAlias = Annotated[float, ranged(real(0, 1e3))]
+Tolerance: TypeAlias = Annotated[float, ranged(_ranges.TOLERANCE)]
+"""Nats."""
+Share: TypeAlias = Annotated[float, ranged(_ranges.SHARE)]
+"""Of rows, all of them included."""
+Probability: TypeAlias = Annotated[float, ranged(_ranges.PROBABILITY)]
+"""Neither 0 nor 1."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = 366 * 24 * 3600.0
 
 
 def seconds(text: str) -> float:
@@ -37,31 +81,37 @@ def seconds(text: str) -> float:
         >>> seconds("2m"), seconds("1h30m"), seconds("45")
         (120.0, 5400.0, 45.0)
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text)
     if not parts or "".join(a + b for a, b in parts) != text or any(not unit for _, unit in parts[:-1]):
-        raise ValueError(f"a duration is written as 90s, 2m or 1h30m, got {text!r}.")
+        raise ValueError(f"a duration is written as 90s, 2m or 1h30m, got {shown(text)}.")
     total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if total <= 0:
-        raise ValueError(f"a duration must be more than nothing, got {text!r}.")
+    if not 0 < total <= _LONGEST:
+        raise ValueError(f"a duration must be more than nothing and at most 366 days (8784h), got {shown(text)}.")
     return total
 
 
 def whole_numbers(text: str) -> list[int]:
-    """Numbers such as 5,10,20.
+    """Numbers of network evaluations such as 5,10,20.
 
     Example:
         >>> whole_numbers("5,10,20")
         [5, 10, 20]
     """
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
-        raise ValueError(f"--steps takes whole numbers such as 5,10,20, got {text!r}.")
-    return [int(part) for part in text.split(",")]
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", text) or text.count(",") >= 100:
+        raise ValueError(f"--steps takes whole numbers such as 5,10,20, got {shown(text)}.")
+    found = [int(part) for part in text.split(",")]
+    for n in found:
+        _ranges.STEPS("each of --steps", n)
+    return found
 
 
-def fail(message: str) -> NoReturn:
-    """One line to standard error, exit code 2."""
+# --------------------------------------------------------------------------------------------------------- messages
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One line to standard error, and the exit code."""
     print("scorefield: error: " + " ".join(message.split()), file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def warn(message: str) -> None:

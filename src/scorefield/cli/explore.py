@@ -6,7 +6,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
-from scorefield.cli.app import app, warn
+from scorefield.cli.app import Port, app, warn
 
 
 @app.command(
@@ -19,7 +19,7 @@ from scorefield.cli.app import app, warn
 def explore(
     run: Path | None = None,
     *,
-    port: int = 0,
+    port: Port = 0,
     host: str = "127.0.0.1",
     no_browser: bool = False,
     export: Path | None = None,
@@ -42,8 +42,6 @@ def explore(
     from scorefield.explorer.queries import QUERIES
     from scorefield.explorer.session import opened
 
-    if not 0 <= port <= 65535:
-        raise ValueError(f"--port must be from 0 to 65535, got {port}.")
     if not host.strip():
         raise ValueError("--host must be an address of this machine, got an empty text; leave it out for 127.0.0.1.")
     session = opened(run)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, seconds, warn
+from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
 
 
 @app.command(
@@ -45,16 +45,16 @@ def fit(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))],
     time: str | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    batch: int | None = None,
-    learning_rate: float | None = None,
+    steps: TrainingSteps | None = None,
+    seed: Seed | None = None,
+    batch: Batch | None = None,
+    learning_rate: Rate | None = None,
     size: Literal["auto", "small", "medium", "large"] = "auto",
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
     schema: Path | None = None,
-    held: float | None = None,
+    held: Probability | None = None,
     checkpoint_every: str = "15s",
     fsdp: bool = False,
     resume: bool = False,

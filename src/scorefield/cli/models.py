@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, seconds, whole_numbers
+from scorefield.cli.app import Class, Guidance, Samples, Seed, Steps, app, seconds, whole_numbers
 from scorefield.cli.progress import ProgressBar
 
 
@@ -20,11 +20,11 @@ def sample(
     run: Path,
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))],
-    n: Annotated[int, Parameter("-n")] = 1000,
-    steps: int = 18,
-    seed: int = 0,
-    condition: int | None = None,
-    guidance: float = 1.0,
+    n: Samples = 1000,
+    steps: Steps = 18,
+    seed: Seed = 0,
+    condition: Class | None = None,
+    guidance: Guidance = 1.0,
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -41,8 +41,6 @@ def sample(
     """
     from scorefield import runs
 
-    if n < 1:
-        raise ValueError(f"-n must be at least 1, got {n}.")
     kind = runs.kind_of_run(run)
     with ProgressBar("samples", quiet) as bar:
         kind.write_samples(
@@ -61,9 +59,9 @@ def evaluate(
     *,
     json: Path | None = None,
     report: Path | None = None,
-    n: Annotated[int | None, Parameter("-n")] = None,
-    steps: int = 18,
-    seed: int = 0,
+    n: Samples | None = None,
+    steps: Steps = 18,
+    seed: Seed = 0,
 ) -> None:
     """Compare a model's samples with real records, each figure next to what two halves of the real records give.
 
@@ -121,7 +119,7 @@ def calibrate(
     *,
     steps: str = "10",
     search: Annotated[bool, Parameter(negative="--no-search")] = True,
-    seed: int = 0,
+    seed: Seed = 0,
     quiet: bool = False,
 ) -> None:
     """Fit samplers to a model, one for each number of network evaluations, and store them in the run.
@@ -165,7 +163,7 @@ def calibrate(
   scorefield check
   scorefield check run table.csv"""
 )
-def check(run: Path | None = None, data: str | None = None, *, json: Path | None = None, seed: int = 0) -> None:
+def check(run: Path | None = None, data: str | None = None, *, json: Path | None = None, seed: Seed = 0) -> None:
     """Hold the laws of exactness against the installed library and, for a run, against its model.
 
     Exit code 0 if all hold, 1 if one fails.
@@ -196,7 +194,7 @@ def demo(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))] = Path("demo"),
     time: str = "90s",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """Fit scikit-learn's handwritten digits, draw new ones, evaluate them, and write a report.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import app, warn
+from scorefield.cli.app import Draws, Probability, Seed, Share, Steps, Tolerance, app, warn
 from scorefield.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def density(
     data: str,
     *,
     output: Output,
-    tolerance: float = 0.01,
+    tolerance: Tolerance = 0.01,
     unseen: Unseen = "error",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """How likely is each row? Its log-density, in nats, and its percentile among the training rows.
 
@@ -64,10 +64,10 @@ def outliers(
     data: str,
     *,
     output: Output,
-    share: float = 0.05,
-    tolerance: float = 0.01,
+    share: Share = 0.05,
+    tolerance: Tolerance = 0.01,
     unseen: Unseen = "error",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """The least likely rows, the least likely first, each with the column that is the most surprising in it.
 
@@ -102,10 +102,10 @@ def impute(
     data: str,
     *,
     output: Output,
-    draws: int = 1,
-    steps: int = 18,
+    draws: Draws = 1,
+    steps: Steps = 18,
     unseen: Unseen = "error",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """Fill the holes of a table by draws given what is there; nothing else changes.
 
@@ -141,10 +141,10 @@ def predict(
     *,
     target: str,
     output: Output,
-    interval: float = 0.9,
-    steps: int = 18,
+    interval: Probability = 0.9,
+    steps: Steps = 18,
     unseen: Unseen = "error",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """Predict a column from the others: mean, median and interval, or the probability of each category.
 

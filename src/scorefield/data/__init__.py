@@ -12,6 +12,7 @@ from scorefield.data import toys as toys
 from scorefield.data.builtin import BUILTIN as BUILTIN
 from scorefield.data.dataset import DataError as DataError
 from scorefield.data.dataset import Dataset as Dataset
+from scorefield.data.dataset import named as named
 from scorefield.data.frames import builtin_frame as builtin_frame
 from scorefield.data.frames import check_frame_suffix as check_frame_suffix
 from scorefield.data.frames import read_frame as read_frame
@@ -33,6 +34,7 @@ __all__ = [
     "check_suffix",
     "grid",
     "load",
+    "named",
     "read_frame",
     "split",
     "toys",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from scorefield import _files, _memory
 from scorefield.data.dataset import Array, DataError, Dataset
 
 _RECORDS = ("x_train", "x", "images", "data", "arr_0")
 _LABELS = ("y_train", "y", "labels")
+_MOST_CLASSES = 1 << 16  # a network has a row for each class up to the greatest label
 
 
 def from_array(records: Array, source: str = "array") -> Dataset:
@@ -27,8 +31,9 @@ def from_array(records: Array, source: str = "array") -> Dataset:
         Dataset('array': 50 rows x 2 columns (x0, x1))
     """
     if records.dtype.kind not in "biuf":
-        fields = f" with the fields {', '.join(records.dtype.names)}" if records.dtype.names else ""
-        raise DataError(f"{source} holds {records.dtype.name} values{fields}, not numbers; give a plain numeric array.")
+        fields = f" with the fields {_files.shortened(', '.join(records.dtype.names))}" if records.dtype.names else ""
+        kind = _files.shortened(records.dtype.name)
+        raise DataError(f"{source} holds {kind} values{fields}, not numbers; give a plain numeric array.")
     if records.ndim in (3, 4):
         return Dataset(_images(records, source), "image", source=source)
     if records.ndim not in (1, 2) or 0 in records.shape:
@@ -58,11 +63,13 @@ def _images(records: Array, source: str) -> Array:
 
 
 def read_npy(path: Path) -> Dataset:
-    """One array from a .npy file."""
-    try:
-        records = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise _unreadable(path, error) from None
+    """One array from a .npy file.
+
+    Raises:
+        DataError: for a file that is none, or that tells of more than it holds or memory takes.
+    """
+    with _files.reading(path, ".npy", DataError), path.open("rb") as file:
+        records = _read_array(file, path.stat().st_size, str(path))
     return from_array(records, str(path))
 
 
@@ -73,21 +80,69 @@ def read_npz(path: Path, labels: bool = True) -> Dataset:
     labels, and y_test, are class labels; columns are names. Other arrays are left alone.
 
     Raises:
-        DataError: for a file that is none, or when it does not say which array holds the records.
+        DataError: for a file that is none, that tells of more than it holds or memory takes, or that does not say which
+            array holds the records.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = {name.lower(): name for name in file.files}
-            name = _only(names, _RECORDS) or (file.files[0] if len(file.files) == 1 else None)
-            if name is None:
-                raise _ambiguous(path, file)
-            dataset = from_array(file[name], str(path))
-            held = file[names["x_test"]] if "x_test" in names else None
-            columns = file[names["columns"]] if "columns" in names else None
-            y, y_test = _read_labels(path, file, names, labels)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise error if isinstance(error, DataError) else _unreadable(path, error) from None
-    return _assembled(dataset, held, columns, y, y_test, path)
+    with _files.reading(path, ".npz", DataError), zipfile.ZipFile(path) as archive:
+        members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        names = {name.lower(): name for name in members}
+        name = _only(names, _RECORDS) or (members[0] if len(members) == 1 else None)
+        if name is None:
+            raise _ambiguous(path, archive, members)
+        wanted: dict[str, str] = {"x": name, **{key: names[key] for key in ("x_test", "columns") if key in names}}
+        wanted |= _label_names(path, names) if labels else {}
+        arrays = {key: _member(archive, member, path) for key, member in wanted.items()}
+    dataset = from_array(arrays["x"], str(path))
+    y, y_test = (_labels(arrays[key], f"{path} ({wanted[key]})") if key in arrays else None for key in ("y", "y_test"))
+    return _assembled(dataset, arrays.get("x_test"), arrays.get("columns"), y, y_test, path)
+
+
+def _read_array(file: IO[bytes], size: int, source: str) -> Array:
+    """The array of an open .npy file of a size in bytes, whose header is held against the size and against memory."""
+    shape, dtype = _header(file, source)
+    told, held = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if told > held:
+        raise DataError(
+            f"{source} tells of an array of shape {_files.shown(shape)} and {_memory.in_words(told)}, and holds "
+            f"{_memory.in_words(held)}: it is cut short or damaged."
+        )
+    too_much = _memory.lacking(told + (8 * math.prod(shape) if len(shape) <= 2 else told))
+    if too_much:
+        raise DataError(f"{source}, an array of shape {shape}, {too_much}.")
+    file.seek(0)
+    array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _header(file: IO[bytes], source: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type of an open .npy file."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise DataError(f"{source} is a .npy file of version {version}; save a plain numeric array with numpy.save.")
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise DataError(f"{source} is no plain array (Python objects are not read).")
+    if any(size < 0 for size in shape) or len(shape) > 32:
+        raise DataError(f"{source} tells of an array of shape {_files.shown(shape)}, which there is not.")
+    return shape, dtype
+
+
+_DEFLATED = 1032  # times its size that deflated data can grow to
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
+    """An array of a .npz archive."""
+    member = archive.getinfo(f"{name}.npy")
+    packed = min(member.compress_size, path.stat().st_size)
+    if (
+        member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        and member.file_size > _DEFLATED * packed + 64
+    ):
+        told = _memory.in_words(member.file_size)
+        raise DataError(f"{path} ({name}) tells of {told} in {_memory.in_words(packed)}: it is damaged.")
+    with archive.open(member) as file:
+        return _read_array(file, member.file_size, f"{path} ({name})")
 
 
 def _assembled(
@@ -122,45 +177,36 @@ def _only(names: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _read_labels(
-    path: Path, file: Mapping[str, Array], names: Mapping[str, str], wanted: bool
-) -> tuple[Array | None, Array | None]:
-    if not wanted:
-        return None, None
+def _label_names(path: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """The arrays that hold labels, `y` and `y_test`, where they are there."""
     name = _only(names, _LABELS)
     if name is None and any(key in names for key in _LABELS):
         raise DataError(f"{path} has more than one array of labels ({', '.join(k for k in _LABELS if k in names)}).")
-    y = None if name is None else _labels(file[name], f"{path} ({name})")
-    y_test = _labels(file[names["y_test"]], f"{path} (y_test)") if "y_test" in names and "x_test" in names else None
-    return y, y_test
+    found = {} if name is None else {"y": name}
+    return found | ({"y_test": names["y_test"]} if "y_test" in names and "x_test" in names else {})
 
 
 def _labels(values: Array, source: str) -> Array:
     """Class labels as `(n,)` int64."""
     values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-    fix = "class labels are (n,) whole numbers from 0 on; without them load with labels=False"
+    fix = f"class labels are (n,) whole numbers from 0 on, below {_MOST_CLASSES:,}; without them load with labels=False"
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise DataError(f"{source} has the shape {values.shape} and the type {values.dtype}; {fix}.")
-    bad = np.flatnonzero((values != np.rint(values)) | (values < 0))
+    bad = np.flatnonzero((values != np.rint(values)) | (values < 0) | (values >= _MOST_CLASSES))
     if len(bad):
         raise DataError(f"{source} holds {values[bad[0]]} in data row {int(bad[0]) + 1} (counted from 1); {fix}.")
     return values.astype(np.int64)
 
 
-def _ambiguous(path: Path, file: Mapping[str, Array]) -> DataError:
+def _ambiguous(path: Path, archive: zipfile.ZipFile, members: list[str]) -> DataError:
     arrays = []
-    for name in file:
-        try:
-            arrays.append(f"{name} {file[name].shape}")
-        except ValueError:
-            arrays.append(f"{name} (Python objects)")
+    for name in members[:12]:
+        with archive.open(f"{name}.npy") as file:
+            try:
+                arrays.append(f"{_files.shortened(name)} {_header(file, name)[0]}")
+            except DataError:
+                arrays.append(f"{_files.shortened(name)} (Python objects)")
     return DataError(
         f"{path} does not say which array holds the records; it has {', '.join(arrays) or 'none'}; "
         "name one x (labels y), or x_train and x_test."
     )
-
-
-def _unreadable(path: Path, error: BaseException) -> DataError:
-    if "pickle" in str(error).lower():
-        return DataError(f"{path} is no plain array (Python objects are not read, nor is a foreign file).")
-    return DataError(f"{path} cannot be read as {path.suffix}: {str(error).splitlines()[0].rstrip('.')}.")

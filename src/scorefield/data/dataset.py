@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from scorefield._files import shortened, shown
 
 Array: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal["table", "image", "array"]
@@ -18,6 +21,22 @@ MIN_ROWS = 20  # fewer cannot be split into a part to train on and a part to tes
 
 class DataError(ValueError):
     """What is wrong with the user's data: one sentence naming the file, the column and the data row (from 1)."""
+
+
+@contextmanager
+def named(source: object) -> Iterator[None]:
+    """Around what looks at data and does not know where they come from: its DataErrors get the name of the source.
+
+    Example:
+        >>> with named("people.csv"):
+        ...     raise DataError("column 'age' is empty.")
+        Traceback (most recent call last):
+        scorefield.data.dataset.DataError: people.csv: column 'age' is empty.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise error if str(source) in str(error) else DataError(f"{source}: {error}") from error.__cause__
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +150,9 @@ def check_names(columns: Sequence[str], source: str) -> None:
                 f"{source}: column {i} has no name (an index that pandas wrote?); name it, or save with index=False."
             )
         if name in seen:
-            raise DataError(f"{source}: columns {seen[name]} and {i} have the same name {name!r}; rename one of them.")
+            raise DataError(
+                f"{source}: columns {seen[name]} and {i} have the same name {shown(name)}; rename one of them."
+            )
         seen[name] = i
 
 
@@ -157,7 +178,7 @@ def check_varies(dataset: Dataset) -> None:
 
 def column_name(dataset: Dataset, j: int) -> str:
     """The quoted name of column j, for messages."""
-    return repr(dataset.columns[j]) if dataset.columns is not None else str(j + 1)
+    return shown(dataset.columns[j]) if dataset.columns is not None else str(j + 1)
 
 
 def not_finite(value: float) -> str:
@@ -182,5 +203,5 @@ def _check_finite(records: Array, dataset: Dataset, source: str) -> None:
 
 
 def _few(names: Sequence[str], most: int) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    listed = shortened(", ".join(names[:most]), 200)
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scorefield import _files
+from scorefield._files import shown
 from scorefield.data.builtin import builtin
 from scorefield.data.dataset import DataError, check_names
-from scorefield.data.tables import _is_number, _layout, _rows, arrow_table
+from scorefield.data.tables import _is_number, _layout, _rows, arrow_table, reading_csv
 from scorefield.data.writing import _atomically
 
 if TYPE_CHECKING:
@@ -53,14 +54,10 @@ def read_frame(path: str | Path) -> pd.DataFrame:
     suffix = check_frame_suffix(path, "read")
     if not path.is_file():
         raise DataError(f"{path} is not there; give the path of a .csv or .parquet file.")
-    try:
-        return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
-        ) from None
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read as csv: {error}.") from None
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    with reading_csv(path, 8):  # a cell is a Python text for a while
+        return _read_csv(path)
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
@@ -134,7 +131,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             )
         cells.append(row)
     columns = zip(layout.columns, zip(*cells, strict=True), strict=True)
-    return pd.DataFrame({name: _column(column, f"{path}: column {name!r}") for name, column in columns})
+    return pd.DataFrame({name: _column(column, f"{path}: column {shown(name)}") for name, column in columns})
 
 
 def _column(cells: Sequence[str], where: str) -> Any:
@@ -163,7 +160,7 @@ def _numbers(present: Sequence[str], missing: np.ndarray[Any, Any]) -> Any:
     import pandas as pd
 
     whole = bool(present) and all(map(_WHOLE.fullmatch, present))
-    if whole and all(abs(int(cell)) < 2**63 for cell in present):
+    if whole and all(len(cell.lstrip("+-0")) < 20 and abs(int(cell)) < 2**63 for cell in present):
         values = np.zeros(len(missing), dtype=np.int64)
         values[~missing] = [int(cell) for cell in present]
         series = pd.Series(values)
@@ -194,15 +191,15 @@ def _check_text(cells: Sequence[str], missing: np.ndarray[Any, Any], where: str)
     commas = [i for i in present if _DECIMAL_COMMA.fullmatch(cells[i])]
     if commas and all(_is_number(cells[i].replace(",", ".", 1)) for i in present):
         raise DataError(
-            f"{where} holds {cells[commas[0]]!r} in data row {commas[0] + 1} (from 1); "
+            f"{where} holds {shown(cells[commas[0]])} in data row {commas[0] + 1} (from 1); "
             "write decimals with a point and thousands without a separator."
         )
     others = [i for i in present if not _is_number(cells[i]) and cells[i].lower() not in MISSING_NUMBERS]
     numbers = {cells[i] for i in present if _is_number(cells[i])}
     if others and len(numbers) > _MANY and len(others) < (1 - _MOSTLY) * len(present):
         raise DataError(
-            f"{where} holds {cells[others[0]]!r} in data row {others[0] + 1} (from 1), which is no number, and numbers "
-            "in almost all other rows; correct the cell or leave it empty."
+            f"{where} holds {shown(cells[others[0]])} in data row {others[0] + 1} (from 1), which is no number, and "
+            "numbers in almost all other rows; correct the cell or leave it empty."
         )
 
 
@@ -210,13 +207,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = arrow_table(path)
     if not table.num_columns or not table.num_rows:
         raise DataError(f"{path} has {table.num_rows} rows and {table.num_columns} columns; a table needs one of each.")
-    for j, field in enumerate(table.schema):
-        plain = _plain_type(field.type)
-        if plain is not None:
-            table = table.set_column(j, field.name, table.column(j).cast(plain))
-    frame = table.to_pandas()
-    named = [name is not None for name in frame.index.names]
-    return frame.reset_index() if all(named) else frame.reset_index(drop=True)
+    with _files.reading(path, "parquet", DataError):
+        for j, field in enumerate(table.schema):
+            plain = _plain_type(field.type)
+            if plain is not None:
+                table = table.set_column(j, field.name, table.column(j).cast(plain))
+        frame = table.to_pandas()
+        named = [name is not None for name in frame.index.names]
+        return frame.reset_index() if all(named) else frame.reset_index(drop=True)
 
 
 def _plain_type(kind: Any) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from scorefield import _files, _memory
 from scorefield.data.dataset import Array, DataError, Dataset, check_count
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "RGBA"}  # modes that PIL expands; I;16 is 16-bit grey
-_MODES = ("L", "RGB", "RGBA", "I;16")
+_BYTES = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 2}  # of a pixel, by mode
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -63,7 +65,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _read_all(files: list[Path]) -> Array:
     """All images as one array `(n, h, w)` or `(n, h, w, c)`."""
-    first, first_mode = _read(files[0])
+    first, first_mode = _read(files[0], len(files))
     records = np.empty((len(files), *first.shape), first.dtype)
     for i, path in enumerate(files):
         image, mode = _read(path)
@@ -78,18 +80,20 @@ def _read_all(files: list[Path]) -> Array:
     return records
 
 
-def _read(path: Path) -> tuple[Array, str]:
+def _read(path: Path, count: int = 1) -> tuple[Array, str]:
+    """The pixels and the mode of an image; `count` of its size must fit into memory."""
     from PIL import Image
 
-    try:
+    with _files.reading(path, "an image", DataError), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path) as image:
             mode = _CONVERTED.get(image.mode, image.mode)
+            too_much = _memory.lacking((count + 2) * image.width * image.height * _BYTES.get(mode, 4))
+            if too_much:
+                raise DataError(f"{path} has {image.width}x{image.height} pixels, and with {count} of it {too_much}.")
             image.load()
             pixels = np.asarray(image.convert(mode) if mode != image.mode else image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{path} cannot be read as an image: {reason}.") from None
-    if mode not in _MODES:
+    if mode not in _BYTES:
         raise DataError(f"{path} has the mode {mode}; grey, RGB and RGBA images are read, or save the arrays as .npz.")
     return pixels.astype(np.uint16) if mode == "I;16" else pixels, mode
 

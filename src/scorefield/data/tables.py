@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from scorefield import _files, _memory
+from scorefield._files import shortened, shown
 from scorefield.data.dataset import Array, DataError, Dataset, check_names, not_finite
 
 _MISSING = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})
@@ -35,18 +38,27 @@ def read_csv(path: Path) -> Dataset:
         DataError: for no data, rows of unequal length, cells that are not finite numbers, unnamed or doubled columns;
             with the column, the data row (from 1, the header not counted) and the line of the file.
     """
-    try:
+    with reading_csv(path, 4):
         layout = _layout(path)
         records = _read_fast(path, layout)
         if records is None:
             records = _read_cell_by_cell(path, layout)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
-        ) from None
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read as csv: {error}.") from None
     return Dataset(records, "table", layout.columns, source=str(path))
+
+
+@contextmanager
+def reading_csv(path: Path, growth: int) -> Iterator[None]:
+    """Around the reading of a csv file that takes `growth` times its size in memory."""
+    too_much = _memory.lacking(growth * path.stat().st_size)
+    if too_much:
+        raise DataError(f"{path} {too_much}; save it as .parquet, or give fewer rows.")
+    with _files.reading(path, "csv", DataError):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
+            ) from None
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -69,7 +81,7 @@ def _layout(path: Path) -> _Layout:
         return _Layout(delimiter, tuple(f"x{j}" for j in range(len(first))), False, 0)
     check_names(first, str(path))
     if not second:
-        raise DataError(f"{path} has no data rows, only the header {','.join(first)!r}.")
+        raise DataError(f"{path} has no data rows, only the header {shown(','.join(first))}.")
     return _Layout(delimiter, tuple(first), True, line)
 
 
@@ -144,15 +156,15 @@ def _number(cell: str, path: Path, column: str, where: str) -> float:
             return value
         fault, fix = not_finite(value), "fill it in or remove the row, missing values are not supported yet"
     elif cell.lower() in _MISSING:
-        fault = f"no number ({cell!r})" if cell else "nothing"
+        fault = f"no number ({shown(cell)})" if cell else "nothing"
         fix = "fill it in or remove the row, missing values are not supported yet"
     elif _is_number(cell.replace(",", ".", 1)):
-        fault, fix = f"{cell!r}", "write decimals with a point and thousands without a separator"
+        fault, fix = shown(cell), "write decimals with a point and thousands without a separator"
     elif all(_is_number(part) for part in cell.split()):
-        fault, fix = f"{cell!r}", "separate columns by commas, semicolons or tabs"
+        fault, fix = shown(cell), "separate columns by commas, semicolons or tabs"
     else:
-        fault, fix = f"{cell!r}, which is not a number", _CATEGORICAL
-    raise DataError(f"{path}: column {column!r} holds {fault} in {where}; {fix}.")
+        fault, fix = f"{shown(cell)}, which is not a number", _CATEGORICAL
+    raise DataError(f"{path}: column {shown(column)} holds {fault} in {where}; {fix}.")
 
 
 def read_parquet(path: Path) -> Dataset:
@@ -175,13 +187,17 @@ def arrow_table(path: Path) -> Any:
     Raises:
         DataError: for a file that is none, for unnamed or doubled columns.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet: {_first_line(error)}.") from None
+    with _files.reading(path, "parquet", DataError), pq.ParquetFile(path) as file:
+        about = file.metadata
+        too_much = _memory.lacking(8 * about.num_rows * about.num_columns)
+        if too_much:
+            raise DataError(
+                f"{path}, a table of {about.num_rows:,} rows and {about.num_columns:,} columns, {too_much}."
+            )
+        table = file.read()
+        table.validate(full=True)
     check_names(table.column_names, str(path))
     return table
 
@@ -195,16 +211,15 @@ def _parquet_column(column: object, name: str, path: Path) -> Array:
     if types.is_boolean(kind):
         column = pc.cast(column, pa.uint8())
     elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
-        raise DataError(f"{path}: column {name!r} holds {kind} values from data row 1 on, not numbers; {_CATEGORICAL}.")
+        raise DataError(
+            f"{path}: column {shown(name)} holds {shortened(str(kind))} values from data row 1 on, not numbers; "
+            f"{_CATEGORICAL}."
+        )
     missing = pc.is_null(column).to_numpy()
     if missing.any():
         row = int(np.flatnonzero(missing)[0]) + 1
         raise DataError(
-            f"{path}: column {name!r} holds nothing (null) in data row {row} (counted from 1); "
+            f"{path}: column {shown(name)} holds nothing (null) in data row {row} (counted from 1); "
             "fill it in or remove the row, missing values are not supported yet."
         )
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scorefield._files import writing
 from scorefield.data.dataset import Array, DataError, check_names
 from scorefield.data.pictures import grid
 
@@ -127,12 +128,13 @@ def _names(path: Path, records: Array, columns: tuple[str, ...] | None, labels: 
 
 
 def _atomically(path: Path, writer: Callable[[Path], object]) -> None:
-    """Write next to the place, then move there; nothing is left behind when writing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
-        made = Path(folder) / f"part{path.suffix.lower()}"
-        writer(made)
-        os.replace(made, path)
+    """Write next to the place, then move there; nothing is left behind when writing fails, and the error names it."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+            made = Path(folder) / f"part{path.suffix.lower()}"
+            writer(made)
+            os.replace(made, path)
 
 
 def _whole(records: Array) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -239,14 +240,20 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
                 f"{path}: expected a {cls.__name__}, got {header.get('class') or header.get('format')!r}; load it with "
                 "its own class."
             )
-        params = dict(header["params"])
-        if isinstance(params.get("schema"), dict) and "names_dtype" in params["schema"]:
-            params["schema"] = Schema.from_json(params["schema"])
-        made = cls(**params)
-        for name, value in header["fitted"].items():
-            setattr(made, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
+        with _files.reading(path, f"a {cls.__name__}"):
+            params = dict(header["params"])
+            if isinstance(params.get("schema"), dict) and "names_dtype" in params["schema"]:
+                params["schema"] = Schema.from_json(params["schema"])
+            made = cls(**params)
+            for name, value in header["fitted"].items():
+                if not _FITTED.fullmatch(name) or hasattr(cls, name):
+                    raise ValueError(f"{_files.shown(name)} is no attribute of a fitted estimator")
+                setattr(made, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
         made.table_ = TrainedTable.load(folder)
         return made
+
+
+_FITTED = re.compile(r"[a-z][a-z0-9_]*_")  # what `fit` sets ends in an underscore
 
 
 def _plain(value: Any) -> Any:

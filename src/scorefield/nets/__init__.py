@@ -13,13 +13,15 @@ import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from torch import nn
+from torch import Tensor, nn
 
+from scorefield._files import shown
+from scorefield.nets._stored import rebuilt
 from scorefield.nets.defaults import network_for
 from scorefield.nets.mlp import ResidualMLP, ScalarMLP
 from scorefield.nets.unet import UNet
 
-__all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for"]
+__all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for", "rebuilt", "restored"]
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "residual-mlp": ResidualMLP,
@@ -40,17 +42,27 @@ def build(name: str, config: Mapping[str, object]) -> nn.Module:
         >>> build(name_of(net), net.config).config == net.config
         True
     """
-    if name not in NETWORKS:
-        near = get_close_matches(name, NETWORKS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "use one of these."
-        raise ValueError(f"no network is called {name!r}; there are {', '.join(map(repr, NETWORKS))}: {hint}")
-    signature = inspect.signature(NETWORKS[name])
+    kind = _kind(name)
+    signature = inspect.signature(kind)
     try:
         signature.bind(**config)
     except TypeError as error:
         takes = ", ".join(signature.parameters)
         raise ValueError(f"the configuration does not fit the network {name!r}: {error}; it takes {takes}.") from None
-    return NETWORKS[name](**config)
+    return kind(**config)
+
+
+def restored(name: str, config: object, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network of that name with the stored configuration and weights, see `rebuilt`; errors as `build`."""
+    return rebuilt(_kind(name), config, weights)
+
+
+def _kind(name: str) -> type[nn.Module]:
+    if not isinstance(name, str) or name not in NETWORKS:
+        near = get_close_matches(str(name), NETWORKS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "use one of these."
+        raise ValueError(f"no network is called {shown(name)}; there are {', '.join(map(repr, NETWORKS))}: {hint}")
+    return NETWORKS[name]
 
 
 def name_of(network: nn.Module) -> str:

@@ -45,6 +45,8 @@ def initialise(network: nn.Module, seed: int, zero: Iterable[nn.Module] = ()) ->
         seed: any int.
         zero: layers that start at 0, so that what they feed starts as if they were not there.
     """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        return  # shapes without memory: there is nothing to fill
     for path, module in network.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             purpose = f"parameter {path}.{name}"

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scorefield._files import parse_json, reason, shortened, shown
+from scorefield._memory import lacking
 from scorefield._tensor import check_batch, check_real
 from scorefield.core import Levels
 from scorefield.numerics.random import normal
@@ -222,33 +224,62 @@ class Plan:
             True
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"this is not a stored plan, or it is cut short: {error}.") from None
+            data = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"this is not a stored plan, or it is cut short: {reason(error)}.") from None
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
             raise ValueError("this JSON is not a stored plan; expected the text that Plan.to_json wrote.")
         if data.get("version") != _VERSION:
             raise ValueError(
-                f"this plan has version {data.get('version')!r}, this library reads {_VERSION}; update it."
+                f"this plan has version {shown(data.get('version'))}, this library reads {_VERSION}; update it."
             )
         try:
             return _from_fields(data)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise ValueError(f"this stored plan is damaged ({type(error).__name__}): {error}") from None
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
+            raise ValueError(f"this stored plan is damaged: {reason(error)}.") from None
 
 
 def _from_fields(data: dict[str, Any]) -> Plan:
     K = len(data["c"])
     if len(data["terms"]) != K:
-        raise ValueError(f"{K} noise coefficients for {len(data['terms'])} rows.")
+        raise ValueError(f"{K} noise coefficients for {len(data['terms'])} rows")
+    too_much = lacking(6 * K * K * 8)
+    if too_much:
+        raise ValueError(f"a plan of {K:,} evaluations {too_much}")
     P, E = torch.zeros(2, K, K, dtype=torch.float64)
     for k, terms in enumerate(data["terms"]):
         for j, p, e in terms:
-            if not (isinstance(j, int) and 0 <= j <= k):
-                raise ValueError(f"row {k} uses estimate {j!r}.")
-            P[k, j], E[k, j] = p, e
-    alpha, sigma, c = (torch.tensor(data[name], dtype=torch.float64) for name in ("alpha", "sigma", "c"))
-    return Plan(Levels(alpha, sigma), P, E, c, name=str(data["name"]), order=float(data["order"]))
+            if isinstance(j, bool) or not (isinstance(j, int) and 0 <= j <= k):
+                raise ValueError(f"row {k} uses estimate {shown(j)}")
+            P[k, j], E[k, j] = _number(p), _number(e)
+    alpha, sigma, c = (torch.tensor([_number(v) for v in data[name]], dtype=torch.float64) for name in _LISTS)
+    if not isinstance(data["name"], str):
+        raise ValueError(f"a plan's name is a text, got {shown(data['name'])}")
+    return Plan(Levels(alpha, sigma), P, E, c, name=shortened(data["name"]), order=_number(data["order"]))
+
+
+_LISTS = ("alpha", "sigma", "c")
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{shown(value)} stands where a number should")
+    return float(value)
+
+
+def plans_from_json(stored: dict[str, Any]) -> dict[int, Plan]:
+    """Plans by their number of evaluations, from the texts that a model's folder holds by that number.
+
+    Raises:
+        ValueError: for what is no plan, or one of another number of evaluations.
+    """
+    if not isinstance(stored, dict):
+        raise ValueError(f"plans are a JSON object, got {shown(stored)}.")
+    found = {int(n): Plan.from_json(text) for n, text in stored.items()}
+    for n, plan in found.items():
+        if plan.evaluations != n:
+            raise ValueError(f"the plan stored for {n} evaluations has {plan.evaluations}.")
+    return found
 
 
 def last_uses(table: Tensor) -> list[int]:

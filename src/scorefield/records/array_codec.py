@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.numerics.random import uniform
 
@@ -48,14 +50,17 @@ class ArrayCodec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(str(name) for name in self.columns))
         for name in ("mean", "std", "resolution"):
-            values = tuple(float(v) for v in getattr(self, name))
+            given = getattr(self, name)
+            if not all(isinstance(v, Real) and not isinstance(v, bool) for v in given):
+                raise ValueError(f"ArrayCodec({name}=...) must be numbers, got {shown(given)}.")
+            values = tuple(float(v) for v in given)
             object.__setattr__(self, name, values)
             if len(values) != len(self.columns):
                 raise ValueError(f"ArrayCodec needs one {name} per column, got {len(values)} for {len(self.columns)}.")
             if not all(math.isfinite(v) for v in values):
-                raise ValueError(f"ArrayCodec({name}=...) must be finite, got {values}.")
+                raise ValueError(f"ArrayCodec({name}=...) must be finite, got {shown(values)}.")
         if not self.columns or min(self.std) <= 0 or min(self.resolution) < 0:
-            raise ValueError(f"ArrayCodec needs columns, each with std > 0 and resolution >= 0, got {self}.")
+            raise ValueError(f"ArrayCodec needs columns, each with std > 0 and resolution >= 0, got {shown(self)}.")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from scorefield._files import reason, shown
 from scorefield.data.dataset import Array, DataError, Dataset, check_varies
 from scorefield.data.pictures import grey_levels
 from scorefield.records.array_codec import ArrayCodec
@@ -115,9 +116,9 @@ def codec_from_json(fields: Mapping[str, Any]) -> Codec:
     if not isinstance(fields, Mapping):
         raise ValueError(f"a codec is described by a JSON object, got {type(fields).__name__}.")
     kind = fields.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(
-            f"a codec's kind is one of {', '.join(_KINDS)}, got {kind!r}; was it saved by a newer version?"
+            f"a codec's kind is one of {', '.join(_KINDS)}, got {shown(kind)}; was it saved by a newer version?"
         )
     made = _KINDS[kind]
     wanted = set(signature(made).parameters)
@@ -125,12 +126,12 @@ def codec_from_json(fields: Mapping[str, Any]) -> Codec:
     if set(given) != wanted:
         missing, foreign = sorted(wanted - set(given)), sorted(set(given) - wanted)
         raise ValueError(
-            f"the {kind} codec lacks the fields {missing or 'none'} and has the unknown {foreign or 'none'}."
+            f"the {kind} codec lacks the fields {missing or 'none'} and has the unknown {shown(foreign or 'none')}."
         )
     try:
         return made(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
-    except TypeError as error:
-        raise ValueError(f"the {kind} codec cannot be read: {error}.") from None
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"the {kind} codec cannot be read: {reason(error)}.") from None
 
 
 def _parts(x: Array) -> Iterator[Array]:

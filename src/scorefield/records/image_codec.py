@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.numerics.random import uniform
 
@@ -53,13 +55,20 @@ class ImageCodec:
     channel_axis: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width, self.channels) < 1:
-            raise ValueError(f"ImageCodec needs height, width and channels >= 1, got {self}.")
-        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
-            raise ValueError(f"ImageCodec needs a finite mean and std > 0, got {self.mean} and {self.std}.")
+        sizes = (self.height, self.width, self.channels)
+        if not all(isinstance(v, Integral) and not isinstance(v, bool) and v >= 1 for v in sizes):
+            raise ValueError(f"ImageCodec needs whole numbers >= 1 as height, width and channels, got {shown(sizes)}.")
+        moments = (self.mean, self.std)
+        if not all(isinstance(v, Real) and abs(v) < math.inf for v in moments) or not self.std > 0:
+            raise ValueError(f"ImageCodec needs a finite mean and std > 0, got {shown(moments)}.")
+        if not isinstance(self.channel_axis, bool) or not (self.levels is None or isinstance(self.levels, Integral)):
+            raise ValueError(
+                f"ImageCodec needs channel_axis true or false and levels a whole number or none, got "
+                f"{shown(self.channel_axis)} and {shown(self.levels)}."
+            )
         most = {"uint8": 256, "uint16": 65536, "float32": None, "float64": None}
-        if self.dtype not in most:
-            raise ValueError(f"ImageCodec(dtype=...) is one of {', '.join(most)}, got {self.dtype!r}.")
+        if not isinstance(self.dtype, str) or self.dtype not in most:
+            raise ValueError(f"ImageCodec(dtype=...) is one of {', '.join(most)}, got {shown(self.dtype)}.")
         limit = most[self.dtype]
         if (limit is None) != (self.levels is None) or (limit and self.levels and not 2 <= self.levels <= limit):
             raise ValueError(f"ImageCodec: {self.dtype} images have {limit or 'no'} levels at most, got {self.levels}.")

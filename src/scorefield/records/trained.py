@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from scorefield import nets
+from scorefield._files import shown
 from scorefield.conditioning.guidance import classifier_free
 from scorefield.core import Estimate, Level
 from scorefield.denoiser import TARGETS, Denoiser, Energy
 from scorefield.likelihood import Divergence, LogDensity
 from scorefield.numerics.random import noise_like, uniform
 from scorefield.plans import Plan, default, run
+from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, counted, silent
 from scorefield.records.codec import Codec, codec_from_json
 from scorefield.records.density import BitsPerDim, Options, bits_per_dim, record_log_density
@@ -313,20 +316,27 @@ def _network(model: Denoiser | Energy) -> tuple[str, Any]:
 
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
-    network = nets.build(header["network"]["name"], header["network"]["config"])
-    network.load_state_dict({name: value for name, value in tensors.items() if name not in (_MEAN, _COVARIANCE)})
-    scales = {key: header[key] for key in ("sigma_data", "sigma_min", "sigma_max")}
+    own = {name: value for name, value in tensors.items() if name not in (_MEAN, _COVARIANCE)}
+    network = nets.restored(header["network"]["name"], header["network"]["config"], own)
+    scales = {key: float(header[key]) for key in ("sigma_data", "sigma_min", "sigma_max")}
     model: Denoiser | Energy
     if header["kind"] == "energy":
         model = Energy(network, **scales)
     else:
-        target = next(t for t in TARGETS if t.name == header["target"])
-        model = Denoiser(network, target, **scales)
+        targets = {target.name: target for target in TARGETS}
+        model = Denoiser(network, targets[header["target"]], **scales)
+    codec = codec_from_json(header["codec"])
+    size = header["network"]["config"]
+    shape = (size["dim"],) if "dim" in size else (size["channels"], size["height"], size["width"])
+    if shape != codec.shape:
+        raise ValueError(f"the network is for records of shape {shape}, and the codec for {codec.shape}")
     frequencies = header["frequencies"]
+    if frequencies is not None and (len(frequencies) != model.classes or not 0 < sum(frequencies) < math.inf):
+        raise ValueError(f"there are {model.classes} classes, and the frequencies are {shown(frequencies)}")
     return TrainedModel(
         model.to(device).eval(),
-        codec_from_json(header["codec"]),
-        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        codec,
+        plans_from_json(header["plans"]),
         None if frequencies is None else tuple(frequencies),
         header["info"],
         tensors.get(_MEAN),

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from scorefield._files import shown
 from scorefield.data.dataset import Array, DataError
 from scorefield.tables.lattice import Lattice, find_lattice, with_step
-from scorefield.tables.schema import KINDS, Column, ColumnKind, Holds, Name, Schema, list_names
+from scorefield.tables.overrides import check_override
+from scorefield.tables.schema import Column, ColumnKind, Holds, Name, Schema, list_names
 from scorefield.tables.series import (
     dtype_name,
     holds,
@@ -45,9 +47,6 @@ _ATOM_SHARE = 0.05  # an atom has more than this share of the rows that are not 
 _ATOM_COUNT = 10  # ... at least so many rows
 _ATOM_STANDS_OUT = 5.0  # ... and so many times those of the values next to it
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
-_OVERRIDES = frozenset(
-    {"kind", "transform", "low", "high", "atoms", "values", "resolution", "bound", "centre", "scale", "above", "of"}
-)
 _ALLOWED: dict[Holds, tuple[str, ...]] = {
     "numbers": ("continuous", "integer", "ordinal", "categorical"),
     "text": ("categorical",),
@@ -129,15 +128,12 @@ def _checked_overrides(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str,
     for key, fields in overrides.items():
         if key not in names:
             raise DataError(
-                f"the schema speaks of a column {key!r}, which is not there; there are {list_names(names)}."
+                f"the schema speaks of a column {shown(key)}, which is not there; there are {list_names(names)}."
             )
         if names.count(key) > 1:
-            raise DataError(f"the schema speaks of a column {key!r}, and there are {names.count(key)} written so.")
-        for field in fields:
-            if field not in _OVERRIDES:
-                raise DataError(f"column {key!r}: {field!r} is no setting; there are {', '.join(sorted(_OVERRIDES))}.")
-        if fields.get("kind", "copy") not in KINDS:
-            raise DataError(f"column {key!r}: the kind is one of {', '.join(KINDS)}, got {fields['kind']!r}.")
+            raise DataError(f"the schema speaks of a column {shown(key)}, and there are {names.count(key)} written so.")
+        for field, value in fields.items():
+            check_override(key, field, value)
     return {key: dict(fields) for key, fields in overrides.items()}
 
 
@@ -225,7 +221,9 @@ def _all_values(base: Column, used: tuple[Any, ...], choice: Mapping[str, Any]) 
     given = tuple(choice["values"])
     lacking = [value for value in used if value not in given]
     if lacking or len(set(given)) < len(given):
-        raise DataError(f"column {base.name!r}: values must name each value once; {lacking or given} does not fit.")
+        raise DataError(
+            f"column {base.name!r}: values must name each value once; {shown(lacking or given)} does not fit."
+        )
     if base.dtype == "category" and not set(given) <= set(base.categories):
         raise DataError(f"column {base.name!r}: values must be among the categories {list_names(base.categories)}.")
     return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class Lattice:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.digits <= 22 and self.step > 0):
+        whole = all(isinstance(v, Integral) and abs(v) < 2**63 for v in (self.digits, self.step, self.offset))
+        if not (whole and 0 <= self.digits <= 22 and self.step > 0):
             raise ValueError(f"a lattice has 0 to 22 digits and a step > 0, got {self}.")
 
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
+from scorefield._files import shown
 from scorefield.tables.lattice import Lattice
 from scorefield.tables.transforms import Identity, Transform, transform_from_json, transform_name, transform_to_json
 
@@ -214,7 +215,7 @@ class Schema:
 
 def list_names(names: tuple[Name, ...] | list[Name], most: int = 8) -> str:
     """The first names, for messages."""
-    return ", ".join(repr(name) for name in names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")
+    return ", ".join(shown(name) for name in names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")
 
 
 def _column_from_json(fields: Mapping[str, Any]) -> Column:
@@ -225,7 +226,42 @@ def _column_from_json(fields: Mapping[str, Any]) -> Column:
         given[name] = tuple(given[name])
     for name in ("name", "of"):
         given[name] = _tuples(given[name])
-    return Column(**given)
+    column = Column(**given)
+    for name, fits in _STORED.items():
+        if not fits(getattr(column, name)):
+            raise ValueError(f"column {shown(column.name)}: {name} cannot be {shown(getattr(column, name))}.")
+    return column
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
+
+
+def _is_bound(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _are_values(values: tuple[object, ...]) -> bool:
+    return all(isinstance(value, (str, bool)) or _is_number(value) for value in values) and len(set(values)) == len(
+        values
+    )
+
+
+_STORED: dict[str, Callable[[Any], bool]] = {
+    "holds": lambda v: isinstance(v, str) and v in get_args(Holds),
+    "dtype": lambda v: isinstance(v, str),
+    "missing": lambda v: isinstance(v, str) and v in ("None", "nan", "NA"),
+    "low": _is_bound,
+    "high": _is_bound,
+    "atoms": lambda v: all(map(_is_number, v)) and len(set(v)) == len(v),
+    "values": _are_values,
+    "categories": _are_values,
+    "categories_dtype": lambda v: isinstance(v, str),
+    "ordered": lambda v: isinstance(v, bool),
+    "resolution": lambda v: _is_number(v) and v >= 0,
+    "origin": lambda v: isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**63,
+}
+"""What a stored column must have, so that values can be read and written by it."""
 
 
 def _tuples(name: Any) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scorefield.data.dataset import DataError
+from scorefield import _files
+from scorefield._files import reason, shortened
+from scorefield.data.dataset import DataError, named
 from scorefield.tables.detection import detect
 from scorefield.tables.schema import Column, Schema, describe
 from scorefield.tables.transforms import Asinh, transform_name
@@ -64,6 +67,18 @@ def overridden(schema: Schema, text: str, frame: pd.DataFrame) -> Schema:
     return Schema(columns, schema.names_dtype, schema.names_title)
 
 
+def schema_from_file(schema: Schema, path: Path, frame: pd.DataFrame) -> tuple[Schema, str]:
+    """The schema with what a TOML file says in its place, see `overridden`, and the file's text.
+
+    Raises:
+        DataError: with the file's name, for a file that cannot be read, and as `overridden`.
+    """
+    with _files.reading(path, "a schema", DataError, fix="; `scorefield schema` writes one"):
+        text = path.read_text(encoding="utf-8")
+    with named(path):
+        return overridden(schema, text, frame), text
+
+
 def overrides_from_toml(text: str) -> dict[str, dict[str, Any]]:
     """What a TOML text says of each column, for `detect`.
 
@@ -72,13 +87,12 @@ def overrides_from_toml(text: str) -> dict[str, dict[str, Any]]:
     """
     try:
         fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"the schema is no TOML: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the schema is no TOML: {reason(error)}.") from None
     columns = fields.pop("column", {})
     if fields or not isinstance(columns, dict) or not all(isinstance(value, dict) for value in columns.values()):
-        raise DataError(
-            f'a schema has one table [column."name"] for each column, got {", ".join(map(repr, fields)) or "others"}.'
-        )
+        got = shortened(", ".join(fields)) or "others"
+        raise DataError(f'a schema has one table [column."name"] for each column, got {got}.')
     return columns
 
 

@@ -13,10 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield import nets
+from scorefield._files import shown
 from scorefield.analytic import GaussianMixture
 from scorefield.likelihood import LogDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.plans import Plan, default
+from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, counted, part, silent
 from scorefield.tables.cells import Unseen
 from scorefield.tables.codec import RowCodec
@@ -368,22 +371,36 @@ def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    network = MaskedMLP(**header["network"]["config"])
     own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE)
-    network.load_state_dict({name: value for name, value in tensors.items() if name not in own})
+    weights = {name: value for name, value in tensors.items() if name not in own}
+    network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
+    codec = RowCodec.from_json(header["codec"])
+    _check_codec(codec, network)
     reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
     model = MaskedDenoiser(
         inference_dtype(network),
         reference,
         tensors["log_frequencies"],
         shrinkage=tensors.get("gains"),
-        sigma_min=header["sigma_min"],
-        sigma_max=header["sigma_max"],
+        sigma_min=float(header["sigma_min"]),
+        sigma_max=float(header["sigma_max"]),
     )
     return TrainedTable(
         model.to(device).eval(),
-        RowCodec.from_json(header["codec"]),
-        {int(n): Plan.from_json(text) for n, text in header["plans"].items()},
+        codec,
+        plans_from_json(header["plans"]),
         header["info"],
         tensors.get(_LEVELS),
     )
+
+
+def _check_codec(codec: RowCodec, network: MaskedMLP) -> None:
+    """Raise unless a stored codec fits the network and its rows, full and empty, come back."""
+    if (codec.continuous, codec.sizes) != (network.dim, network.sizes):
+        raise ValueError(
+            f"the network is for {network.dim} numbers and codes of {shown(network.sizes)}, and the schema for "
+            f"{codec.continuous} and {shown(codec.sizes)}"
+        )
+    rows = torch.zeros(2, *codec.shape, dtype=torch.float64)
+    rows[1] = math.nan
+    codec.encode(codec.decode(rows))

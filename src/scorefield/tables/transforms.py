@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.tables.lattice import Lattice
 
@@ -155,8 +156,12 @@ def transform_from_json(fields: dict[str, Any]) -> Transform:
     """
     given = dict(fields)
     kind = given.pop("kind", None)
-    if kind not in TRANSFORMS:
-        raise ValueError(f"a transform is one of {', '.join(TRANSFORMS)}, got {kind!r}.")
+    if not isinstance(kind, str) or kind not in TRANSFORMS:
+        raise ValueError(f"a transform is one of {', '.join(TRANSFORMS)}, got {shown(kind)}.")
+    for name, value in given.items():
+        number = isinstance(value, (int, float)) and abs(value) <= 1e300
+        if not number or isinstance(value, bool) != (name == "above"):
+            raise ValueError(f"the transform {kind} cannot have {shown(name)} = {shown(value)}.")
     try:
         return TRANSFORMS[kind](**given)
     except TypeError as error:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import _files
+from scorefield._files import shown
+from scorefield._ranges import SEED, real, whole
 from scorefield.training import parallel
 from scorefield.training.heldout import Evaluation
 
@@ -58,21 +60,33 @@ class Settings:
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None:
             raise ValueError("Settings needs a budget: give steps=..., seconds=..., or both.")
-        for name in (
-            "steps",
-            "seconds",
-            "batch",
-            "learning_rate",
-            "clip",
-            "ema_halflife",
-            "evaluate_every",
-            "checkpoint_every",
-        ):
+        for name, check in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"Settings({name}=...) must be positive and finite, got {value}.")
+            if value is not None or name in _NEEDED:
+                check(f"Settings({name}=...)", value)
         if self.precision not in ("auto", "float32", "bf16"):
-            raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {self.precision!r}.")
+            raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {shown(self.precision)}.")
+        if not isinstance(self.sharded, bool):
+            raise ValueError(f"Settings(sharded=...) is True or False, got {shown(self.sharded)}.")
+
+
+_RANGES = {
+    "steps": whole(1, 10**12),
+    "seconds": real(0, 1e9, open_low=True),
+    "batch": whole(1, 2**31),
+    "learning_rate": real(0, 1e3, open_low=True),
+    "warmup": whole(0, 10**12),
+    "weight_decay": real(0, 1e3),
+    "clip": real(0, 1e300, open_low=True),
+    "ema_halflife": real(0, 1e300, open_low=True),
+    "ema_share": real(0, 1),
+    "evaluate_every": whole(1, 10**12),
+    "patience": whole(0, 10**12),
+    "checkpoint_every": real(0, 1e9, open_low=True),
+    "condition_dropout": real(0, 1),
+    "seed": SEED,
+}
+_NEEDED = frozenset(_RANGES) - {"steps", "seconds", "patience"}
 
 
 @dataclass
@@ -137,43 +151,56 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
     if path is None:
         raise ValueError("resume=True needs checkpoint=...: the file to continue from.")
     tensors, state = _files.read_tensors(path)
-    try:
-        _check_settings(path, state["settings"], settings)
+    stored = _status(path, state)
+    _check_settings(path, stored.settings, settings)
+    with _files.reading(path, "a checkpoint of this model", fix="; it is another model's: give a new folder"):
         for k, (name, p) in enumerate(run.model.named_parameters()):
-            copy_into([p], [parallel.sharded_like(tensors[f"weights/{name}"], p)])
-            copy_into([run.average[k]], [parallel.sharded_like(tensors[f"average/{name}"], p)])
-            copy_into([run.best[k]], [parallel.sharded_like(tensors[f"best/{name}"], p)])
+            for into, kind in ((p, "weights"), (run.average[k], "average"), (run.best[k], "best")):
+                copy_into([into], [parallel.sharded_like(tensors[f"{kind}/{name}"], p)])
             keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.endswith(f"/{name}")]
             moments = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
             run.optimizer.state[p] = {
                 key: value if key == "step" else parallel.sharded_like(value, p) for key, value in moments.items()
             }
-        run.step, run.seconds, run.stale = state["step"], state["seconds"], state["stale"]
-        run.preparation = state.get("preparation", 0.0)  # older checkpoints have none
-        run.saved = run.seconds
-        run.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
-        run.evaluations = _evaluations(state)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise _files.FileError(
-            f"{path}: this checkpoint does not fit the model ({error}); it is another model's: give a new folder."
-        ) from None
+    run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
+    run.saved = run.seconds
+    run.best_loss, run.evaluations = stored.best_loss, list(stored.evaluations)
 
 
-def _evaluations(state: dict[str, Any]) -> list[Evaluation]:
-    stored: list[dict[str, Any]] = state["evaluations"]
-    stored = [{k: tuple(v) if isinstance(v, list) else v for k, v in e.items()} for e in stored]
-    return [Evaluation(**fields) for fields in stored]
+def _evaluation(fields: dict[str, Any]) -> Evaluation:
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    made = Evaluation(**given)
+    _count("evaluations.step", made.step)
+    for name in ("sigmas", "losses", "floors"):
+        values = getattr(made, name)
+        if values is not None or name != "floors":
+            for value in values:
+                _number(f"evaluations.{name}", value)
+    _number("evaluations.mean", made.mean)
+    return made
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError(f"{name} is a whole number >= 0, got {_files.shown(value)}")
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} is a number, got {_files.shown(value)}")
+    return float(value)
 
 
 _FREE = ("steps", "seconds", "patience", "checkpoint_every", "sharded")  # may differ when training is resumed
 
 
-def _check_settings(path: Path, stored: dict[str, Any], settings: Settings) -> None:
+def _check_settings(path: Path, stored: Settings, settings: Settings) -> None:
     for name, value in asdict(settings).items():
-        if name not in _FREE and stored.get(name) != value:
+        before = getattr(stored, name)
+        if name not in _FREE and before != value:
             raise ValueError(
-                f"{path}: was trained with {name} = {stored.get(name)!r}, now {value!r} is asked; "
-                "resume with the same settings."
+                f"{path}: was trained with {name} = {before!r}, now {value!r} is asked; resume with the same settings."
             )
 
 
@@ -206,6 +233,7 @@ class Status:
         seconds: of training so far, over all runs.
         preparation: seconds before the first step that count as part of a budget of time.
         stale: evaluations since the best one.
+        best_loss: of the best one; infinite where there is none.
     """
 
     settings: Settings
@@ -214,6 +242,7 @@ class Status:
     seconds: float
     preparation: float
     stale: int
+    best_loss: float
 
     def ended(self, settings: Settings) -> bool:
         """Whether a training with these settings would take no further step."""
@@ -226,15 +255,18 @@ def read_status(path: Path) -> Status:
     Raises:
         FileError: for a missing, truncated or foreign file.
     """
-    state = _files.read_state(path)
-    try:
+    return _status(path, _files.read_state(path))
+
+
+def _status(path: Path, state: Any) -> Status:
+    with _files.reading(path, "a checkpoint", fix="; it is another program's or damaged: fit again"):
+        loss = state["best_loss"]
         return Status(
             Settings(**state["settings"]),
-            tuple(_evaluations(state)),
-            state["step"],
-            state["seconds"],
-            state.get("preparation", 0.0),
-            state["stale"],
+            tuple(_evaluation(fields) for fields in state["evaluations"]),
+            _count("step", state["step"]),
+            _number("seconds", state["seconds"]),
+            _number("preparation", state.get("preparation", 0.0)),  # older checkpoints have none
+            _count("stale", state["stale"]),
+            math.inf if loss is None else _number("best_loss", loss),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _files.FileError(f"{path}: not a checkpoint of a training ({error}); give a new folder.") from None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scorefield import __version__, _files
 from scorefield.training import parallel
+from scorefield.training.info import check_info
 
 T = TypeVar("T")
 
@@ -50,18 +51,18 @@ def load(folder: Path, form: str, version: int, what: str, made: Callable[[dict[
     header = _files.read_json(path)
     if header.get("format") != form or header.get("version") != version:
         raise _files.FileError(
-            f"{path}: expected a {what} of version {version}, got {header.get('format')!r} "
-            f"{header.get('version')!r}; use the release of scorefield that wrote it."
+            f"{path}: expected a {what} of version {version}, got {_files.shown(header.get('format'))} "
+            f"{_files.shown(header.get('version'))}; use the release of scorefield that wrote it."
         )
     tensors, state = _files.read_tensors(folder / "model.safetensors")
-    if not state or state.get("weights") != header.get("weights") or digest(tensors) != header["weights"]:
+    weights = header.get("weights")
+    if not isinstance(state, dict) or not weights == state.get("weights") == digest(tensors):
         raise _files.FileError(
             f"{folder}: model.safetensors does not belong to model.json, or was changed; restore both or fit again."
         )
-    try:
+    with _files.reading(path, f"a {what}", fix="; restore it or fit again"):
+        check_info(header.get("info"))
         return made(header, tensors)
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise _files.FileError(f"{path}: cannot be read ({error}); restore it or fit again.") from None
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

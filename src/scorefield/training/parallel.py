@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from scorefield import _files
+
 
 def rank() -> int:
     """This process's number, 0 to world - 1."""
@@ -106,7 +108,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as file:
+    with open(folder / ".lock", "a+b", buffering=0) as file:
         try:
             import fcntl
         except ImportError:  # no advisory locks on this system
@@ -116,14 +118,15 @@ def folder_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            owner = file.read().strip() or "unknown"
+            owner = (file.read() or b"").decode(errors="replace").strip() or "unknown"
             raise RuntimeError(
                 f"{folder}: another process (pid {owner}) is training in this folder; wait for it, stop it, or take "
                 "another folder."
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with _files.writing(folder / ".lock"):
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+            file.flush()
         for part in folder.glob(".*.tmp"):  # of a writer that was killed: nobody else writes here now
             part.unlink(missing_ok=True)
         try:

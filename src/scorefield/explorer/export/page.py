@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from scorefield import __version__
+from scorefield import __version__, _files
 from scorefield.explorer.export.recording import Recording
 from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
@@ -44,9 +44,10 @@ def write(file: Path, scope: Scope = FULL) -> int:
     """
     recording = Recording(Session())
     stops = record(recording, scope)
-    content = {"version": __version__, "stops": stops, "entries": recording.entries}
-    html = page(json.dumps(content, allow_nan=False, separators=(",", ":")), recording.frame)
-    return file.write_bytes(html.encode())
+    told = {"version": __version__, "stops": stops, "entries": recording.entries}
+    html = page(json.dumps(told, allow_nan=False, separators=(",", ":")), recording.frame).encode()
+    _files.write_bytes(file, html)
+    return len(html)
 
 
 def page(content: str, frame: bytes) -> str:
