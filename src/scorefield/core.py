@@ -1,4 +1,4 @@
-"""The vocabulary: a noise level, a grid of them, what a score model says at a noisy point, and checks of both."""
+"""The vocabulary: a noise level, a grid of them, the estimate of a score model at a noisy point, and checks of both."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Level(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """All that a score model knows at x: the posterior means of data and noise, `alpha * x0 + sigma * eps = x`.
+    """The estimate of a score model at x: the posterior means of data and noise, `alpha * x0 + sigma * eps = x`.
 
     Score, velocity, steps to other levels are views of the pair (Robbins 1956 and Efron 2011, 'Tweedie').
 
@@ -183,7 +183,7 @@ class Levels:
         return Levels(self.alpha[start:stop], self.sigma[start:stop])
 
     def rising(self) -> Levels:
-        """The grid in the opposite order, without levels of sigma = 0 (the score is not known there): inversion."""
+        """The grid in the opposite order, without levels of sigma = 0 (the score is not defined there): inversion."""
         keep = self.sigma > 0
         return Levels(self.alpha[keep].flip(0), self.sigma[keep].flip(0))
 
@@ -247,7 +247,7 @@ def check_form(model: object, x: Tensor, estimate: object) -> None:
 
 
 def check_estimate(model: object, x: Tensor, level: Level, estimate: Estimate) -> None:
-    """Raise unless a model's answer at x is finite and `alpha * x0 + sigma * eps = x` holds; to be asked once a run.
+    """Raise unless a model's answer at x is finite with `alpha * x0 + sigma * eps = x`; called once or twice a run.
 
     The defect is the greatest `|alpha x0 + sigma eps - x|` of a sample over the greatest
     `|alpha x0| + |sigma eps| + |x|`. Rounding explains 1e-4, or eight roundings where x, the model's parameters or the
@@ -299,9 +299,9 @@ def check_estimate(model: object, x: Tensor, level: Level, estimate: Estimate) -
 
 
 def check_model(model: Model, x: Tensor, level: Level, condition: Tensor | None = None) -> None:
-    """Ask a model at up to 64 of the points x `(n, *shape)` and raise as `check_estimate` does.
+    """Evaluate a model at up to 64 of the points x `(n, *shape)` and raise as `check_estimate` does.
 
-    For entries that ask a model only inside function transforms.
+    For entries that evaluate a model only inside function transforms.
     """
     if len(x):
         first = slice(_CHECKED_ROWS)

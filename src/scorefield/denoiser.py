@@ -89,8 +89,8 @@ TARGETS: tuple[Target, ...] = (DATA, NOISE, SCORE, FLOW, ANGLE, EDM_F)
 class Denoiser(nn.Module):
     """A network, what it regresses, and the range of noise that it was trained for: a model.
 
-    The network sees `x / sqrt(alpha^2 sigma_data^2 + sigma^2)`, of unit variance, and `log(sigma / alpha)`; it knows
-    of no schedule. It runs in its own dtype; its answer is cast to x's, where the 2x2 solve is done.
+    The network sees `x / sqrt(alpha^2 sigma_data^2 + sigma^2)`, of unit variance, and `log(sigma / alpha)`; it depends
+    on no schedule. It runs in its own dtype; its answer is cast to x's, where the 2x2 solve is done.
 
     Args:
         network: `(x, level_feature, condition) -> raw`, all of x's shape.

@@ -117,7 +117,7 @@ def ddpm(n: int, schedule: Schedule, end: bool = True) -> Levels:
         raise TypeError(f"levels.ddpm takes a Betas schedule, got {type(schedule).__name__}; use uniform_time for it.")
     _check_count(n)
     if n > len(schedule):
-        raise ValueError(f"levels.ddpm: {n} levels asked from a table of {len(schedule)}; ask for at most that many.")
+        raise ValueError(f"levels.ddpm: {n} levels of a table of {len(schedule)}; take at most that many.")
     index = [round((len(schedule) * (n - k)) / n) - 1 for k in range(n)]
     level = schedule(torch.tensor([schedule.time(i) for i in index], dtype=torch.float64))
     return _with_end(torch.as_tensor(level.alpha), torch.as_tensor(level.sigma), end)

@@ -20,8 +20,8 @@ class Pattern(NamedTuple):
 
     Args:
         queried: of which the estimate is wanted; they carry noise.
-        given: known, without noise.
-        value: the known values, 0 elsewhere.
+        given: conditioned on, without noise.
+        value: the given values, 0 elsewhere.
     """
 
     queried: Tensor

@@ -122,7 +122,7 @@ class _Fit(NamedTuple):
 def _calibration(model: Model, held: Tensor, condition: Tensor | None, scales: _Scales, seed: int) -> list[Row]:
     """`E[target | prediction] = prediction` at five levels, and a residual below that of the best linear guess.
 
-    Below half a standard deviation of noise x0 is nearly x itself, so that eps is what can be told wrong. A slope
+    Below half a standard deviation of noise x0 is nearly x itself, so that eps is what can be wrong. A slope
     below 1 is overfitting (predictions too far from the mean), one above 1 training too short.
     """
     rows, ratios = [], []

@@ -111,12 +111,12 @@ class Guided:
 
     @property
     def sigma_min(self) -> float:
-        """Least `sigma / alpha` at which both models answer, where either says."""
+        """Least `sigma / alpha` at which both models answer; of one of them where the other has none."""
         return max(_all("sigma_min", self.model, self.base))
 
     @property
     def sigma_max(self) -> float:
-        """Greatest `sigma / alpha` at which both models answer, where either says."""
+        """Greatest `sigma / alpha` at which both models answer; of one of them where the other has none."""
         return min(_all("sigma_max", self.model, self.base))
 
     def __getattr__(self, name: str) -> Any:

@@ -17,7 +17,7 @@ from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import DIVERGENCES, Divergence, Tracer
 from scorefield.numerics.ode import integrate, integrate_on
 
-_BATCH = 1 << 18  # numbers in the state of one solve, unless asked otherwise
+_BATCH = 1 << 18  # numbers in the state of one solve, by default
 _FIRST_STEP = 0.02  # of u: noise of 2 % of the data's spread; less from a little noise on: networks vary in log sigma
 _WARP = 0.7  # fixed steps are even in u ** 0.7: closer to the data, where scales are unknown
 
@@ -33,7 +33,7 @@ class LogDensity:
         solver_error: `(n,)`, an estimate of the ODE solver's error, in nats: the sum over steps of the difference of a
             fourth- and a fifth-order result, errors of the state weighted by the score. No bound: at a tolerance of
             1e-5 it is mostly above the error, for networks about as large; at 1e-3 it can be several times too small.
-        evaluations: `(n,)`, int64: states at which the model was asked. Each is one forward pass, and the divergence's
+        evaluations: `(n,)`, int64: states evaluated. Each is one forward pass, and the divergence's
             backward passes on it: d for the exact one, otherwise about as many as probes.
     """
 
@@ -77,12 +77,12 @@ def log_density(
 
     The ODE is solved from x to noise, in coordinates in which Gaussian data with this mean and covariance stand still,
     and the density there is `N(alpha mean, alpha^2 covariance + sigma^2)`: exact at sigma_max = infinity. A trained
-    model knows its own range of noise: then the value is the log-density of the data *noised at its sigma_min*, not of
+    model has its own range of noise: then the value is the log-density of the data *noised at its sigma_min*, not of
     clean data; to be exact, of the law that its ODE carries from the Gaussian at sigma_max to there. Everything is
     computed in float64 but the model's own arithmetic.
 
     Args:
-        model: any model; `.sigma_min`, `.sigma_max`, `.mean`, `.covariance` or `.sigma_data` are asked for below.
+        model: any model; `.sigma_min`, `.sigma_max`, `.mean`, `.covariance` or `.sigma_data` are the defaults below.
         x: `(n, *shape)`.
         divergence: 'exact' (d derivatives per state), 'hutchinson', or 'hutch++': less variance at equal cost where
             few directions carry the divergence.

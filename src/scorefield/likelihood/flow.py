@@ -28,7 +28,7 @@ class Flow:
     """The ODE of a state `(n, d + m)`: w in the reference's eigenbasis, and the m estimates of `log q(start) - log q`.
 
     Args:
-        model: asked at levels inside the range that is integrated.
+        model: evaluated at levels inside the range that is integrated.
         reference: mean and covariance of the data.
         tracer: of the divergence.
         shape: of one point.

@@ -47,14 +47,14 @@ class Reference:
         """The reference for points like x: as given, else from the model.
 
         Args:
-            model: asked for `.mean`, and for `.covariance` or `.sigma_data`, where these are not given.
+            model: its `.mean`, and its `.covariance` or `.sigma_data`, are taken where these are not given.
             x: `(n, *shape)`.
             mean: a number or of one point's shape; default: the model's, or 0.
             covariance: a number (a variance), variances in one point's shape or `(d,)`, or a matrix `(d, d)`.
 
         Raises:
             ValueError: for shapes that do not fit, for what is no covariance, or when the spread of the data is
-                neither given nor known to the model.
+                neither given nor an attribute of the model.
         """
         check_batch("x", x)
         d = math.prod(x.shape[1:])

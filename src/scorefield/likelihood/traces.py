@@ -15,7 +15,7 @@ from scorefield.numerics.divergence import Field, ProbeKind, hutchinson, jacobia
 Divergence: TypeAlias = Literal["exact", "hutchinson", "hutch++"]
 DIVERGENCES: tuple[Divergence, ...] = ("exact", "hutchinson", "hutch++")
 
-_ROWS = 1 << 18  # numbers in one batched backward pass, unless asked otherwise
+_ROWS = 1 << 18  # numbers in one batched backward pass, by default
 _FEW = 16  # dimensions below which probes are spheres: sums of so few random signs are too coarse for an interval
 
 

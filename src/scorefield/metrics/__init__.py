@@ -4,7 +4,7 @@ Every function takes tensors or arrays `(n, *shape)`, flattens each row, and com
 seed. Distances are in the units of the data: standardise columns of different units first. `floor` gives the value that
 two halves of the same real data have, which is what a perfect generator can hope for.
 
-What may enter: a number from two samples with its value for equal laws; it knows neither models nor files.
+What may enter: a number from two samples with its value for equal laws; neither models nor files.
 """
 
 from scorefield.metrics.classifier import Accuracy, c2st

@@ -25,7 +25,7 @@ def c2st(x: Sample, y: Sample, *, seed: int = 0, folds: int = 5, epochs: int = 4
     """How well a small neural network tells the samples apart on rows it has not seen (Lopez-Paz and Oquab 2017).
 
     0.5: not at all, 1: always. Rows are standardised; a network of two hidden layers is trained per fold, stopped where
-    its loss on a tenth of its training rows is least, and asked about the rows left out. Of the larger sample a random
+    its loss on a tenth of its training rows is least, and evaluated on the rows left out. Of the larger sample a random
     part of the smaller one's size is used, so that 0.5 is chance.
 
     Args:
@@ -93,7 +93,7 @@ class _Classifiers:
         return F.binary_cross_entropy_with_logits(self.logits(weights, x), self.label[index], reduction="none").mean(1)
 
     def fit(self, epochs: int, batch: int = 128, rate: float = 2e-3) -> int:
-        """Train, then count the rows that are told right by the network that has not seen them."""
+        """Train, then count the held-out rows that the network classifies correctly."""
         weights = [w.clone().requires_grad_() for w in self.weights]
         steps = -(-self.train.shape[1] // batch)
         optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.05)

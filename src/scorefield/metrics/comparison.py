@@ -1,4 +1,4 @@
-"""Figures of a comparison: a metric of new records against real ones, next to its value for two real halves."""
+"""Figures of a comparison: a metric of new records against real ones, and its value for two real halves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scorefield.metrics.distances import energy_distance, sliced_wasserstein
 from scorefield.metrics.samples import floor
 
 MOST = 2000
-"""At most this many real records and samples are compared unless told otherwise."""
+"""At most this many real records and samples are compared by default."""
 LEAST, C2ST_LEAST = 10, 40
 """Real records without which there is no comparison, and no classifier test (of halves, in five folds)."""
 

@@ -1,4 +1,4 @@
-"""What a network is told beside x: the noise level and, optionally, a condition, as one vector."""
+"""The inputs of a network other than x: the noise level and, optionally, a condition, as one vector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scorefield.nets._init import linear, lookup
 
 _FREQUENCIES = 16
 _SLOWEST, _FASTEST = 0.1, 4.0  # radians per unit of log(sigma / alpha): smooth in the level, as samplers need
-_FARTHEST = 12.0  # sigma / alpha beyond exp(+-12) is told as exp(+-12): bounded features, finite at sigma = 0
+_FARTHEST = 12.0  # sigma / alpha beyond exp(+-12) enters as exp(+-12): bounded features, finite at sigma = 0
 
 
 class Embedding(nn.Module):
@@ -90,8 +90,8 @@ class Embedding(nn.Module):
         if not condition.is_floating_point():
             raise ValueError(f"this network takes conditions of floating-point numbers, got {condition.dtype}.")
         missing = condition.isnan().any(dim=1, keepdim=True)
-        known = torch.where(missing, torch.zeros_like(condition), condition).to(x.dtype)
-        return torch.where(missing, self.none, self.vector_out(silu(self.vector_in(known))))
+        present = torch.where(missing, torch.zeros_like(condition), condition).to(x.dtype)
+        return torch.where(missing, self.none, self.vector_out(silu(self.vector_in(present))))
 
     def _check_classes(self, x: Tensor, condition: Tensor) -> None:
         if condition.is_floating_point() or condition.is_complex() or condition.dtype == torch.bool:

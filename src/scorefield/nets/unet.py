@@ -20,7 +20,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class _Block(nn.Module):
-    """`h + conv(silu(modulate(norm(conv(silu(norm(h)))))))`: a residual block whose middle hears the embedding."""
+    """`h + conv(silu(modulate(norm(conv(silu(norm(h)))))))`: a residual block modulated by the embedding."""
 
     def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()

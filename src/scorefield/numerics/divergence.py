@@ -1,6 +1,6 @@
 """The trace of a Jacobian, sample by sample: exact, or estimated with random probes and a standard error.
 
-Everything here asks for products `v^T J` (reverse mode), many directions at a time: f itself is evaluated once, outside
+Everything here takes products `v^T J` (reverse mode), many directions at a time: f itself is evaluated once, outside
 of any transform, and only its backward pass is batched. Measured on MLPs and convolutional networks this costs less
 than forward mode, with and without a following backward pass.
 """

@@ -17,7 +17,7 @@ from scorefield._tensor import check_batch, check_real, expand, sum_rest
 
 
 class Derivative(Protocol):
-    """`dy/dt` at times t `(m,)` (float64) and states y `(m, *shape)`; index `(m,)` says which samples these are."""
+    """`dy/dt` at times t `(m,)` (float64) and states y `(m, *shape)`; index `(m,)`: which samples these are."""
 
     def __call__(self, t: Tensor, y: Tensor, index: Tensor, /) -> Tensor: ...
 
@@ -39,10 +39,10 @@ class OdeSolution:
         y: `(n, *shape)`.
         error: `(n, *shape)`: the sum of the estimated local errors' sizes. It counts the error of the fourth-order
             result while the fifth-order one is kept, and does not follow how the equation itself lets errors grow.
-        evaluations: `(n,)`, int64: how often the derivative was asked for each sample.
+        evaluations: `(n,)`, int64: evaluations of the derivative for each sample.
         steps: `(n,)`, int64: accepted steps.
         rejected: `(n,)`, int64: steps that were taken again, smaller.
-        measured: `(n,)`: the sum over the accepted steps of what `measure` said; 0 without one.
+        measured: `(n,)`: the sum over the accepted steps of `measure`; 0 without one.
     """
 
     y: Tensor
@@ -95,7 +95,7 @@ def integrate(
         atol: absolute tolerance, in units of y; as rtol.
         max_evaluations: per sample.
         first_step: the first step to try, > 0; default: chosen from the derivative at the start, for one evaluation.
-        measure: a second condition on every step: what it says must be at most 1, too.
+        measure: a second condition on every step: it must be at most 1, too.
 
     Raises:
         ValueError: for tolerances that y0's dtype does not resolve; when the derivative is not finite, the step

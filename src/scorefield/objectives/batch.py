@@ -1,4 +1,4 @@
-"""What the trainer asks of an objective: one loss per sample of a batch whose randomness is given."""
+"""The interface of objectives to the trainer: one loss per sample of a batch whose randomness is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Draws(NamedTuple):
 class Objective(Protocol):
     """A loss of samples that training minimises.
 
-    `levels` is the density of noise levels that `u` is mapped by; `holes` says whether NaN in the data are allowed.
+    `levels` is the density of noise levels that `u` is mapped by; `holes`: whether NaN in the data are allowed.
     """
 
     @property

@@ -192,7 +192,7 @@ def _weights(weights: Tensor | None, x: Tensor) -> Tensor:
 
 
 def _inverse(matrix: Tensor, what: str, parts: str) -> Tensor:
-    """The inverse of a symmetric positive definite matrix, judged after scaling its diagonal to 1."""
+    """The inverse of a symmetric positive definite matrix, checked after scaling its diagonal to 1."""
     scale = matrix.diagonal().clamp(min=0).sqrt()
     if not bool((scale > 0).all()):
         index = int((scale == 0).nonzero()[0])

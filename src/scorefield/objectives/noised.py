@@ -113,7 +113,7 @@ class Likelihood:
     of time ('Maximum likelihood training of score-based diffusion models').
 
     Args:
-        schedule: whose g and sigma; it is asked at its time of the same sigma / alpha.
+        schedule: whose g and sigma; evaluated at its time of the same sigma / alpha.
 
     Raises:
         ValueError: at levels that the schedule does not pass.

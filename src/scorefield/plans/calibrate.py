@@ -169,17 +169,8 @@ def calibration(
         )
         candidates = [evaluate_plan(untuned, held)]
         passes = _PASSES_SEARCH * count * evaluations
-        if search and evaluations > 1:
-            left = int(_SEARCH * (budget - counted.evaluations - passes))
-            found = search_levels(
-                [fit.part(256)], untuned, data.std, data.low, data.high, FitOptions(past, cut=10.0), max(0, left)
-            )
-            bases = [found[0].base, next(f.base for f in found if not f.moved)]
-        else:
-            bases = [
-                untuned,
-                plan_over(logistic_levels(evaluations, data.high, data.low, 1.0, 0.6 * data.std), data.std),
-            ]
+        spare = int(_SEARCH * (budget - counted.evaluations - passes))
+        bases = _bases(fit, untuned, data, past, max(0, spare) if search else None)
         for base, options in _fits(bases, past, search):
             fitted = fit_rows([fit], base, options).plan
             candidates.append(evaluate_plan(fitted, held))
@@ -226,6 +217,16 @@ def _plan_of(fit: Callable[P, Calibration]) -> Callable[P, Plan]:
 
 
 calibrate = _plan_of(calibration)
+
+
+def _bases(fit: TrajectorySet, untuned: Plan, data: DataSummary, past: int, budget: int | None) -> list[Plan]:
+    """Plans over the levels to fit rows on: two that a search found within the budget, or two fixed ones without."""
+    n = untuned.evaluations
+    if budget is None or n == 1:
+        return [untuned, plan_over(logistic_levels(n, data.high, data.low, 1.0, 0.6 * data.std), data.std)]
+    options = FitOptions(past, cut=10.0)
+    found = search_levels([fit.part(256)], untuned, data.std, data.low, data.high, options, budget)
+    return [found[0].base, next(f.base for f in found if not f.moved)]
 
 
 def _fits(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, FitOptions]]:

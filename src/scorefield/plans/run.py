@@ -247,7 +247,7 @@ def _checked_rows(plan: Plan, start: int) -> set[int]:
 
 
 def check_range(plan: Plan, model: Model, start: int = 0, stop: int | None = None) -> None:
-    """Raise when rows start to stop ask the model outside its `sigma_min` to `sigma_max`, where it has these."""
+    """Raise when rows start to stop evaluate the model outside its `sigma_min` to `sigma_max`, where it has these."""
     low, high = getattr(model, "sigma_min", None), getattr(model, "sigma_max", None)
     ratio = plan.levels.ratio[start : plan.evaluations if stop is None else stop]
     if not len(ratio):

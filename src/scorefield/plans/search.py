@@ -68,7 +68,7 @@ class _LevelTrials:
 def rms_share(evaluations: int) -> float:
     """The share of the RMS error in the score of a plan.
 
-    With few evaluations some trajectories change basin whatever is done, and the RMS says little but which ones.
+    With few evaluations some trajectories change basin whatever is done, and the RMS depends mostly on which ones.
     """
     return 2 / 3 if evaluations >= _STABLE_EVALUATIONS else 1 / 2
 

@@ -34,7 +34,7 @@ def heun(
         churn: S_churn of the paper.
         churn_min: least sigma / alpha that is raised.
         churn_max: greatest.
-        churn_noise: S_noise of the paper: standard deviation of that noise relative to what the level asks for.
+        churn_noise: S_noise of the paper: standard deviation of that noise relative to that of the level.
         variable: the coordinate of the trapezoid rule; default: EDM's, sigma / alpha.
 
     Example:

@@ -72,7 +72,7 @@ def summarise_data(
     condition: Tensor | None,
     seed: int,
 ) -> DataSummary:
-    """From what the caller gives, else what the model says, else a few rough samples."""
+    """From the arguments, else the model's attributes, else a few rough samples."""
     inner = model.model
     if mean is None:
         mean = cast(Tensor | None, getattr(inner, "mean", None))

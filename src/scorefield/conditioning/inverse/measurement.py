@@ -37,7 +37,7 @@ class Measurement:
 
     @staticmethod
     def of(A: Tensor, y: Tensor, noise_covariance: float | Tensor, d: int) -> Measurement:
-        """The measurement as a user says it, checked.
+        """The measurement from the forms that users give, checked.
 
         Args:
             A: `(m, d)`, an int64 list `(m,)` of coordinates of the flattened point, or a boolean mask of the point.

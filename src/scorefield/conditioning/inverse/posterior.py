@@ -91,7 +91,7 @@ class Posterior:
     def _by_prior(
         self, measurement: Measurement, x: Tensor, level: Level, condition: Tensor | None, covariance: Moment | None
     ) -> tuple[Estimate, Tensor, Tensor]:
-        """The same, were x0 normal with the data's covariance; at alpha = 0 they are the truth for any data."""
+        """The same, were x0 normal with the data's covariance; at alpha = 0 they are exact for any data."""
         answer = self.model(x, level, condition)
         mean = answer.x0.reshape(len(x), -1).double()
         alpha, sigma = (expand(v, mean) for v in level)
@@ -139,7 +139,7 @@ def posterior(
         jacobian: False: no derivative of the model is taken, and S is what normal data of the given covariance have
             (as Song and others 2023, with a variance): cheap, for images.
         covariance: of the data: a number, one per coordinate or `(d, d)`; default: the model's, or sigma_data^2. With
-            Jacobians it is asked for at alpha = 0 alone.
+            Jacobians it is used at alpha = 0 alone.
 
     Raises:
         ValueError: for shapes that do not fit or a noise that is no covariance.

@@ -23,7 +23,7 @@ _NUMBERS = 1 << 22
 _CENTRE = 0.3
 """Half of the default levels are below this share of the data's deviation: best of a few grids on random mixtures."""
 _SLACK = 0.1
-"""Of trained networks, unless told otherwise."""
+"""Default for trained networks."""
 _SYSTEMS = 1 << 20
 """Particle systems that one row of y may have: the noise of system b of row i has the index i * this + b."""
 
@@ -38,7 +38,7 @@ class PosteriorDraws:
             `(rows,)`. Far below the number of particles, draws share ancestors: take more particles.
         log_evidence: `log p(y)` in nats, of the entries that are observed; as effective.
         standard_error: of log_evidence, Monte Carlo alone (a few steps more show the rest); as effective.
-        evaluations: states at which the model was asked, in all; unless told otherwise each has its Jacobian, d
+        evaluations: states at which the model was evaluated, in all; by default each has its Jacobian, d
             backward passes.
     """
 
@@ -229,7 +229,7 @@ def _systems(
 def _standard_error(result: Systems) -> Tensor:
     """Of the log of the mean of the systems' estimates, `(rows,)`.
 
-    The larger of what the uneven weights say, which leaves out shared ancestors, and what the systems' spread says.
+    The larger of two estimates: from uneven weights, which leaves out shared ancestors, and from the systems' spread.
     """
     shares = result.log_evidence.softmax(1)
     within = (result.relative_variance * shares.square()).sum(1)
