@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,7 @@ from scorefield.tables.density import row_log_density
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.row_model import Layout
+from scorefield.tables.row_model import Layout, RowModel
 from scorefield.tables.schema import Name
 from scorefield.tables.series import as_frame
 from scorefield.training import model_folder, parallel
@@ -42,6 +42,7 @@ NETWORK = "masked-mlp"
 _LEVELS = "training/log_densities"
 FAR = 50.0
 """Standard deviations beyond which a number is far from all that was learned."""
+_ROWS = 4096  # of all draws together
 _DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
 
 
@@ -109,13 +110,10 @@ class TrainedTable:
 
     def draws(self, rows: Tensor, draws: int, *, steps: int = 18, seed: int = 0, first: int = 0) -> Tensor:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
-        index = torch.arange(first, first + len(rows))
-        return torch.stack(
-            [
-                complete(self.model, self.layout, rows, self.plan(steps), seed=seed, first=index + (k << 32))
-                for k in range(draws)
-            ]
-        )
+        index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
+        every = rows.repeat(draws, 1)
+        filled = complete(self.model, self.layout, every, self.plan(steps), seed=seed, first=index.flatten())
+        return filled.reshape(draws, *rows.shape)
 
     def sample_column(
         self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
@@ -169,12 +167,8 @@ class TrainedTable:
         count = draws or (_DRAWS if counting else 1)
         far = self.is_far(rows)
         near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
-        found = [
-            row_log_density(
-                self.model, self.layout, noised, asked, tolerance=tolerance, evaluations=evaluations, seed=seed
-            )
-            for noised in self._noised(near, count, seed, counting or draws is not None)
-        ]
+        noised = self._noised(near, count, seed, counting or draws is not None)
+        found = _densities(self.model, self.layout, noised, asked, tolerance, evaluations, seed)
         shift = self.codec.log_det_encoded(rows if asked is None else rows.masked_fill(~asked, math.nan))
         if bool(far.any()):
             shift[far] = self._far_log_density(rows[far], asked, seed)
@@ -318,6 +312,28 @@ def _number_of(rows: Tensor) -> Tensor:
     bits = rows.double().nan_to_num(nan=1e300).contiguous().view(torch.int64)
     odd = 2 * torch.arange(rows.shape[1]) + 0x9E3779B97F4A7C1
     return (bits * odd).sum(1)
+
+
+def _densities(
+    model: RowModel,
+    layout: Layout,
+    draws: list[Tensor],
+    asked: Tensor | None,
+    tolerance: float,
+    evaluations: int | None,
+    seed: int,
+) -> list[LogDensity]:
+    """The log-densities of each draw of the rows; those of few rows are found for several draws at once."""
+    found: list[LogDensity] = []
+    count = max(1, _ROWS // max(1, len(draws[0])))
+    for some in (draws[k : k + count] for k in range(0, len(draws), count)):
+        mine = None if asked is None else asked.repeat(len(some), 1)
+        of_all = row_log_density(
+            model, layout, torch.cat(some), mine, tolerance=tolerance, evaluations=evaluations, seed=seed
+        )
+        parts = (getattr(of_all, f.name).tensor_split(len(some)) for f in fields(of_all))
+        found += [LogDensity(*part) for part in zip(*parts, strict=True)]
+    return found
 
 
 def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
