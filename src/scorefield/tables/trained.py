@@ -112,7 +112,15 @@ class TrainedTable:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
         index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
         every = rows.repeat(draws, 1)
-        filled = complete(self.model, self.layout, every, self.plan(steps), seed=seed, first=index.flatten())
+        filled = complete(
+            self.model,
+            self.layout,
+            every,
+            self.plan(steps),
+            seed=seed,
+            first=index.flatten(),
+            batch=min(_ROWS, self.model.rows_at_once),
+        )
         return filled.reshape(draws, *rows.shape)
 
     def sample_column(
