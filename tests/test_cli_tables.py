@@ -17,6 +17,7 @@ import torch
 
 from scorefield import runs
 from scorefield._files import read_tensors
+from scorefield.cli import main
 from scorefield.data import read_frame
 from scorefield.data.sources import frame as source_frame
 from scorefield.tables.codec import fit_row_codec
@@ -52,7 +53,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "schema.toml").write_text("[column.price]\nlow = 0.0\n")
     words = ["fit", str(here / "houses.csv"), "-o", str(here / "run"), "--steps", "30", *FIT]
     words += ["--schema", str(here / "schema.toml")]
-    subprocess.run([sys.executable, "-m", "scorefield", *words], check=True)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["scorefield", *words])
+        main()
+    assert not end.value.code
     return here
 
 
@@ -96,11 +100,12 @@ def test_info_says_what_the_columns_and_a_density_are(scorefield, folder: Path) 
     assert str(runs.load(folder / "run").codec.schema) in out
 
 
-def test_a_killed_training_goes_on_bit_for_bit(scorefield, folder: Path, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_bit_for_bit(scorefield, tmp_path: Path) -> None:
     toml = tmp_path / "schema.toml"
     toml.write_text('[column."area"]\nlow = 0.0\n')
-    words = ["fit", str(folder / "houses.csv"), "--steps", "120", "--checkpoint-every", "0.1s", *FIT]
+    words = ["fit", str(written(tmp_path, houses(60))), "--steps", "60", *FIT]
     command = [sys.executable, "-m", "scorefield", *words, "-o", str(tmp_path / "killed"), "--schema", str(toml)]
+    command += ["--checkpoint-every", "0.05s"]
     process = subprocess.Popen(command)
     checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
     end = time.monotonic() + 60

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,46 +201,55 @@ def test_a_budget_is_required() -> None:
 
 
 def table(path: Path) -> Path:
-    lines = ["a,b", *(f"{a:.5f},{b:.5f}" for a, b in X.tolist())]
+    lines = ["a,b", *(f"{a:.5f},{b:.5f}" for a, b in X[:120].tolist())]
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "scorefield", *words]
 
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def test_resuming_after_kill_nine_equals_never_having_stopped(tmp_path: Path) -> None:
-    data = table(tmp_path / "table.csv")
-    options = ["--steps", "400", "--quiet", "--checkpoint-every", "0.05s"]
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command("fit", str(data), "-o", str(whole), *options), check=True, env=ENVIRONMENT)
-    process = subprocess.Popen(command("fit", str(data), "-o", str(broken), *options), env=ENVIRONMENT)
-    while not (broken / "checkpoint.safetensors").exists() and process.poll() is None:
+def until_killed(words: list[str], run: Path, victims: Callable[[int], list[int]]) -> int:
+    """Start a training, kill processes at its first checkpoint; returns the exit code."""
+    process = subprocess.Popen([sys.executable, *words], env=ENVIRONMENT)
+    while not (run / "checkpoint.safetensors").exists() and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (broken / "model.json").exists()
-    assert 0 < read_tensors(broken / "checkpoint.safetensors")[1]["step"] < 400
-    resume = command("fit", str(data), "-o", str(broken), *options, "--resume")
-    subprocess.run(resume, check=True, env=ENVIRONMENT)
+    for victim in victims(process.pid):
+        os.kill(victim, signal.SIGKILL)
+    return process.wait()
+
+
+SHORT = ("--batch", "32", "--quiet")
+OFTEN = ("--checkpoint-every", "0.05s")
+
+
+def test_resuming_after_kill_nine_equals_never_having_stopped(scorefield, tmp_path: Path) -> None:
+    fit = ("fit", str(table(tmp_path / "table.csv")), "--steps", "80", *SHORT, "-o")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    code = until_killed(["-m", "scorefield", *fit, str(broken), *OFTEN], broken, lambda pid: [pid])
+    assert code == -signal.SIGKILL and not (broken / "model.json").exists()
+    assert 0 < read_tensors(broken / "checkpoint.safetensors")[1]["step"] < 80
+    assert scorefield(*fit, broken, "--resume")[0] == 0
+    assert scorefield(*fit, whole)[0] == 0
     a, b = (read_tensors(folder / "model.safetensors")[0] for folder in (whole, broken))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def torchrun(*words: str) -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+TWO = str(Path(__file__).with_name("two_processes.py"))
+
+
+@pytest.fixture(scope="module")
+def differences() -> dict[str, float]:
+    """Of gradients in two processes from those in one, for each way of sharing the work."""
+    words = [sys.executable, TWO, "gradients"]
+    done = subprocess.run(words, check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    lines = [line.split() for line in done.stdout.splitlines() if "difference" in line]
+    return {line[0]: float(line[2]) for line in lines}
 
 
 @pytest.mark.parametrize("sharded", ["ddp", "fsdp"])
-def test_two_processes_give_the_gradients_of_one(sharded: str) -> None:
-    script = Path(__file__).with_name("two_processes.py")
-    done = subprocess.run(torchrun(str(script), sharded), check=True, env=ENVIRONMENT, capture_output=True, text=True)
-    difference = float(done.stdout.split("difference")[1].split()[0])
-    assert difference < 1e-5, done.stdout
+def test_two_processes_give_the_gradients_of_one(differences: dict[str, float], sharded: str) -> None:
+    assert differences[sharded] < 1e-5
 
 
 def children(pid: int) -> list[int]:
@@ -252,25 +261,22 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in found.stdout.split()]
 
 
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "scorefield"]
+
+
 @pytest.mark.parametrize("option", [[], ["--fsdp"]])
 def test_two_processes_resume_after_their_workers_were_killed_and_write_one_run(
     tmp_path: Path, option: list[str]
 ) -> None:
     data, run = table(tmp_path / "table.csv"), tmp_path / "run"
-    fit = ["-m", "scorefield", "fit", str(data), "-o", str(run), "--quiet", "--checkpoint-every", "0.05s", *option]
-    process = subprocess.Popen(
-        torchrun(*fit, "--steps", "4000"), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    while not (run / "checkpoint.safetensors").exists() and process.poll() is None:
-        time.sleep(0.01)
-    for worker in children(process.pid):
-        os.kill(worker, signal.SIGKILL)
-    assert process.wait() != 0
+    fit = ["fit", str(data), "-o", str(run), *SHORT, *option]
+    start = [TWO, "command"]  # sooner there than torchrun, which starts the second training
+    assert until_killed([*start, *fit, "--steps", "4000", *OFTEN], run, children) != 0
     step = read_tensors(run / "checkpoint.safetensors")[1]["step"]
     assert step > 0 and not (run / "model.json").exists()
-    more = torchrun(*fit, "--steps", str(step + 40), "--resume")
+    more = [sys.executable, *(start if option else TORCHRUN), *fit, "--steps", str(step + 10), "--resume"]
     done = subprocess.run(more, check=True, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.stdout.count(f"trained {step + 40} steps") == 1
+    assert done.stdout.count(f"trained {step + 10} steps") == 1
     assert sorted(p.name for p in run.iterdir() if not p.name.startswith(".")) == [
         "checkpoint.safetensors",
         "fit.json",

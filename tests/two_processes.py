@@ -1,12 +1,21 @@
-"""Run under torchrun by test_train: the gradients of two processes against those of the whole batch in one."""
+"""Run by test_train: two processes that train as one, forked after their one import of torch.
+
+`two_processes.py gradients`: the gradients of two processes against those of the whole batch in one.
+`two_processes.py command WORDS...`: the command line in both.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 
 import torch
+import torch.distributed.fsdp  # before the processes part
 from torch import nn
 
+import scorefield.tables.fit  # noqa: F401
+from scorefield.cli import main as command
 from scorefield.denoiser import Denoiser
 from scorefield.nets import ResidualMLP
 from scorefield.numerics.random import normal
@@ -27,17 +36,41 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]
 
 
-def main() -> None:
-    sharded = sys.argv[1] == "fsdp"
-    settings = Settings(steps=1, batch=64, clip=1e9)
-    alone = gradients(Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0), settings)
+def compare() -> None:
+    alone = gradients(
+        Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0), Settings(steps=1, batch=64, clip=1e9)
+    )
+    scale = max(float(g.abs().max()) for g in alone)
     with parallel.process_group():
-        together: nn.Module = Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0)
-        both = gradients(together, Settings(steps=1, batch=64, clip=1e9, sharded=sharded))
-        scale = max(float(g.abs().max()) for g in alone)
-        worst = max(float((a - b).abs().max()) for a, b in zip(alone, both, strict=True))
-        if parallel.rank() == 0:
-            print("difference", worst / scale, "of", len(both), "gradients")
+        for way in ("ddp", "fsdp"):
+            together: nn.Module = Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0)
+            both = gradients(together, Settings(steps=1, batch=64, clip=1e9, sharded=way == "fsdp"))
+            worst = max(float((a - b).abs().max()) for a, b in zip(alone, both, strict=True))
+            if parallel.rank() == 0:
+                print(way, "difference", worst / scale, "of", len(both), "gradients")
 
 
-main()
+def started(rank: int, port: int) -> int:
+    """A child that is process `rank` of two, as torchrun would start it; 0 in the child."""
+    child = os.fork()
+    if child == 0:
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in place.items()})
+    return child
+
+
+def main() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(2):
+        children.append(started(rank, port))
+        if children[-1] == 0:
+            work, *sys.argv[1:] = sys.argv[1:]
+            compare() if work == "gradients" else command()
+            return 0
+    return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
+
+
+sys.exit(main())

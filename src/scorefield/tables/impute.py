@@ -7,6 +7,7 @@ from torch import Tensor
 
 from scorefield.numerics.random import normal, uniform
 from scorefield.plans import Plan, run
+from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import Layout, RowModel, centre
 
@@ -21,6 +22,7 @@ def complete(
     seed: int = 0,
     first: int | Tensor = 0,
     batch: int | None = None,
+    report: Report = silent,
 ) -> Tensor:
     """Draw what a row queries from its law given the rest of it.
 
@@ -35,6 +37,7 @@ def complete(
         seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
         first: index of the first row, or `(n,)` indices.
         batch: rows at a time; default: the model's `rows_at_once`.
+        report: hears how far the work is.
 
     Returns:
         The rows completed, NaN where unknown was left or a number does not exist.
@@ -42,9 +45,10 @@ def complete(
     if plan.stochastic:
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
+    pieces = torch.arange(len(rows)).split(batch or model.rows_at_once)
     parts = [
         _completed(model, layout, rows[part], plan, seed, index[part])
-        for part in torch.arange(len(rows)).split(batch or model.rows_at_once)
+        for part in counted(pieces, len(pieces), report, "draws")
     ]
     return torch.cat(parts) if parts else rows.clone()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ from scorefield.likelihood import LogDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.plans import Plan, default
 from scorefield.plans.plan import plans_from_json
-from scorefield.progress import Report, counted, part, silent
+from scorefield.progress import Report, part, silent
 from scorefield.tables.cells import Unseen
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -28,7 +28,7 @@ from scorefield.tables.density import row_log_density
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.row_model import Layout
+from scorefield.tables.row_model import Layout, RowModel
 from scorefield.tables.schema import Name
 from scorefield.tables.series import as_frame
 from scorefield.training import model_folder, parallel
@@ -46,6 +46,7 @@ NETWORK = "masked-mlp"
 _LEVELS = "training/log_densities"
 FAR = 50.0
 """Standard deviations beyond which a number is far from all that was learned."""
+_ROWS = 4096  # of all draws together
 _DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
 
 
@@ -75,7 +76,14 @@ class TrainedTable:
     # --------------------------------------------------------------------------------------------------- answers
 
     def sample(
-        self, n: int, *, steps: int = 18, plan: Plan | None = None, seed: int = 0, first: int = 0
+        self,
+        n: int,
+        *,
+        steps: int = 18,
+        plan: Plan | None = None,
+        seed: int = 0,
+        first: int = 0,
+        report: Report = silent,
     ) -> pd.DataFrame:
         """Draw n new rows, without holes.
 
@@ -85,10 +93,11 @@ class TrainedTable:
             plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
             seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
             first: index of the first row.
+            report: hears how far the work is.
         """
         rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
         return self.codec.decode(
-            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first)
+            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first, report=report)
         )
 
     def impute(
@@ -130,13 +139,19 @@ class TrainedTable:
         report: Report = silent,
     ) -> Tensor:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
-        index = torch.arange(first, first + len(rows))
-        return torch.stack(
-            [
-                complete(self.model, self.layout, rows, self.plan(steps), seed=seed, first=index + (k << 32))
-                for k in counted(range(draws), draws, report, "draws")
-            ]
+        index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
+        every = rows.repeat(draws, 1)
+        filled = complete(
+            self.model,
+            self.layout,
+            every,
+            self.plan(steps),
+            seed=seed,
+            first=index.flatten(),
+            batch=min(_ROWS, self.model.rows_at_once),
+            report=report,
         )
+        return filled.reshape(draws, *rows.shape)
 
     def sample_column(
         self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
@@ -192,20 +207,8 @@ class TrainedTable:
         count = draws or (_DRAWS if counting else 1)
         far = self.is_far(rows)
         near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
-        noisy = self._noised(near, count, seed, counting or draws is not None)
-        found = [
-            row_log_density(
-                self.model,
-                self.layout,
-                noised,
-                queried,
-                tolerance=tolerance,
-                evaluations=evaluations,
-                seed=seed,
-                report=part(report, k / len(noisy), (k + 1) / len(noisy)),
-            )
-            for k, noised in enumerate(noisy)
-        ]
+        noised = self._noised(near, count, seed, counting or draws is not None)
+        found = _densities(self.model, self.layout, noised, queried, tolerance, evaluations, seed, report)
         shift = self.codec.log_det_encoded(rows if queried is None else rows.masked_fill(~queried, math.nan))
         if bool(far.any()):
             shift[far] = self._far_log_density(rows[far], queried, seed)
@@ -349,6 +352,36 @@ def _number_of(rows: Tensor) -> Tensor:
     bits = rows.double().nan_to_num(nan=1e300).contiguous().view(torch.int64)
     odd = 2 * torch.arange(rows.shape[1]) + 0x9E3779B97F4A7C1
     return (bits * odd).sum(1)
+
+
+def _densities(
+    model: RowModel,
+    layout: Layout,
+    draws: list[Tensor],
+    queried: Tensor | None,
+    tolerance: float,
+    evaluations: int | None,
+    seed: int,
+    report: Report,
+) -> list[LogDensity]:
+    """The log-densities of each draw of the rows; those of few rows are found for several draws at once."""
+    found: list[LogDensity] = []
+    count = max(1, _ROWS // max(1, len(draws[0])))
+    for k in range(0, len(draws), count):
+        some = draws[k : k + count]
+        of_all = row_log_density(
+            model,
+            layout,
+            torch.cat(some),
+            None if queried is None else queried.repeat(len(some), 1),
+            tolerance=tolerance,
+            evaluations=evaluations,
+            seed=seed,
+            report=part(report, k / len(draws), min(1.0, (k + count) / len(draws))),
+        )
+        parts = (getattr(of_all, f.name).tensor_split(len(some)) for f in fields(of_all))
+        found += [LogDensity(*part) for part in zip(*parts, strict=True)]
+    return found
 
 
 def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
