@@ -30,7 +30,17 @@ def say(text: str) -> None:
 
 
 def call(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True, check=False)
+    """Run a command; while it works, a line every ten seconds says that it does."""
+    words = [str(part) for part in command]
+    began = time.monotonic()
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while True:
+            try:
+                out, err = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                say(f"... {time.monotonic() - began:.0f} s")
+            else:
+                return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def pinned(constraints: str) -> str:
