@@ -48,7 +48,7 @@ def explore(
         raise ValueError("--host must be an address of this machine, got an empty text; leave it out for 127.0.0.1.")
     session = opened(run)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        warn(f"listening on {host}: whoever reaches this machine and knows the token can make it compute.")
+        warn(f"listening on {host}: whoever reaches this machine and has the token can make it compute.")
 
     def ready(address: str) -> None:
         print(f"explorer: {address}\nexplorer: Ctrl-C ends it.", flush=True)

@@ -101,8 +101,8 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        if not _means(host, listener.getsockname()[0]):
-            raise ValueError("it means more addresses than it says; 0.0.0.0 is every address of this machine")
+        if not _is_plain(host, listener.getsockname()[0]):
+            raise ValueError("it means more than one address; 0.0.0.0 is every address of this machine")
         listener.listen(64)
     except (OSError, TypeError, ValueError) as error:  # of the system, or of a text that is no host's name
         listener.close()
@@ -110,8 +110,8 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return listener
 
 
-def _means(host: str, address: str) -> bool:
-    """Whether a host stands for one address, or says that it is every one."""
+def _is_plain(host: str, address: str) -> bool:
+    """Whether a host stands for one address, or names all of them openly."""
     found = ipaddress.ip_address(address.partition("%")[0])
     return host in ("0.0.0.0", "::") or not (found.is_unspecified or found.is_multicast or address == "255.255.255.255")
 
