@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import webbrowser
 from pathlib import Path
@@ -56,6 +57,8 @@ def explore(
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     server.serve(QUERIES, session, host=host, port=port, ready=ready)
+    for one in (signal.SIGINT, signal.SIGTERM):  # what comes now comes too late, and is not to look like a fault
+        signal.signal(one, signal.SIG_IGN)
 
 
 def _export(file: Path, run: Path | None) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import mimetypes
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ from scorefield.explorer.turns import Turns
 PAGE = Path(__file__).parent / "page"
 """The folder of the page's files."""
 _JOIN = 1.0
-"""Seconds that a computation has to reach its next pause when the server ends."""
+"""Seconds that computations have to reach their next pause when the server ends."""
 
 
 def application(
@@ -74,9 +75,10 @@ def application(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        end = time.monotonic() + _JOIN
         for connection in list(connections):
             connection.worker.close()
-            connection.worker.join(_JOIN)
+            connection.worker.join(max(0.0, end - time.monotonic()))
 
     files = StaticFiles(directory=page, check_dir=False)  # stays inside its folder, and follows no link out of it
     routes = [Route("/", index), Route("/health", health), Mount("/static", files), WebSocketRoute("/ws", talk)]
@@ -152,8 +154,7 @@ def serve(
         running = server(application(queries, session, Access(token, port, host), limits=limits), limits)
 
         def stop() -> None:
-            running.force_exit = running.should_exit  # the second time
-            running.should_exit = True
+            running.should_exit = True  # a second time changes nothing: the end takes seconds at most
 
         with transport.signals_call(stop):
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
