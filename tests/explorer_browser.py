@@ -1,4 +1,4 @@
-"""A real browser for the tests of the explorer's page, and how to find what it says."""
+"""A real browser for the tests of the explorer's page, and how to read what it shows."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def control(page: Page, name: str) -> Locator:
 
 
 def shown(page: Page, key: str) -> str:
-    """What a readout says, once it says something."""
+    """What a readout shows, once it shows something."""
     cell = page.locator(f"[data-value={key}]").first  # of two samplers the one on the left
     until(lambda: cell.inner_text() != "–")
     return cell.inner_text()

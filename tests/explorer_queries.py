@@ -1,4 +1,4 @@
-"""Asking the explorer's asks as the server does, without one."""
+"""Answers to the explorer's queries as the server computes them, without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of the explorer on networks that were never trained, and yet say something."""
+"""Sessions of the explorer on networks that were never trained, with answers that are not trivial."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scorefield.tables.network import MaskedMLP
 
 
 def stirred(model: Denoiser) -> Denoiser:
-    """A network that has not been trained, and yet says something."""
+    """A network that has not been trained, with answers that are not trivial."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in model.parameters():

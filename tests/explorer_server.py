@@ -183,7 +183,7 @@ def process(*words: str, **limits: float) -> Iterator[tuple[subprocess.Popen[str
 
 @contextmanager
 def folder_of(tmp: Path) -> Iterator[Path]:
-    """A page's folder with a secret beside it and a link to that."""
+    """A page's folder, next to a secret, and a link to that."""
     (tmp / "secret.txt").write_text("secret")
     page = tmp / "page"
     (page / "js").mkdir(parents=True)
@@ -251,7 +251,7 @@ class Page:
         assert reply["id"] == id
         return reply
 
-    def says(self, text: str | bytes) -> dict[str, Any]:
+    def raw(self, text: str | bytes) -> dict[str, Any]:
         self.socket.send(text)
         return self.reply()
 

@@ -65,7 +65,7 @@ def compute(text: str, seconds: float = 0.1) -> str:
 
     def hook() -> None:
         if time.monotonic() > end:
-            raise StoppedError("enough")
+            raise StoppedError("the time is over")
 
     if isinstance(message, Cancel) or message.query not in QUERIES:
         return "refused"

@@ -1,4 +1,4 @@
-"""The explorer as one file: it opens without a network, is complete, and says the library's numbers."""
+"""The explorer as one file: it opens without a network, is complete, and shows the library's numbers."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def alone(page: Page, file: Path) -> Iterator[str]:
-    """The file's address, on a page that asks nobody for anything."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    """The file's address, on a page that sends no request."""
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     yield file.as_uri()
-    assert all(url.startswith(("data:", "blob:", file.as_uri())) for url in asked)
+    assert all(url.startswith(("data:", "blob:", file.as_uri())) for url in requested)
 
 
 def query(name: str, **params: Any) -> Any:
@@ -132,7 +132,7 @@ def test_the_samplers_are_the_librarys(page: Page, alone: str) -> None:
 
 @needed
 def test_every_value_of_every_control_was_recorded(page: Page, alone: str) -> None:
-    """A page that was asked for what it lacks says so, and fails."""
+    """A page that lacks an answer shows it as trouble."""
     for name in ("field", "langevin", "diffusion"):
         scene(page, alone, name)
         for place in range(page.locator("select:visible").count()):

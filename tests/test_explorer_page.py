@@ -1,4 +1,4 @@
-"""The explorer's page in a real browser: every scene loads, answers its controls, and says the library's numbers."""
+"""The explorer's page in a real browser: every scene loads, answers its controls, and shows the library's numbers."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def test_langevin_says_the_exact_answer_beside_the_particles_own(page: Page, add
 
 
 def test_steps_bring_a_sampler_nearer_to_the_exact_ode(page: Page, address: str) -> None:
-    asked = diffusion.Sample(mixture="two modes", plan="ddim", steps=8, n=200, schedule="ve")
-    rms = diffusion.sample(asked, Session())["error"]["rms"]
+    chosen = diffusion.Sample(mixture="two modes", plan="ddim", steps=8, n=200, schedule="ve")
+    rms = diffusion.sample(chosen, Session())["error"]["rms"]
     scene(page, address, "diffusion", "preset=two modes&n=200&steps=8&a=ddim")
     assert numbers(shown(page, "rms"))[0] == pytest.approx(rms, rel=1e-3)
     control(page, "steps").focus()
@@ -268,9 +268,9 @@ def test_every_text_stands_out_from_what_is_behind_it(page: Page, address: str, 
     for where, name in [*((address, name) for name in MAIN), (on_digits, "images")]:
         page.goto(f"{where}#/{name}")
         page.wait_for_selector(f"#scene[data-scene={name}] .question")
-        asking = page.evaluate(CONTRAST)
+        before = page.evaluate(CONTRAST)
         page.locator(".option").first.click()  # a wrong answer now and then, which has a colour of its own
         control(page, "commit").click()
         control(page, "answer").click()
-        for ratio, text in [*asking, *page.evaluate(CONTRAST)]:
+        for ratio, text in [*before, *page.evaluate(CONTRAST)]:
             assert ratio >= 4.5, (name, text)

@@ -1,4 +1,4 @@
-"""What a page may ask: its numbers are the library's own, identities hold, faults are named in a sentence."""
+"""What a page may request: its numbers are the library's own, identities hold, faults are named in a sentence."""
 
 from __future__ import annotations
 

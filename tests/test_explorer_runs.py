@@ -1,4 +1,4 @@
-"""What a page may ask of a trained run: its numbers are the library's own, and what does not fit is shown."""
+"""What a page may request of a trained run: its numbers are the library's own, and what does not fit is refused."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def test_a_message_that_cannot_be_answered_is_an_error(shared: int) -> None:
     with Page(shared) as page:
         page.last = 10
         for message, word in BAD.items():
-            reply = page.says(message)
+            reply = page.raw(message)
             assert reply["ok"] is False and word in reply["error"] and len(reply["error"]) < 1001, message[:100]
-        assert page.says(b"\x00\xff")["ok"] is False
+        assert page.raw(b"\x00\xff")["ok"] is False
         assert page.lives()
 
 

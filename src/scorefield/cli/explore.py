@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import webbrowser
 from pathlib import Path
@@ -46,7 +47,7 @@ def explore(
         raise ValueError("--host must be an address of this machine, got an empty text; leave it out for 127.0.0.1.")
     session = opened(run)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        warn(f"listening on {host}: whoever reaches this machine and knows the token can make it compute.")
+        warn(f"listening on {host}: whoever reaches this machine and has the token can make it compute.")
 
     def ready(address: str) -> None:
         print(f"explorer: {address}\nexplorer: Ctrl-C ends it.", flush=True)
@@ -54,6 +55,8 @@ def explore(
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     server.serve(QUERIES, session, host=host, port=port, ready=ready)
+    for one in (signal.SIGINT, signal.SIGTERM):  # what comes now comes too late, and is not to look like a fault
+        signal.signal(one, signal.SIG_IGN)
 
 
 def _export(file: Path, run: Path | None) -> None:

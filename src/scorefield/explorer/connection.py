@@ -212,7 +212,7 @@ class Connection:
 
 
 def _failed(id: int, fault: Exception) -> Outcome:
-    """An error as a sentence: what the library refuses is said as it is, anything else is named and logged."""
+    """An error as a sentence: the library's refusals as they are, anything else is named and logged."""
     if isinstance(fault, (ValueError, TypeError, StoppedError)):
         return Outcome(error(id, str(fault) or type(fault).__name__))
     _LOG.error("the computation failed", exc_info=fault)

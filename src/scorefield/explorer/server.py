@@ -7,6 +7,7 @@ import ipaddress
 import mimetypes
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ from scorefield.explorer.turns import Turns
 PAGE = Path(__file__).parent / "page"
 """The folder of the page's files."""
 _JOIN = 1.0
-"""Seconds that a computation has to reach its next pause when the server ends."""
+"""Seconds that computations have to reach their next pause when the server ends."""
 
 
 def application(
@@ -74,9 +75,10 @@ def application(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        end = time.monotonic() + _JOIN
         for connection in list(connections):
             connection.worker.close()
-            connection.worker.join(_JOIN)
+            connection.worker.join(max(0.0, end - time.monotonic()))
 
     files = StaticFiles(directory=page, check_dir=False)  # stays inside its folder, and follows no link out of it
     routes = [Route("/", index), Route("/health", health), Mount("/static", files), WebSocketRoute("/ws", talk)]
@@ -101,8 +103,8 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        if not _means(host, listener.getsockname()[0]):
-            raise ValueError("it means more addresses than it says; 0.0.0.0 is every address of this machine")
+        if not _is_plain(host, listener.getsockname()[0]):
+            raise ValueError("it means more than one address; 0.0.0.0 is every address of this machine")
         listener.listen(64)
     except (OSError, TypeError, ValueError) as error:  # of the system, or of a text that is no host's name
         listener.close()
@@ -110,8 +112,8 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return listener
 
 
-def _means(host: str, address: str) -> bool:
-    """Whether a host stands for one address, or says that it is every one."""
+def _is_plain(host: str, address: str) -> bool:
+    """Whether a host stands for one address, or names all of them openly."""
     found = ipaddress.ip_address(address.partition("%")[0])
     return host in ("0.0.0.0", "::") or not (found.is_unspecified or found.is_multicast or address == "255.255.255.255")
 
@@ -152,8 +154,7 @@ def serve(
         running = server(application(queries, session, Access(token, port, host), limits=limits), limits)
 
         def stop() -> None:
-            running.force_exit = running.should_exit  # the second time
-            running.should_exit = True
+            running.should_exit = True  # a second time changes nothing: the end takes seconds at most
 
         with transport.signals_call(stop):
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

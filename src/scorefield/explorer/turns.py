@@ -26,7 +26,7 @@ SLICE = 0.05
 
 
 class StoppedError(Exception):
-    """A computation that is not wanted any more, or took too long; says why."""
+    """A computation that is not wanted any more, or took too long, and why."""
 
 
 class Turns:

@@ -1,4 +1,4 @@
-"""What the explorer is looking at, in words."""
+"""What the explorer is looking at."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class About:
 
 
 def about(_: About, session: Session) -> dict[str, Any]:
-    """The run in words: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
+    """The run: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
     for points the noise levels `sigma_min` and `sigma_max` at which it answers.
     """
     run = session.run

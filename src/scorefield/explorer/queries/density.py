@@ -29,7 +29,7 @@ class Point(Source, Checked):
 
     Args:
         x: the point.
-        sigma: noise on the data; for a run 0 stands for the least that it knows.
+        sigma: noise on the data; for a run 0 stands for the least at which it answers.
         divergence: how the trace is taken.
         probes: random directions, where it is random.
         tolerance: of the solver, in nats.
@@ -52,7 +52,7 @@ def point(p: Point, session: Session) -> dict[str, Any]:
     sigma = max(p.sigma, float(getattr(model, "sigma_min", 0.0)))
     check_range(model, sigma)
     x, level = torch.tensor([p.x], dtype=torch.float64), Level(1.0, sigma)
-    # the model of a table knows its moments itself
+    # the model of a table has its moments itself
     run = session.run if p.run and isinstance(session.run, TrainedModel) else None
     r = log_density(
         paced(model),

@@ -1,4 +1,4 @@
-"""Diffusion of a mixture: the way up, and every way down from one noise, beside the exact ODE's ends."""
+"""Diffusion of a mixture: the way up, and every way down from one noise, with the ends of the exact ODE."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Builder(NamedTuple):
 
     Args:
         build: from what was chosen.
-        what: for a page, in a few words.
+        what: a short description for a page.
         grid: whether it takes a grid of levels.
         timed: whether it steps in a schedule's time, on any grid.
     """
@@ -213,19 +213,19 @@ def paths(p: Paths, session: Session) -> dict[str, Any]:
     """
     subject, schedule = subject_of(p, session), SCHEDULES[p.schedule]
     choice = Choice(100, "schedule", schedule, subject)
-    truth = exact_ends(subject, p.n, p.seed, float(schedule(choice.t_max).ratio))
+    exact = exact_ends(subject, p.n, p.seed, float(schedule(choice.t_max).ratio))
     t = torch.linspace(choice.t_max, schedule.t_min, p.times, dtype=torch.float64)
     alpha, sigma = (torch.as_tensor(v, dtype=torch.float64).expand(p.times) for v in schedule(t))
-    x = [truth.at(Level(a, s))[:, 0].double() for a, s in zip(alpha, sigma, strict=True)]
+    x = [exact.at(Level(a, s))[:, 0].double() for a, s in zip(alpha, sigma, strict=True)]
     even = plans.dpmpp(choice.levels(100), 2)
     start = even.start(p.n, (2,), p.seed, subject.mean, subject.scale, dtype=subject.dtype)
-    apart = Errors.of(truth.errors(plans.run(even, subject.model, start)))
+    apart = Errors.of(exact.errors(plans.run(even, subject.model, start)))
     return {
         "time": t.numpy(),
         "alpha": alpha.numpy(),
         "sigma": sigma.numpy(),
         "x": torch.stack(x).float().numpy(),
-        "ends": truth.end.float().numpy(),
+        "ends": exact.end.float().numpy(),
         "apart": apart.rms,
     }
 
@@ -262,30 +262,25 @@ def sample(p: Sample, session: Session) -> dict[str, Any]:
     `evaluations`, `order`, `stochastic`, `P`, `E` `(k, k)`, `c` `(k,)`, `text`; `trajectory` as it is.
     """
     subject = subject_of(p, session)
-    plan = planned(p, subject)
+    plan = PLANS[p.plan].build(Choice(p.steps, p.grid, SCHEDULES[p.schedule], subject))
     if (plan.evaluations + 1) * p.n > 2_000_000:
         raise ValueError(f"n * steps must be at most 2,000,000, got {(plan.evaluations + 1) * p.n:,}.")
     start = plan.start(p.n, (2,), p.seed, subject.mean, subject.scale, dtype=subject.dtype)
     path = plans.run(plan, subject.model, start, seed=p.seed, trajectory=True)
-    truth = exact_ends(subject, p.n, p.seed, float(plan.levels[0].ratio))
-    error = None if plan.stochastic else Errors.of(truth.errors(path[-1]))
+    exact = exact_ends(subject, p.n, p.seed, float(plan.levels[0].ratio))
+    error = None if plan.stochastic else Errors.of(exact.errors(path[-1]))
     one, floor = _samples(subject, p.n, p.seed)
     return {
         "trajectory": path.float().numpy(),
         "unit": _in_units(path, subject, plan.levels).float().numpy(),
         "alpha": plan.levels.alpha.numpy(),
         "sigma": plan.levels.sigma.numpy(),
-        "ends": truth.end.float().numpy(),
+        "ends": exact.end.float().numpy(),
         "error": None if error is None else error._asdict(),
         "sliced_wasserstein": metrics.sliced_wasserstein(path[-1], one, projections=32),
         "floor": floor,
         **_table(plan),
     }
-
-
-def planned(p: Sample, subject: Subject) -> Plan:
-    """The plan that was chosen."""
-    return PLANS[p.plan].build(Choice(p.steps, p.grid, SCHEDULES[p.schedule], subject))
 
 
 @lru_cache(maxsize=4)  # each holds a hundred levels of all particles: up to 60 MB

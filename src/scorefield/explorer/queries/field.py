@@ -1,4 +1,4 @@
-"""The score field: log-density and arrows on a grid, and all that is known at a single noisy point."""
+"""The score field: log-density and arrows on a grid, and the estimates at a single noisy point."""
 
 from __future__ import annotations
 

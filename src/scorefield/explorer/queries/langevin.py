@@ -1,4 +1,4 @@
-"""Langevin chains on a mixture, at one noise level or down through many, beside what they should show."""
+"""Langevin chains on a mixture, at one noise level or down through many, with what they should show."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _one_level(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
             return
         x, done = chains.state, done + count
         acceptance = None if chains.acceptance is None else float(chains.acceptance.mean())
-        if _far(x, subject):
+        if float((x - subject.mean).abs().max()) > _FAR * subject.scale:
             yield judge.left(x, level, done, f"the chains left the picture: step = {p.step:g} is too large here.")
             return
         yield judge(x, level, done, acceptance)
@@ -140,12 +140,8 @@ def _start(p: Run, subject: Subject) -> Tensor:
     return subject.mean + 2 * math.hypot(subject.scale, p.sigma) * z
 
 
-def _far(x: Tensor, subject: Subject) -> bool:
-    return bool((x - subject.mean).abs().max() > _FAR * subject.scale)
-
-
 class _Judge:
-    """Positions beside the law at their level."""
+    """Positions, compared with the law at their level."""
 
     def __init__(self, subject: Subject, p: Run) -> None:
         self.subject, self.seed = subject, p.seed

@@ -1,4 +1,4 @@
-"""Learning a score field by any objective, beside the exact field and the exact floor of the loss."""
+"""Learning a score field by any objective, against the exact field and the exact floor of the loss."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Task(NamedTuple):
     Args:
         network: whose parameters are trained.
         loss: `(x, seed) -> (n,)`.
-        score: what the network says at the level that is drawn.
+        score: of the network at the level that is drawn.
         level: of the exact score that it should say.
         floor: least possible mean loss.
     """
@@ -219,13 +219,13 @@ class _Picture:
         self.nodes = window(p.x_range, p.y_range, p.n)[2]
         self.exact = law.score(self.nodes.double(), t.level)
         self.x = law.sample(1024, p.seed + 1, t.level)
-        self.truths = law.score(self.x, t.level), law.score(self.x)
+        self.exact_scores = law.score(self.x, t.level), law.score(self.x)
 
     @torch.no_grad()
     def __call__(self, step: int, loss: float | None, milliseconds: float | None) -> dict[str, Any]:
         learned = self.task.score(self.nodes).double()
-        said = self.task.score(self.x.float()).double()
-        rms, rms_clean = (float((said - true).square().sum(1).mean().sqrt()) for true in self.truths)
+        there = self.task.score(self.x.float()).double()
+        rms, rms_clean = (float((there - true).square().sum(1).mean().sqrt()) for true in self.exact_scores)
         return {
             "step": step,
             "loss": loss,

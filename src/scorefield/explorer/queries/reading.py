@@ -36,15 +36,15 @@ def read(kind: type[T], values: Mapping[str, Any]) -> T:
 def _dataclass(kind: type[T], values: Any, name: str) -> T:
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} must be an object, got {_called(values)}.")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    declared = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for given in values:
-        if given not in known:
-            near = get_close_matches(str(given)[:60], known, n=1)
+        if given not in declared:
+            near = get_close_matches(str(given)[:60], declared, n=1)
             raise ValueError(f"{name} has no {str(given)[:60]!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
-    for field in known.values():
+    for field in declared.values():
         if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{name} needs {field.name!r}.")
-    hints = _hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return kind(**{given: _value(hints[given], value, f"{name}.{given}") for given, value in values.items()})
 
 
@@ -80,10 +80,10 @@ def _scalar(kind: Any, value: Any, name: str) -> Any:
         if not math.isfinite(number):
             raise ValueError(f"{name} must be a finite number below 1e300.")
         return number
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
-    if kind not in words:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+    if kind not in names:
         raise TypeError(f"{name} is declared as {kind}, which a request cannot hold.")
-    raise ValueError(f"{name} must be {words[kind]}, got {_called(value)}.")
+    raise ValueError(f"{name} must be {names[kind]}, got {_called(value)}.")
 
 
 def _among(values: tuple[Any, ...], value: Any, name: str) -> Any:
@@ -93,7 +93,7 @@ def _among(values: tuple[Any, ...], value: Any, name: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
-    """The first kind that fits; where none does, the last one that is not null says what is wrong."""
+    """The first kind that fits; where none does, the fault is that of the last one that is not null."""
     if value is None and NoneType in kinds:
         return None
     wrong: ValueError | None = None
@@ -123,12 +123,8 @@ def _sequence(make: type, kinds: tuple[Any, ...], value: Any, name: str) -> Any:
 
 
 def _called(value: Any) -> str:
-    """What came, in a few words."""
+    """A short description of what came."""
     if isinstance(value, (list, dict)):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
     text = "null" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)

@@ -1,4 +1,4 @@
-// The field: a density and its score at a noise level, and what one noisy point knows.
+// The field: a density and its score at a noise level, and the estimates at one noisy point.
 
 import { button, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";

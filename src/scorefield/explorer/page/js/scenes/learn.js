@@ -1,4 +1,4 @@
-// Learn: a network is trained while you look; its field beside the exact one.
+// Learn: a network is trained while you look; its field and the exact one.
 
 import { chart } from "../charts.js";
 import { button, group, make, number, readout, row } from "../controls.js";
@@ -43,7 +43,7 @@ class Learn {
     this.network = select({ label: "Network", options: NETWORKS, value: context.text("network", "field"), name: "network", onInput: keep("network") });
     this.width = slider({ label: "Width of the network", low: 8, high: 128, log: true, whole: true, value: context.number("width", 64), name: "width", onInput: keep("width") });
     this.steps = slider({ label: "Steps", low: 100, high: 5000, log: true, whole: true, value: context.number("steps", 1000), name: "steps", onInput: keep("steps") });
-    this.own = make("p", { className: "hint", hidden: true }, "This scene trains its own networks, where the exact field is known; your run is in the other scenes.");
+    this.own = make("p", { className: "hint", hidden: true }, "This scene trains its own networks, where the exact field can be computed; your run is in the other scenes.");
     const cost = button({ label: "Measure the cost by dimension", name: "cost", onPress: () => this.measure() });
     this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.network.root, this.sigma.root, this.preset.root,
       this.width.root, this.steps.root, row(cost.root),
