@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import metrics
+from scorefield import _ranges, metrics
 from scorefield.data import DataError
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.numerics.random import uniform
@@ -194,8 +194,10 @@ def evaluate(
     Raises:
         DataError: for other columns than the model's, or fewer than 10 rows.
     """
+    if n is not None:
+        _ranges.COUNT("evaluate(n=...)", n)
     found = real_rows(model, frame)
-    count = min(len(found.real), n or MOST)
+    count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
         raise DataError(
             f"{source}: a comparison needs at least {LEAST} real rows, got {count}; give more, or hold more out."
