@@ -33,10 +33,12 @@ def schema(data: str, *, output: Annotated[Path | None, Parameter(("--output", "
         output: TOML file to write.
     """
     from scorefield import _files, runs
+    from scorefield.data import named
     from scorefield.tables.detection import detect
     from scorefield.tables.schema_toml import to_toml
 
-    found = detect(runs.frame(data))
+    with named(data):
+        found = detect(runs.frame(data))
     if output is None:
         print(found)
         return
@@ -144,10 +146,12 @@ def _fit_table(
     held: float | None,
     resume: bool,
 ) -> Iterator[Progress]:
+    from scorefield.data import named
     from scorefield.tables.fit import fit_table
     from scorefield.training import parallel
 
-    columns, text = _schema(rows, schema or (output / SCHEMA if resume and (output / SCHEMA).exists() else None))
+    with named(source):
+        columns, text = _schema(rows, schema or (output / SCHEMA if resume and (output / SCHEMA).exists() else None))
     loop = fit_table(
         rows, output, source=source, settings=settings, schema=columns, size=size, held_share=held, resume=resume
     )

@@ -42,7 +42,11 @@ def check_same(folder: Path, options: Mapping[str, Any]) -> None:
     stored = _files.read_json(folder / "fit.json")
     for name, value in options.items():
         if stored.get(name) != value and name != "source":
-            what = "other records" if name == "records" else f"{name} = {stored.get(name)!r}, not {value!r}"
+            what = (
+                "other records"
+                if name == "records"
+                else f"{name} = {_files.shown(stored.get(name))}, not {_files.shown(value)}"
+            )
             raise ValueError(f"{folder} was trained with {what}; resume it with the same, or take another folder.")
 
 
