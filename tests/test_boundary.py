@@ -108,13 +108,22 @@ def test_a_full_disk_names_the_file(run: Path, tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    for suffix in ("csv", "npy", "npz", "parquet"):
-        file = tmp_path / f"new.{suffix}"
-        process = started("sample", run, "-n", 2000, "-o", file, "--steps", 2, "--quiet", preexec_fn=limit)
-        _, err = process.communicate()
-        assert process.returncode == 2 and str(file) in err and err.count("\n") == 1, err
-    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert list(tmp_path.glob("new.*")) == []
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom scorefield.cli import main\n"
+        "for suffix in ('csv', 'npy', 'npz', 'parquet'):\n"
+        "    sys.argv[1:] = ['sample', RUN, '-n', '2000', '-o', f'FOLDER/new.{suffix}', '--steps', '2', '--quiet']\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print(end.code)\n".replace("RUN", repr(str(run))).replace(
+            "FOLDER", str(tmp_path)
+        )
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.stdout == "2\n" * 4, done.stderr
+    for line, suffix in zip(done.stderr.splitlines(), ("csv", "npy", "npz", "parquet"), strict=True):
+        assert line.startswith(f"scorefield: error: {tmp_path}/new.{suffix}: "), line
+    assert list(tmp_path.iterdir()) == [script]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,70 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_drawn(images: np.ndarray, options: dict[str, int], pattern: str) -> None:
     with pytest.raises(DataError, match=pattern):
         data.grid(images, **options)  # type: ignore[arg-type]
+
+
+# -------------------------------------------------------------------------------------------------------- in parts
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy", ".npz", ".png"])
+@pytest.mark.parametrize("sizes", [(30,), (7, 7, 7, 7, 2), (29, 1)])
+def test_parts_make_the_file_of_the_whole(suffix: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
+    """Also where the first part alone would look like whole numbers."""
+    records = np.repeat(IMAGES[:1], 30, 0) if suffix == ".png" else np.where(np.arange(30)[:, None] < 8, 1.0, TABLE)
+    labels = LABELS if suffix in (".csv", ".parquet", ".npz") else None
+    ends = np.cumsum((0, *sizes))
+    parts = ((records[a:b], None if labels is None else labels[a:b]) for a, b in pairwise(ends))
+    data.write(tmp_path / f"whole{suffix}", records, labels=labels)
+    data.write_parts(tmp_path / f"parts{suffix}", parts, 30)
+    assert (tmp_path / f"parts{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_frames_in_parts_come_back_as_the_whole(suffix: str, tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "size": RNG.normal(size=30),
+            "count": pd.array([None, *range(29)], dtype="Int64"),
+            "sex": pd.Categorical.from_codes(LABELS, ["f", "m", "x"]),
+            "day": pd.Timestamp("2024-05-01") + pd.to_timedelta(np.arange(30), unit="h"),
+        }
+    )
+    data.write_frame(frame, tmp_path / f"whole{suffix}")
+    data.write_frames((frame.iloc[i : i + 7] for i in range(0, 30, 7)), 30, tmp_path / f"parts{suffix}")
+    whole, parts = (data.read_frame(tmp_path / f"{name}{suffix}") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(whole, parts)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy", ".npz", ".png"])
+def test_what_does_not_fit_on_the_disk_is_refused_with_its_size(suffix: str, tmp_path: Path) -> None:
+    """After the first part, which says how large the others are."""
+    asked = []
+
+    def parts():
+        for k in range(10**6):
+            asked.append(k)
+            yield IMAGES if suffix == ".png" else TABLE, None
+
+    with pytest.raises(DataError, match="pixels; draw fewer" if suffix == ".png" else r"GB on the disk.*draw fewer"):
+        data.write_parts(tmp_path / f"a{suffix}", parts(), 10**15)
+    assert asked == [0] and not list(tmp_path.iterdir())
+    if suffix in (".csv", ".parquet"):
+        import pandas as pd
+
+        asked.clear()
+        frames = (pd.DataFrame(records) for records, _ in parts())
+        with pytest.raises(DataError, match=r"GB on the disk.*draw fewer"):
+            data.write_frames(frames, 10**15, tmp_path / f"a{suffix}")
+        assert asked == [0] and not list(tmp_path.iterdir())
+
+
+def test_another_number_of_records_than_told_is_refused(tmp_path: Path) -> None:
+    for n, pattern in ((29, "more than the 29"), (31, "30 records and 31")):
+        with pytest.raises(DataError, match=pattern):
+            data.write_parts(tmp_path / "a.npy", [(TABLE, None)], n)
+    with pytest.raises(DataError, match="no records"):
+        data.write_parts(tmp_path / "a.npy", [], 0)
+    assert not list(tmp_path.iterdir())

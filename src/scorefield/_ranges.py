@@ -80,9 +80,15 @@ def _number(value: float) -> str:
 
 SEED = whole(-(2**63), 2**63 - 1)
 COUNT = whole(1, 10**12)
-"""How many samples, rows or draws."""
+"""How many samples or rows."""
+DRAWS = whole(1, 1_000_000)
 STEPS = whole(1, 10_000)
 """Evaluations of a network per sample: a plan of K rows has tables of K**2 numbers."""
+EVALUATIONS = whole(1, 10**9)
+"""Evaluations of a network by an integration, which has no table."""
 TOLERANCE = real(0, 1e6, open_low=True)
+"""Of an integration, in nats."""
+ANY_COUNT = whole(0, 10**12)
+"""How many, none included."""
 SHARE = real(0, 1, open_low=True)
 PROBABILITY = real(0, 1, open_low=True, open_high=True)

@@ -23,10 +23,12 @@ def schema(data: str, *, output: Annotated[Path | None, Parameter(("--output", "
         output: TOML file to write.
     """
     from scorefield import _files
+    from scorefield.data import named
     from scorefield.data.sources import frame
     from scorefield.tables import detect, to_toml
 
-    found = detect(frame(data))
+    with named(data):
+        found = detect(frame(data))
     if output is None:
         print(found)
         return

@@ -17,12 +17,14 @@ from scorefield.data.frames import builtin_frame as builtin_frame
 from scorefield.data.frames import check_frame_suffix as check_frame_suffix
 from scorefield.data.frames import read_frame as read_frame
 from scorefield.data.frames import write_frame as write_frame
+from scorefield.data.frames import write_frames as write_frames
 from scorefield.data.pictures import grid as grid
 from scorefield.data.reading import load as load
 from scorefield.data.splitting import split as split
 from scorefield.data.toys import TOYS as TOYS
 from scorefield.data.writing import check_suffix as check_suffix
 from scorefield.data.writing import write as write
+from scorefield.data.writing import write_parts as write_parts
 
 __all__ = [
     "BUILTIN",
@@ -40,4 +42,6 @@ __all__ = [
     "toys",
     "write",
     "write_frame",
+    "write_frames",
+    "write_parts",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scorefield import _files
+from scorefield import _files, _memory
 from scorefield._files import shown
 from scorefield.data.builtin import builtin
 from scorefield.data.dataset import DataError, check_names
@@ -66,14 +66,56 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
     Raises:
         DataError: for another suffix, or names that are doubled or empty.
     """
+    write_frames([frame], len(frame), path)
+
+
+def write_frames(parts: Iterable[pd.DataFrame], n: int, path: str | Path) -> None:
+    """As `write_frame`, for n rows that come in parts of the same columns, of which memory holds one at a time.
+
+    Args:
+        parts: data frames, at least one.
+        n: how many rows there are in all of them.
+        path: where to.
+
+    Raises:
+        DataError: as `write_frame`, and where by the size of the first part n rows do not fit on the disk.
+    """
     path = Path(path)
-    suffix = check_frame_suffix(path)
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    check_names(list(frame.columns), str(path))
-    if suffix == ".csv":
-        _atomically(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8", lineterminator="\n"))
-        return
-    _atomically(path, lambda to: frame.to_parquet(to, index=False))
+    add = _add_csv if check_frame_suffix(path) == ".csv" else _add_parquet
+    _atomically(path, lambda to: add(to, _renamed(parts, path), n, path))
+
+
+def _renamed(parts: Iterable[pd.DataFrame], path: Path) -> Iterator[pd.DataFrame]:
+    for part in parts:
+        frame = part.set_axis([str(name) for name in part.columns], axis=1)
+        check_names(list(frame.columns), str(path))
+        yield frame
+
+
+def _add_csv(to: Path, parts: Iterator[pd.DataFrame], n: int, path: Path) -> None:
+    with to.open("w", encoding="utf-8", newline="") as file:
+        for k, part in enumerate(parts):
+            part.to_csv(file, index=False, header=k == 0, lineterminator="\n")
+            _check_room(to, file.tell(), k, n, len(part), path)
+
+
+def _add_parquet(to: Path, parts: Iterator[pd.DataFrame], n: int, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = pa.Table.from_pandas(next(parts), preserve_index=False)
+    with pq.ParquetWriter(to, first.schema) as out:
+        out.write_table(first)
+        _check_room(to, first.nbytes, 0, n, len(first), path)
+        for part in parts:
+            out.write_table(pa.Table.from_pandas(part, schema=first.schema, preserve_index=False))
+
+
+def _check_room(to: Path, size: int, k: int, n: int, rows: int, path: Path) -> None:
+    """Raise after the first part, of a size in bytes, where n rows such as its own do not fit on the disk."""
+    too_much = _memory.lacking_on_disk(size * n // max(rows, 1) - size, to.parent) if k == 0 and n > rows else None
+    if too_much:
+        raise DataError(f"{path}: a file of {n:,} rows {too_much}; draw fewer.")
 
 
 def builtin_frame(name: str, *, target: bool = True) -> pd.DataFrame:

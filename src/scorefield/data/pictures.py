@@ -44,8 +44,25 @@ def grid(
     """
     from PIL import Image
 
+    images = _checked(images)
+    n, h, w = images.shape[:3]
+    height, width, columns, scale, gap = picture_size(n, h, w, columns, scale)
     pixels = _as_rgb(images, low, high)
-    n, h, w, _ = pixels.shape
+    canvas = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
+    for i in range(n):
+        top, left = (i // columns) * (h * scale + gap) + gap, (i % columns) * (w * scale + gap) + gap
+        canvas[top : top + h * scale, left : left + w * scale] = pixels[i].repeat(scale, 0).repeat(scale, 1)
+    return Image.fromarray(canvas)
+
+
+def picture_size(
+    n: int, h: int, w: int, columns: int | None = None, scale: int | None = None
+) -> tuple[int, int, int, int, int]:
+    """Height, width, columns, scale and gap of the picture that `grid` makes of n images; arguments as there.
+
+    Raises:
+        DataError: for columns or scale < 1, or more than 80 million pixels.
+    """
     if columns is None:
         columns = min(n, max(1, round(math.sqrt(n * h / w))))
     if scale is None:
@@ -57,22 +74,22 @@ def grid(
     height, width = rows * (h * scale + gap) + gap, columns * (w * scale + gap) + gap
     if height * width > _MOST_PIXELS:
         raise DataError(f"a picture of {n} images would be {width}x{height} pixels; draw fewer, or save them as .npz.")
-    canvas = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
-    for i in range(n):
-        top, left = (i // columns) * (h * scale + gap) + gap, (i % columns) * (w * scale + gap) + gap
-        canvas[top : top + h * scale, left : left + w * scale] = pixels[i].repeat(scale, 0).repeat(scale, 1)
-    return Image.fromarray(canvas)
+    return height, width, columns, scale, gap
 
 
-def _as_rgb(images: Array, low: float | None, high: float | None) -> Array:
-    """`(n, h, w, 3)` uint8."""
+def _checked(images: Array) -> Array:
+    """The images as `(n, h, w, c)`."""
     images = np.asarray(images)
     if images.ndim not in (3, 4) or 0 in images.shape or images.dtype.kind not in "uif":
         raise DataError(
             f"a picture is drawn from images (n, h, w) or (n, h, w, c), got shape {images.shape} of {images.dtype}; "
             "tables are written as .csv, .parquet, .npy or .npz."
         )
-    images = images[..., None] if images.ndim == 3 else images
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _as_rgb(images: Array, low: float | None, high: float | None) -> Array:
+    """`(n, h, w, 3)` uint8 of images `(n, h, w, c)`."""
     channels = images.shape[3]
     if channels not in (1, 3, 4):
         raise DataError(f"a picture is drawn from images of 1, 3 or 4 channels, got {channels}; choose some of them.")

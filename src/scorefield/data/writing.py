@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from scorefield._files import writing
+from scorefield._memory import lacking_on_disk
 from scorefield.data.dataset import Array, DataError, check_names
-from scorefield.data.pictures import grid
+from scorefield.data.pictures import grid, picture_size
 
 _TABLE = (".csv", ".parquet")
 _SUFFIXES = (*_TABLE, ".npy", ".npz", ".png")
+_ROWS = 1 << 18  # at once
 
 
 def write(
@@ -72,6 +77,69 @@ def write(
         _atomically(path, lambda to: picture.save(to))
 
 
+def write_parts(
+    path: str | Path,
+    parts: Iterable[tuple[Array, Array | None]],
+    n: int,
+    columns: Sequence[str] | None = None,
+) -> None:
+    """As `write`, for n records that come in parts, of which memory holds one: the others wait on the disk.
+
+    The file is that of `write` with all records at once.
+
+    Args:
+        path: where to.
+        parts: records `(k, ...)` and their labels `(k,)`, or None, of the same shape and type in each.
+        n: how many records there are in all of them.
+        columns: as `write`.
+
+    Raises:
+        DataError: as `write`; before the second part is asked for where n records do not fit on the disk; for another
+            number of records than n.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_parts(f"{folder}/points.csv", ((np.full((1, 2), i + 0.5), None) for i in range(2)), 2)
+        ...     print(Path(f"{folder}/points.csv").read_text())
+        x0,x1
+        0.5,0.5
+        1.5,1.5
+    """
+    path, parts = Path(path), iter(parts)
+    first = next(parts, None)
+    if first is None:
+        raise DataError(f"{path}: there are no records to write.")
+    records, labels = first
+    _checked(path, check_suffix(path), records, labels)
+    _check_room(path, records, n)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+            whole = open_memmap(f"{folder}/records.npy", "w+", records.dtype, (n, *records.shape[1:]))
+            kept = None if labels is None else open_memmap(f"{folder}/labels.npy", "w+", np.int64, (n,))
+            done = 0
+            for records, labels in chain((first,), parts):
+                if done + len(records) > n:
+                    raise DataError(f"{path}: there are more than the {n:,} records that were told.")
+                whole[done : done + len(records)] = records
+                if kept is not None:
+                    kept[done : done + len(records)] = labels
+                done += len(records)
+            if done != n:
+                raise DataError(f"{path}: there are {done:,} records and {n:,} were told.")
+            write(path, whole, columns, kept)
+
+
+def _check_room(path: Path, records: Array, n: int) -> None:
+    """Raise where n records such as these do not fit on the disk twice, or into a picture."""
+    if path.suffix.lower() == ".png":
+        picture_size(n, *records.shape[1:3])
+    size = n * records.dtype.itemsize * math.prod(records.shape[1:])
+    too_much = lacking_on_disk((4 if path.suffix.lower() == ".csv" else 2) * size, path.absolute().parent)
+    if too_much:
+        raise DataError(f"{path}: a file of {n:,} records {too_much}; draw fewer.")
+
+
 def check_suffix(path: str | Path, image: bool | None = None) -> str:
     """The suffix in small letters, once it is known to be one that `write` writes: to ask before long work.
 
@@ -116,7 +184,7 @@ def _checked(path: Path, suffix: str, records: Array, labels: Array | None) -> A
         raise DataError(
             f"{path}: labels are {len(records)} whole numbers, one per record, got {labels.shape} of {labels.dtype}."
         )
-    return labels.astype(np.int64)
+    return labels.astype(np.int64, copy=False)
 
 
 def _names(path: Path, records: Array, columns: tuple[str, ...] | None, labels: Array | None) -> tuple[str, ...]:
@@ -137,34 +205,49 @@ def _atomically(path: Path, writer: Callable[[Path], object]) -> None:
             os.replace(made, path)
 
 
+def _pieces(n: int) -> Iterator[slice]:
+    """Slices of n rows, of which one fits into memory many times over."""
+    return (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS))
+
+
 def _whole(records: Array) -> list[bool]:
     """Which columns hold whole numbers that int64 can hold."""
-    with np.errstate(invalid="ignore"):
-        return ((records == np.rint(records)) & (np.abs(records) < 2.0**53)).all(0).tolist()
+    found = np.ones(records.shape[1], dtype=bool)
+    for part in (records[piece] for piece in _pieces(len(records))):
+        with np.errstate(invalid="ignore"):
+            found &= ((part == np.rint(part)) & (np.abs(part) < 2.0**53)).all(0)
+    return found.tolist()
 
 
 def _write_csv(path: Path, records: Array, names: Sequence[str], labels: Array | None) -> None:
     import csv
 
-    columns: list[list[float]] = [
-        (records[:, j].astype(np.int64) if whole else records[:, j]).tolist() for j, whole in enumerate(_whole(records))
-    ]
-    if labels is not None:
-        names, columns = (*names, "label"), [*columns, labels.tolist()]
+    whole = _whole(records)
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(names)
-        out.writerows(zip(*columns, strict=True))
+        out.writerow(names if labels is None else (*names, "label"))
+        for piece in _pieces(len(records)):
+            part = records[piece]
+            columns = [(part[:, j].astype(np.int64) if whole[j] else part[:, j]).tolist() for j in range(len(whole))]
+            if labels is not None:
+                columns.append(labels[piece].tolist())
+            out.writerows(zip(*columns, strict=True))
 
 
 def _write_parquet(path: Path, records: Array, names: Sequence[str], labels: Array | None) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {name: pa.array(np.ascontiguousarray(records[:, j])) for j, name in enumerate(names)}
-    if labels is not None:
-        columns["label"] = pa.array(labels)
-    pq.write_table(pa.table(columns), path)
+    def table(piece: slice) -> pa.Table:
+        columns = {name: pa.array(np.ascontiguousarray(records[piece, j])) for j, name in enumerate(names)}
+        if labels is not None:
+            columns["label"] = pa.array(labels[piece])
+        return pa.table(columns)
+
+    first = table(slice(0, 0))
+    with pq.ParquetWriter(path, first.schema) as out:
+        for piece in _pieces(len(records)):
+            out.write_table(table(piece))
 
 
 def _write_npz(path: Path, records: Array, names: Sequence[str] | None, labels: Array | None) -> None:

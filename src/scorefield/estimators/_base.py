@@ -236,10 +236,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         path = Path(folder) / _HEADER
         header = _files.read_json(path)
         if header.get("format") != "scorefield estimator" or header.get("class") != cls.__name__:
-            raise _files.FileError(
-                f"{path}: expected a {cls.__name__}, got {header.get('class') or header.get('format')!r}; load it with "
-                "its own class."
-            )
+            got = _files.shown(header.get("class") or header.get("format"))
+            raise _files.FileError(f"{path}: expected a {cls.__name__}, got {got}; load it with its own class.")
         with _files.reading(path, f"a {cls.__name__}"):
             params = dict(header["params"])
             if isinstance(params.get("schema"), dict) and "names_dtype" in params["schema"]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from scorefield._ranges import STEPS
 from scorefield.core import Levels
 from scorefield.levels import given
 from scorefield.plans.multistep import unipc
@@ -46,6 +47,7 @@ def default(
     """
     if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 1:
         raise ValueError(f"plans.default(evaluations) must be a whole number >= 1, got {evaluations!r}.")
+    STEPS("plans.default(evaluations)", evaluations)
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"plans.default(scale=...) must be positive and finite, got {scale}.")
     high = 80.0 * scale if sigma_max is None else sigma_max

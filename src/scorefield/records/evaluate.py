@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from scorefield import metrics
+from scorefield import _ranges, metrics
 from scorefield.data import DataError, Dataset, load
 from scorefield.data.overlap import among
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
@@ -101,10 +101,12 @@ def evaluate(
     Raises:
         DataError: for records of another kind or other columns than the model's.
     """
+    if n is not None:
+        _ranges.COUNT("evaluate(n=...)", n)
     dataset = load(source)
     _check_kind(model, dataset)
     found = _records(model, dataset)
-    count = min(len(found.real), n or MOST)
+    count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
         raise DataError(
             f"{dataset.source}: a comparison needs at least {LEAST} real records, got {count}; "

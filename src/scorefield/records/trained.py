@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import nets
+from scorefield import _ranges, nets
 from scorefield._files import shown
+from scorefield._memory import lacking
 from scorefield.conditioning.guidance import classifier_free
 from scorefield.core import Estimate, Level
 from scorefield.denoiser import TARGETS, Denoiser, Energy
@@ -102,6 +103,13 @@ class TrainedModel:
         Returns:
             Records `(n, *shape)` in the user's units.
         """
+        _ranges.ANY_COUNT("sample(n=...)", n)
+        _ranges.COUNT("sample(batch=...)", batch)
+        _ranges.ANY_COUNT("sample(first=...)", first)
+        _ranges.real(0, 1e3)("sample(guidance=...)", guidance)
+        too_much = lacking(2 * 8 * n * math.prod(self.codec.shape))
+        if too_much:
+            raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         plan = plan or self.plan(steps)
         model = self.model if guidance == 1 else classifier_free(self.model, guidance)
         given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
@@ -177,6 +185,7 @@ class TrainedModel:
             chunk: directions at a time.
             batch: records at a time.
         """
+        _check_integration("log_density", tolerance, evaluations)
         options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
         return record_log_density(self.model, self.codec, records, options, self._given(condition, len(records)))
 
@@ -211,6 +220,8 @@ class TrainedModel:
                 "this model was fitted to the grey levels themselves and has no density between them; fit it with "
                 "dequantise=True (--dequantise) for bits per dimension."
             )
+        _check_integration("bits_per_dim", tolerance, evaluations)
+        _ranges.DRAWS("bits_per_dim(draws=...)", draws)
         options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
         return bits_per_dim(self.model, self.codec, records, options, self._given(condition, len(records)), draws)
 
@@ -307,6 +318,12 @@ class TrainedModel:
     def _floats(self, x: Tensor) -> np.ndarray:
         """Records in the user's units, not rounded to the data's integers."""
         return self.codec.decode_floats(x.cpu())
+
+
+def _check_integration(name: str, tolerance: float, evaluations: int | None) -> None:
+    _ranges.TOLERANCE(f"{name}(tolerance=...)", tolerance)
+    if evaluations is not None:
+        _ranges.EVALUATIONS(f"{name}(evaluations=...)", evaluations)
 
 
 def _network(model: Denoiser | Energy) -> tuple[str, Any]:

@@ -1,12 +1,17 @@
-"""New records of a model to a file."""
+"""New records of a model to a file, in parts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from scorefield import data
-from scorefield.progress import Report, silent
+from scorefield.data.dataset import Array
+from scorefield.progress import Report, counted, silent
 from scorefield.records.trained import TrainedModel
+
+_PART = 1 << 24  # values drawn at a time
 
 
 def write_samples(
@@ -22,23 +27,32 @@ def write_samples(
 ) -> None:
     """Draw records and write them to a .csv, .parquet, .npy or .npz file, or as a grid of images to a .png file.
 
+    Memory holds a part of them at a time; sample i is a pure function of (seed, i), so parts change nothing.
+
     Args:
         model: of arrays or images.
         path: file to write.
         n: how many.
         steps: network evaluations per sample.
         seed: of the samples.
-        condition: class to draw; default: classes as often as in training, written next to the records.
+        condition: class to draw; default: classes as often as in training, written with the records.
         guidance: as `TrainedModel.sample`.
         report: hears how far the work is.
 
     Raises:
-        DataError: for a file name whose suffix does not go with the records.
+        DataError: for a file name whose suffix does not go with the records, or a disk without room.
     """
     suffix = data.check_suffix(path, image=len(model.codec.shape) == 3)
-    labels = model.conditions(n, seed=seed) if condition is None else None
-    given = condition if labels is None else labels
-    records = model.sample(n, steps=steps, seed=seed, condition=given, guidance=guidance, report=report)
-    columns = model.info.get("data", {}).get("columns")
-    kept = None if labels is None or suffix == ".npy" else labels.numpy()  # .npy holds one array
-    data.write(path, records, columns=columns, labels=kept)
+    size = max(1, min(n, _PART // max(1, math.prod(model.codec.shape))))
+    starts = range(0, n, size)
+
+    def parts() -> Iterator[tuple[Array, Array | None]]:
+        for start in counted(starts, len(starts), report, "samples"):
+            count = min(size, n - start)
+            labels = model.conditions(count, seed=seed, first=start) if condition is None else None
+            given = condition if labels is None else labels
+            records = model.sample(count, steps=steps, seed=seed, first=start, condition=given, guidance=guidance)
+            kept = None if labels is None or suffix == ".npy" else labels.numpy()  # .npy holds one array
+            yield records, kept
+
+    data.write_parts(path, parts(), n, model.info.get("data", {}).get("columns"))

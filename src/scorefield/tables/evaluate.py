@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.data import DataError
+from scorefield import _ranges
+from scorefield.data import DataError, named
 from scorefield.data.sources import frame as read_source
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.numerics.random import uniform
@@ -197,11 +198,15 @@ def evaluate(
     Raises:
         DataError: for other columns than the model's, or fewer than 10 rows.
     """
+    if n is not None:
+        _ranges.COUNT("evaluate(n=...)", n)
     name, frame = "data frame", source
     if isinstance(source, str | Path):
-        name, frame = str(source), conform(model.codec, read_source(source))
+        name = str(source)
+        with named(name):
+            frame = conform(model.codec, read_source(source))
     found = real_rows(model, frame)
-    count = min(len(found.real), n or MOST)
+    count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
         raise DataError(
             f"{name}: a comparison needs at least {LEAST} real rows, got {count}; give more, or hold more out."

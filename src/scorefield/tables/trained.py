@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import nets
+from scorefield import _ranges, nets
 from scorefield._files import shown
+from scorefield._memory import lacking
 from scorefield.analytic import GaussianMixture
 from scorefield.likelihood import LogDensity
 from scorefield.likelihood.student import student_quantile
@@ -95,6 +96,11 @@ class TrainedTable:
             first: index of the first row.
             report: hears how far the work is.
         """
+        _ranges.ANY_COUNT("sample(n=...)", n)
+        _ranges.ANY_COUNT("sample(first=...)", first)
+        too_much = lacking(4 * 8 * n * self.codec.shape[0])
+        if too_much:
+            raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
         return self.codec.decode(
             complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first, report=report)
@@ -139,12 +145,15 @@ class TrainedTable:
         report: Report = silent,
     ) -> Tensor:
         """Encoded rows `(n, entries)` with holes, completed `draws` times: `(draws, n, entries)`."""
+        _ranges.DRAWS("draws", draws)
+        too_much = lacking(2 * 8 * draws * rows.numel())
+        if too_much:
+            raise ValueError(f"{draws} draws of {len(rows):,} rows: this {too_much}; draw fewer, or for fewer rows.")
         index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
-        every = rows.repeat(draws, 1)
         filled = complete(
             self.model,
             self.layout,
-            every,
+            rows.repeat(draws, 1),
             self.plan(steps),
             seed=seed,
             first=index.flatten(),
@@ -200,6 +209,11 @@ class TrainedTable:
         Returns:
             Values, standard errors of the average over draws (0 without), intervals of 95 %, errors of the solver.
         """
+        _ranges.TOLERANCE("log_density(tolerance=...)", tolerance)
+        if evaluations is not None:
+            _ranges.EVALUATIONS("log_density(evaluations=...)", evaluations)
+        if draws is not None:
+            _ranges.DRAWS("log_density(draws=...)", draws)
         frame = self._frame(table)
         rows = self.codec.encode(frame, unseen="error" if unseen == "error" else "missing")
         queried = None if target is None else self._entries(target, rows)

@@ -1,12 +1,14 @@
-"""New rows of a model to a file."""
+"""New rows of a model to a file, in parts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from scorefield.data import check_frame_suffix, write_frame
-from scorefield.progress import Report, silent
+from scorefield.data import check_frame_suffix, write_frames
+from scorefield.progress import Report, counted, silent
 from scorefield.tables.trained import TrainedTable
+
+_PART = 1 << 17  # rows drawn at a time
 
 
 def write_samples(
@@ -22,6 +24,8 @@ def write_samples(
 ) -> None:
     """Draw rows and write them to a .csv or .parquet file.
 
+    Memory holds a part of them at a time; row i is a pure function of (seed, i), so parts change nothing.
+
     Args:
         model: of a table.
         path: file to write.
@@ -34,12 +38,16 @@ def write_samples(
 
     Raises:
         ValueError: for a condition or guidance.
-        DataError: for a file name with another suffix.
+        DataError: for a file name with another suffix, or a disk without room.
     """
     if condition is not None or guidance != 1.0:
         raise ValueError(
             "a run of a table has no --condition and no --guidance: fill in what is given and use `scorefield impute`."
         )
     check_frame_suffix(path)
-    report(0.0, "rows")
-    write_frame(model.sample(n, steps=steps, seed=seed), path)
+    starts = range(0, n, _PART)
+    parts = (
+        model.sample(min(_PART, n - start), steps=steps, seed=seed, first=start)
+        for start in counted(starts, len(starts), report, "rows")
+    )
+    write_frames(parts, n, path)

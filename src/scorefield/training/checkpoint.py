@@ -171,12 +171,12 @@ def _evaluation(fields: dict[str, Any]) -> Evaluation:
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     made = Evaluation(**given)
     _count("evaluations.step", made.step)
-    for name in ("sigmas", "losses", "floors"):
-        values = getattr(made, name)
-        if values is not None or name != "floors":
-            for value in values:
-                _number(f"evaluations.{name}", value)
-    _number("evaluations.mean", made.mean)
+    losses = [_number("evaluations.losses", value) for value in made.losses]
+    finite = all(map(math.isfinite, losses))  # those of a training that diverged are not, nor is their mean
+    for name, values in (("sigmas", made.sigmas), ("floors", made.floors or ()), ("mean", (made.mean,))):
+        for value in values:
+            if not math.isfinite(_number(f"evaluations.{name}", value)) and (name != "mean" or finite):
+                raise ValueError(f"evaluations.{name} cannot be {value}")
     return made
 
 
@@ -184,6 +184,13 @@ def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValueError(f"{name} is a whole number >= 0, got {_files.shown(value)}")
     return value
+
+
+def _seconds(value: Any) -> float:
+    seconds = _number("seconds", value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds is a time, got {seconds}")
+    return seconds
 
 
 def _number(name: str, value: Any) -> float:
@@ -265,7 +272,7 @@ def _status(path: Path, state: Any) -> Status:
             Settings(**state["settings"]),
             tuple(_evaluation(fields) for fields in state["evaluations"]),
             _count("step", state["step"]),
-            _number("seconds", state["seconds"]),
+            _seconds(state["seconds"]),
             _number("preparation", state.get("preparation", 0.0)),  # older checkpoints have none
             _count("stale", state["stale"]),
             math.inf if loss is None else _number("best_loss", loss),
