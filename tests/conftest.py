@@ -20,19 +20,30 @@ settings.register_profile("scorefield", derandomize=True, deadline=None)
 settings.load_profile("scorefield")
 
 
+@pytest.fixture(scope="session")
+def in_process():
+    """`in_process(words) -> exit code`: the command line, in this process."""
+
+    def call(*words: object) -> int:
+        from scorefield.cli import main
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["scorefield", *map(str, words)])
+            try:
+                main()
+            except SystemExit as end:
+                return int(end.code or 0)
+        return 0
+
+    return call
+
+
 @pytest.fixture
-def scorefield(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def scorefield(in_process, capfd: pytest.CaptureFixture[str]):
     """`scorefield(words) -> (exit code, standard output, standard error but for progress)`, in this process."""
 
     def call(*words: object) -> tuple[int, str, str]:
-        from scorefield.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = in_process(*words)
         out, err = capfd.readouterr()
         return code, out, "".join(line for line in err.splitlines(True) if not PROGRESS.match(line))
 

@@ -16,25 +16,13 @@ from scorefield.cli import seconds
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(in_process, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on an array, iris, a few steps long; beside it the array, and another."""
     folder = tmp_path_factory.mktemp("cli") / "run"
     for name in ("iris", "wine"):
         np.save(folder.parent / f"{name}.npy", data.load(name).records)
-    words = [
-        "fit",
-        str(folder.parent / "iris.npy"),
-        "-o",
-        str(folder),
-        "--steps",
-        "60",
-        "--batch",
-        "64",
-        "--quiet",
-        "--held",
-        "0.3",
-    ]
-    subprocess.run([sys.executable, "-m", "scorefield", *words], check=True)
+    words = ("fit", folder.parent / "iris.npy", "-o", folder, "--steps", 60, "--batch", 64, "--quiet", "--held", 0.3)
+    assert in_process(*words) == 0
     return folder
 
 

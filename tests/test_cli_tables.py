@@ -17,7 +17,6 @@ import torch
 
 from scorefield import runs
 from scorefield._files import read_tensors
-from scorefield.cli import main
 from scorefield.data import read_frame
 from scorefield.data.sources import frame as source_frame
 from scorefield.tables.codec import fit_row_codec
@@ -46,17 +45,13 @@ def houses(n: int = 160) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(in_process, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with houses.csv and a run on it, a few steps long."""
     here = tmp_path_factory.mktemp("tables")
     houses().to_csv(here / "houses.csv", index=False)
     (here / "schema.toml").write_text("[column.price]\nlow = 0.0\n")
-    words = ["fit", str(here / "houses.csv"), "-o", str(here / "run"), "--steps", "30", *FIT]
-    words += ["--schema", str(here / "schema.toml")]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["scorefield", *words])
-        main()
-    assert not end.value.code
+    words = ("fit", here / "houses.csv", "-o", here / "run", "--steps", 30, *FIT, "--schema", here / "schema.toml")
+    assert in_process(*words) == 0
     return here
 
 

@@ -140,6 +140,19 @@ def _check_room(path: Path, records: Array, n: int) -> None:
         raise DataError(f"{path}: a file of {n:,} records {too_much}; draw fewer.")
 
 
+def part_bounds(n: int, first: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of n records begin and end: a small first one, then larger ones.
+
+    Example:
+        >>> list(part_bounds(10, 2, 5))
+        [(0, 2), (2, 7), (7, 10)]
+    """
+    start, stop = 0, min(first, n)
+    while start < n:
+        yield start, stop
+        start, stop = stop, min(stop + size, n)
+
+
 def check_suffix(path: str | Path, image: bool | None = None) -> str:
     """The suffix in small letters, once it is known to be one that `write` writes: to ask before long work.
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from scorefield import data
 from scorefield.data.dataset import Array
-from scorefield.progress import Report, counted, silent
+from scorefield.data.writing import part_bounds
+from scorefield.progress import Report, silent
 from scorefield.records.trained import TrainedModel
 
-_PART = 1 << 24  # values drawn at a time
+_FIRST, _PART = 1 << 16, 1 << 24  # values drawn at a time: few at first, by which the size of the file is told
 
 
 def write_samples(
@@ -43,12 +44,13 @@ def write_samples(
         DataError: for a file name whose suffix does not go with the records, or a disk without room.
     """
     suffix = data.check_suffix(path, image=len(model.codec.shape) == 3)
-    size = max(1, min(n, _PART // max(1, math.prod(model.codec.shape))))
-    starts = range(0, n, size)
+    each = math.prod(model.codec.shape)
+    bounds = part_bounds(n, max(1, _FIRST // each), max(1, _PART // each))
 
     def parts() -> Iterator[tuple[Array, Array | None]]:
-        for start in counted(starts, len(starts), report, "samples"):
-            count = min(size, n - start)
+        for start, stop in bounds:
+            report(start / n, "samples")
+            count = stop - start
             labels = model.conditions(count, seed=seed, first=start) if condition is None else None
             given = condition if labels is None else labels
             records = model.sample(count, steps=steps, seed=seed, first=start, condition=given, guidance=guidance)

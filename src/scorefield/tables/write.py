@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scorefield.data import check_frame_suffix, write_frames
-from scorefield.progress import Report, counted, silent
+from scorefield.data.writing import part_bounds
+from scorefield.progress import Report, silent
 from scorefield.tables.trained import TrainedTable
 
-_PART = 1 << 17  # rows drawn at a time
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FIRST, _PART = 1 << 10, 1 << 16  # rows drawn at a time: few at first, by which the size of the file is told
 
 
 def write_samples(
@@ -45,9 +51,10 @@ def write_samples(
             "a run of a table has no --condition and no --guidance: fill in what is given and use `scorefield impute`."
         )
     check_frame_suffix(path)
-    starts = range(0, n, _PART)
-    parts = (
-        model.sample(min(_PART, n - start), steps=steps, seed=seed, first=start)
-        for start in counted(starts, len(starts), report, "rows")
-    )
-    write_frames(parts, n, path)
+
+    def parts() -> Iterator[pd.DataFrame]:
+        for start, stop in part_bounds(n, _FIRST, _PART):
+            report(start / n, "rows")
+            yield model.sample(stop - start, steps=steps, seed=seed, first=start)
+
+    write_frames(parts(), n, path)
