@@ -290,10 +290,11 @@ def _texts() -> dict[str, Reader]:
     if find_spec("fuzz_explorer") is None:
         return found
     import fuzz_explorer
-    from scorefield.explorer.protocol import parse
 
-    messages = [_one("message.json", text.encode()) for text in fuzz_explorer.messages(0, 200)]
-    return found | {"explorer": Reader(messages, lambda f: parse(_decoded(f / "message.json")), {}, share=1)}
+    messages = [_one("message.json", text.encode("utf-8", "replace")) for text in fuzz_explorer.messages(0, 200)]
+    return found | {
+        "explorer": Reader(messages, lambda folder: fuzz_explorer.check(_decoded(folder / "message.json")), {})
+    }
 
 
 def _decoded(path: Path) -> str:
