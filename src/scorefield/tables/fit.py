@@ -265,7 +265,7 @@ def fit(
 
     Raises:
         DataError: for a table that cannot be used.
-        ValueError: when the folder holds a training and resume is False, or resume is queried with another table.
+        ValueError: when the folder holds a training and resume is False, or resume is given with another table.
     """
     folder = Path(folder)
     name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)
