@@ -95,6 +95,16 @@ def test_the_reference_is_of_modules_and_names_that_exist(path: Path) -> None:
         assert exists(name), name
 
 
+def test_scripts_that_no_test_runs_import_what_exists() -> None:
+    found = []
+    for path in (p for folder in ("benchmarks", "docs", "tools") for p in ROOT.glob(f"{folder}/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "scorefield":
+                found += [(path.name, f"{node.module}.{alias.name}") for alias in node.names]
+    assert len(found) > 50
+    assert [(path, name) for path, name in found if not exists(name)] == []
+
+
 def test_the_public_names_are_listed() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Public names")[2]
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
