@@ -31,7 +31,7 @@ def wide() -> GaussianMixture:
 
 
 def density_errors(tolerance: float) -> tuple[float, float, float]:
-    """The largest error of the log-density at 40 points, the largest reported, the mean of states asked."""
+    """The largest error of the log-density at 40 points, the largest reported, the mean of states evaluated."""
     law = wide()
     x = law.sample(40, seed=0)
     found = log_density(law, x, tolerance=tolerance)
@@ -112,7 +112,7 @@ def tables() -> dict[str, Table]:
         shares = crossing(sigma), crossing_ode(sigma), crossing(sigma, plans.ancestral), crossing_posterior(sigma)
         edits.append([f"{sigma:g}", *(f"{share:.3f}" for share in shares)])
     return {
-        "densities": (["tolerance", "largest error", "largest error reported", "states asked, in fives"], densities),
+        "densities": (["tolerance", "largest error", "largest error reported", "evaluations, in fives"], densities),
         "bars": (["probes", "share of intervals that hold the truth", "mean standard error"], bars),
         "trips": (["evaluations each way", "largest difference"], trips),
         "edits": (["σ", "moved by the ODE", "exact ODE", "moved by ancestral", "exact posterior"], edits),

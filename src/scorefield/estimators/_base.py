@@ -45,7 +45,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         steps: of the optimiser; None: no limit. Only where the steps, and not the clock, end the training does the same
             random_state give the same model.
         size: of the network: "auto", "small", "medium" or "large".
-        schema: of the columns: a `Schema`, or a mapping of column names to what `scorefield.data.detect` takes as
+        schema: of the columns: a `Schema`, or a mapping of column names to what `scorefield.tables.detect` takes as
             given; None: detected.
         sampling_steps: evaluations of the network for the numbers of a row that is drawn.
         tolerance: of log-densities, in nats.

@@ -177,7 +177,7 @@ class Plan:
         """The rows from k on, where they use no earlier estimate (one-step methods).
 
         Raises:
-            ValueError: when they do: such a plan is built again over `levels.from_index(k)`.
+            ValueError: when they do: such a plan is built again over `plan.levels.from_index(k)`.
         """
         if not 0 <= k < self.evaluations:
             raise ValueError(f"Plan.tail(k): k must be from 0 to {self.evaluations - 1}, got {k}.")

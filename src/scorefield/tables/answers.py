@@ -83,7 +83,7 @@ def predicted(
     """A column predicted from the others.
 
     Numbers and times: `mean`, `median` and the ends `low` and `high` of the central interval, of numbers by
-    `predicting.Prediction`, of times (and copies) by draws. Categories and booleans: `prediction`, the most probable
+    `Prediction`, of times (and copies) by draws. Categories and booleans: `prediction`, the most probable
     value, and `p_...` for each. What a row lacks besides is integrated out.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 
 import torch
@@ -13,12 +14,15 @@ from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood import LogDensity, log_density
 from scorefield.likelihood.corrected import corrected_log_density
 from scorefield.likelihood.reference import Reference
+from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import Divergence
 from scorefield.numerics.divergence import Field
 from scorefield.progress import Report, part, silent
 from scorefield.tables.denoiser import BoundDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
+
+_ROWS = 4096  # of all draws together
 
 
 class _CentredColumns:
@@ -193,3 +197,50 @@ def _placed(found: LogDensity, zero: Tensor, index: Tensor) -> LogDensity:
 def _summed(parts: list[LogDensity]) -> LogDensity:
     """The sum of independent results, of which at most one is random in each row."""
     return LogDensity(*(torch.stack([getattr(p, f.name) for p in parts]).sum(0) for f in fields(LogDensity)))
+
+
+def log_density_of_draws(
+    model: RowModel,
+    layout: Layout,
+    draws: list[Tensor],
+    queried: Tensor | None,
+    tolerance: float,
+    evaluations: int | None,
+    seed: int,
+    report: Report,
+) -> list[LogDensity]:
+    """The log-densities of each draw of the rows; those of few rows are found for several draws at once."""
+    found: list[LogDensity] = []
+    count = max(1, _ROWS // max(1, len(draws[0])))
+    for k in range(0, len(draws), count):
+        some = draws[k : k + count]
+        of_all = row_log_density(
+            model,
+            layout,
+            torch.cat(some),
+            None if queried is None else queried.repeat(len(some), 1),
+            tolerance=tolerance,
+            evaluations=evaluations,
+            seed=seed,
+            report=part(report, k / len(draws), min(1.0, (k + count) / len(draws))),
+        )
+        parts = (getattr(of_all, f.name).tensor_split(len(some)) for f in fields(of_all))
+        found += [LogDensity(*part) for part in zip(*parts, strict=True)]
+    return found
+
+
+def average_over_draws(found: list[LogDensity], shift: Tensor) -> LogDensity:
+    """The logarithm of the mean density over draws of the noise in cells, with its standard error."""
+    if len(found) == 1:
+        r = found[0]
+        return replace(r, value=r.value + shift, interval=r.interval + shift[:, None])
+    values = torch.stack([r.value for r in found])
+    count = len(values)
+    value = torch.logsumexp(values, 0) - math.log(count)
+    ratio = (values - value).exp()
+    error = ratio.std(0) / math.sqrt(count)
+    width = student_quantile(0.975, count - 1) * error
+    value = value + shift
+    solver = torch.stack([r.solver_error for r in found]).mean(0)
+    evaluations = torch.stack([r.evaluations for r in found]).sum(0)
+    return LogDensity(value, error, torch.stack([value - width, value + width], 1), solver, evaluations)

@@ -23,12 +23,12 @@ from scorefield.tables.detection import detect
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture
-from scorefield.tables.network import MaskedMLP
+from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.schema import Schema
 from scorefield.tables.schema_toml import overridden
 from scorefield.tables.shrinkage import fit_shrinkage
-from scorefield.tables.trained import FORM, TrainedTable, inference_dtype
+from scorefield.tables.trained import FORM, TrainedTable
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
@@ -265,7 +265,7 @@ def fit(
 
     Raises:
         DataError: for a table that cannot be used.
-        ValueError: when the folder holds a training and resume is False, or resume is queried with another table.
+        ValueError: when the folder holds a training and resume is False, or resume is given with another table.
     """
     folder = Path(folder)
     name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)

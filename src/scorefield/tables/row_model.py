@@ -33,7 +33,7 @@ class RowModel(Protocol):
 
     @property
     def rows_at_once(self) -> int:
-        """Rows that are best queried about together."""
+        """How many rows are best queried at once."""
         ...
 
     def bound(self, given: Tensor) -> BoundRows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,18 +18,17 @@ from scorefield._files import shown
 from scorefield._memory import lacking
 from scorefield.analytic import GaussianMixture
 from scorefield.likelihood import LogDensity
-from scorefield.likelihood.student import student_quantile
 from scorefield.plans import Plan, default
 from scorefield.plans.plan import plans_from_json
-from scorefield.progress import Report, part, silent
+from scorefield.progress import Report, silent
 from scorefield.tables.cells import Unseen
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
-from scorefield.tables.density import row_log_density
+from scorefield.tables.density import average_over_draws, log_density_of_draws
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
-from scorefield.tables.network import MaskedMLP
-from scorefield.tables.row_model import Layout, RowModel
+from scorefield.tables.network import MaskedMLP, inference_dtype
+from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Name
 from scorefield.tables.series import as_frame
 from scorefield.training import model_folder, parallel
@@ -222,14 +221,14 @@ class TrainedTable:
         far = self.is_far(rows)
         near = rows.masked_fill(far[:, None], math.nan)  # which has the density 1, in no time
         noised = self._noised(near, count, seed, counting or draws is not None)
-        found = _densities(self.model, self.layout, noised, queried, tolerance, evaluations, seed, report)
+        found = log_density_of_draws(self.model, self.layout, noised, queried, tolerance, evaluations, seed, report)
         shift = self.codec.log_det_encoded(rows if queried is None else rows.masked_fill(~queried, math.nan))
         if bool(far.any()):
             shift[far] = self._far_log_density(rows[far], queried, seed)
         if unseen == "impossible":
             impossible = torch.from_numpy(self.codec.misfits(frame).any(1))
             shift = shift.masked_fill(impossible, -math.inf)
-        return _averaged(found, shift)
+        return average_over_draws(found, shift)
 
     def is_far(self, rows: Tensor) -> Tensor:
         """Which encoded rows have a number more than 50 standard deviations from its mean, `(n,)`."""
@@ -353,66 +352,11 @@ class TrainedTable:
         return out
 
 
-def inference_dtype(network: MaskedMLP) -> MaskedMLP:
-    """A trained network ready for questions: several small members answer in float64.
-
-    They cost little, and a row's answer then does not depend on where it stands by more than a part in 1e12.
-    """
-    return network.double() if network.config["members"] != 1 else network
-
-
 def _number_of(rows: Tensor) -> Tensor:
     """An int64 for each row that follows from its values, `(n,)`: noise by it does not depend on where a row stands."""
     bits = rows.double().nan_to_num(nan=1e300).contiguous().view(torch.int64)
     odd = 2 * torch.arange(rows.shape[1]) + 0x9E3779B97F4A7C1
     return (bits * odd).sum(1)
-
-
-def _densities(
-    model: RowModel,
-    layout: Layout,
-    draws: list[Tensor],
-    queried: Tensor | None,
-    tolerance: float,
-    evaluations: int | None,
-    seed: int,
-    report: Report,
-) -> list[LogDensity]:
-    """The log-densities of each draw of the rows; those of few rows are found for several draws at once."""
-    found: list[LogDensity] = []
-    count = max(1, _ROWS // max(1, len(draws[0])))
-    for k in range(0, len(draws), count):
-        some = draws[k : k + count]
-        of_all = row_log_density(
-            model,
-            layout,
-            torch.cat(some),
-            None if queried is None else queried.repeat(len(some), 1),
-            tolerance=tolerance,
-            evaluations=evaluations,
-            seed=seed,
-            report=part(report, k / len(draws), min(1.0, (k + count) / len(draws))),
-        )
-        parts = (getattr(of_all, f.name).tensor_split(len(some)) for f in fields(of_all))
-        found += [LogDensity(*part) for part in zip(*parts, strict=True)]
-    return found
-
-
-def _averaged(found: list[LogDensity], shift: Tensor) -> LogDensity:
-    """The logarithm of the mean density over draws of the noise in cells, with its standard error."""
-    if len(found) == 1:
-        r = found[0]
-        return replace(r, value=r.value + shift, interval=r.interval + shift[:, None])
-    values = torch.stack([r.value for r in found])
-    count = len(values)
-    value = torch.logsumexp(values, 0) - math.log(count)
-    ratio = (values - value).exp()
-    error = ratio.std(0) / math.sqrt(count)
-    width = student_quantile(0.975, count - 1) * error
-    value = value + shift
-    solver = torch.stack([r.solver_error for r in found]).mean(0)
-    evaluations = torch.stack([r.evaluations for r in found]).sum(0)
-    return LogDensity(value, error, torch.stack([value - width, value + width], 1), solver, evaluations)
 
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
