@@ -213,13 +213,13 @@ def _runs(folder: Path) -> dict[str, Reader]:
 def _run(folder: Path) -> Files:
     """The files of a run of two steps."""
     from scorefield.records import fit
-    from scorefield.tables.fit import fit_table
+    from scorefield.tables import fit as fit_table
     from scorefield.training.checkpoint import Settings
 
     rng = np.random.default_rng(0)
     settings = Settings(steps=2, batch=8)
     if folder.name == "table":
-        list(fit_table(_frame(), folder, source="t.csv", settings=settings, size="small"))
+        list(fit_table.fit(_frame(), folder, settings=settings, size="small"))
     else:
         np.save(folder.parent / "a.npy", rng.normal(size=(30, 3)))
         np.savez(folder.parent / "i.npz", x=rng.integers(0, 256, (24, 6, 4)).astype(np.uint8), y=np.arange(24) % 2)
@@ -247,19 +247,17 @@ def _resaved(content: bytes, random: Random) -> bytes:
 
 
 def _answer(folder: Path) -> object:
-    from scorefield.report import describe, describe_table
-    from scorefield.runs import load
-    from scorefield.tables.trained import TrainedTable
+    from scorefield.runs import kind_of_run
 
-    model = load(folder)
-    words = describe_table(model) if isinstance(model, TrainedTable) else describe(model)
-    return words, model.sample(2, steps=3, seed=0)
+    kind = kind_of_run(folder)
+    model = kind.load(folder)
+    return kind.describe(model), model.sample(2, steps=3, seed=0)
 
 
 def _progress(folder: Path) -> object:
-    from scorefield.training.checkpoint import read_progress
+    from scorefield.training.checkpoint import read_status
 
-    return read_progress(folder / "checkpoint.safetensors")
+    return read_status(folder / "checkpoint.safetensors")
 
 
 def _resume(folder: Path) -> object:

@@ -96,7 +96,7 @@ def test_what_nobody_foresaw_is_called_a_fault(scorefield, run: Path, monkeypatc
                 error, KeyError
             ) else 1 / 0
 
-        monkeypatch.setattr(runs, "load", broken)
+        monkeypatch.setattr(runs, "kind_of_run", broken)
         code, _, err = scorefield("info", run)
         assert code == 2 and "this is a fault of scorefield" in err and "--debug" in err and err.count("\n") == 1
 

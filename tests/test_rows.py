@@ -294,8 +294,8 @@ def perturbed(law: GaussianMixture, members: int = 2) -> MaskedDenoiser:
     draw = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    gains = 0.3 + torch.rand(*SHRINKAGE_KNOTS, law.means.shape[1], generator=draw, dtype=torch.float64)
-    return MaskedDenoiser(network.double(), law, shrinkage=gains, sigma_min=0.02, sigma_max=40.0).eval()
+    shrinkage = 0.3 + torch.rand(*SHRINKAGE_KNOTS, law.means.shape[1], generator=draw, dtype=torch.float64)
+    return MaskedDenoiser(network.double(), law, shrinkage=shrinkage, sigma_min=0.02, sigma_max=40.0).eval()
 
 
 @pytest.mark.parametrize("kind", PATTERNS)
@@ -341,7 +341,7 @@ def test_members_answer_with_their_mean() -> None:
     torch.testing.assert_close(model.network(x, torch.tensor(0.3).double(), given)[0], raw.mean(0))
 
 
-def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
+def test_a_network_counts_as_far_as_held_out_rows_allow() -> None:
     """The law's own samples: a network that is right by a factor of 2 is halved, one of noise is not fit_shrinkage."""
     law = mixture(2, 3, seed=1, spread=2.0)
     total = GaussianMixture(torch.ones(1), law.mean[None], law.covariance[None])
@@ -355,14 +355,14 @@ def test_a_network_is_believed_as_far_as_held_out_rows_allow() -> None:
             z = x.double() * (1 + sigma**2).sqrt().reshape(-1, 1)
             level = Level(torch.ones_like(sigma), sigma)
             mine, plain = (PartialMixture(one)(z, level, given.double()).x0 for one in (law, total))
-            rest = model.rest(z, torch.ones_like(z[:, :1]), sigma.reshape(-1, 1), Pattern.of(given.double()))
-            return (self.factor * rest.unscaled(mine - plain))[None].to(x), x.new_zeros(1, len(x), 0)
+            residual = model.residual(z, torch.ones_like(z[:, :1]), sigma.reshape(-1, 1), Pattern.of(given.double()))
+            return (self.factor * residual.unscaled(mine - plain))[None].to(x), x.new_zeros(1, len(x), 0)
 
     model = MaskedDenoiser(Right(2, width=8, depth=1), total, sigma_min=0.01, sigma_max=20.0).eval()
-    monkey = model.rest
-    model.rest = lambda x, a, s, p: monkey(x, a, s, p)._replace(basis=None) if p.whole else monkey(x, a, s, p)  # type: ignore[method-assign]
-    gains = fit_shrinkage(model, objective, held)
-    assert float((gains[:2, 3:7].mean(2) - 0.5).abs().max()) < 0.1
-    assert float((gains[:2, 3:7] - 0.5).abs().mean()) < 0.1  # of each number: half the evidence
+    plain = model.residual
+    model.residual = lambda x, a, s, p: plain(x, a, s, p)._replace(basis=None) if p.whole else plain(x, a, s, p)  # type: ignore[method-assign]
+    shrinkage = fit_shrinkage(model, objective, held)
+    assert float((shrinkage[:2, 3:7].mean(2) - 0.5).abs().max()) < 0.1
+    assert float((shrinkage[:2, 3:7] - 0.5).abs().mean()) < 0.1  # of each number: half the evidence
     noise = perturbed(law)
     assert float(fit_shrinkage(noise, objective, held)[:2, 2:8].mean()) < 0.3
