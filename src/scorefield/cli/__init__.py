@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def main() -> None:
     """
     # torch's threads spin briefly, then sleep, while they wait: on a busy machine their long spinning halves the speed
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of its font cache
     words, debug = _debug(sys.argv[1:])
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")

@@ -8,6 +8,7 @@ import webbrowser
 from pathlib import Path
 
 from scorefield.cli.app import Port, app, warn
+from scorefield.cli.progress import ProgressBar
 
 
 @app.command(
@@ -65,8 +66,9 @@ def _export(file: Path, run: Path | None) -> None:
     if run is not None:
         raise ValueError("--export records the densities whose answers are exact; leave the run out.")
     _check_writable(file)
-    print("explorer: computing the answers that the page holds, a few minutes ...", flush=True)
-    print(f"explorer: {file}, {write(file) / 1e6:.1f} MB; open it in any browser.")
+    with ProgressBar("computing the answers that the page holds, a few minutes"):
+        size = write(file)
+    print(f"explorer: {file}, {size / 1e6:.1f} MB; open it in any browser.")
 
 
 def _check_writable(file: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
+from scorefield.cli.progress import ProgressBar
 
 
 @app.command(
@@ -27,7 +28,7 @@ def schema(data: str, *, output: Annotated[Path | None, Parameter(("--output", "
     from scorefield.data.sources import frame
     from scorefield.tables import detect, to_toml
 
-    with named(data):
+    with named(data), ProgressBar("reading the table"):
         found = detect(frame(data))
     if output is None:
         print(found)

@@ -142,16 +142,17 @@ def calibrate(
         model = runs.load_for(run, "calibrate")
         for n in budgets:
             condition = model.conditions(1024, seed=seed)
-            result = calibration(
-                model.model,
-                n,
-                model.codec.shape,
-                seed=seed,
-                search=search,
-                condition=condition,
-                std=model.model.sigma_data,
-                progress=not quiet,
-            )
+            with ProgressBar("calibration", quiet) as bar:
+                result = calibration(
+                    model.model,
+                    n,
+                    model.codec.shape,
+                    seed=seed,
+                    search=search,
+                    condition=condition,
+                    std=model.model.sigma_data,
+                    report=bar,
+                )
             print(result, end="\n\n")
             model = replace(model, plans={**model.plans, n: result.plan})
             model.save(run)

@@ -21,6 +21,7 @@ from scorefield.plans.run import run
 from scorefield.plans.search import plan_over, rms_share, search_levels
 from scorefield.plans.trajectories import CountingModel, Errors
 from scorefield.plans.trajectory_set import FINE, ROUGH, DataSummary, TrajectorySet, draw_trajectories, summarise_data
+from scorefield.progress import Report, silent
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
@@ -116,6 +117,7 @@ def calibration(
     std: float | None = None,
     batch: int = 1024,
     progress: bool = False,
+    report: Report = silent,
 ) -> Calibration:
     """Fit levels and coefficients of a deterministic plan to a model, and measure its error on held-out trajectories.
 
@@ -157,7 +159,7 @@ def calibration(
         )
     _check(evaluations, past, trajectories)
     budget = BUDGET_SEARCH if search else BUDGET
-    with _bar(budget, progress) as update:
+    with _bar(budget, progress, report) as update:
         counted = CountingModel(model, batch, bar=update)
         data = summarise_data(counted, shape, sigma_max, sigma_min, mean, std, condition, seed)
         untuned = plan or default(evaluations, data.std, data.low, data.high)
@@ -237,10 +239,17 @@ def _fits(bases: Sequence[Plan], past: int, search: bool) -> list[tuple[Plan, Fi
 
 
 @contextmanager
-def _bar(total: int, show: bool) -> Iterator[Callable[[int], object] | None]:
-    """A bar of evaluations."""
+def _bar(total: int, show: bool, report: Report) -> Iterator[Callable[[int], object] | None]:
+    """A bar of evaluations, or a report of them."""
     if not show:
-        yield None
+        done = 0
+
+        def count(evaluations: int) -> None:
+            nonlocal done
+            done += evaluations
+            report(min(1.0, done / total), "calibration")
+
+        yield count
         return
     from tqdm import tqdm
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -15,6 +16,18 @@ from scorefield.likelihood.reference import Moment
 from scorefield.likelihood.traces import Divergence
 from scorefield.records.codec import Codec
 from scorefield.records.image_codec import ImageCodec
+
+
+class DensityOptions(TypedDict, total=False):
+    """What a user may say of an integration; see `Options`."""
+
+    divergence: Divergence
+    probes: int
+    tolerance: float
+    evaluations: int | None
+    seed: int
+    chunk: int | None
+    batch: int | None
 
 
 @dataclass(frozen=True)

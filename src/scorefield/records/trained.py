@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -19,13 +19,13 @@ from scorefield._memory import lacking
 from scorefield.conditioning.guidance import classifier_free
 from scorefield.core import Estimate, Level
 from scorefield.denoiser import TARGETS, Denoiser, Energy
-from scorefield.likelihood import Divergence, LogDensity
+from scorefield.likelihood import LogDensity
 from scorefield.numerics.random import noise_like, uniform
 from scorefield.plans import Plan, default, run
 from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, counted, silent
 from scorefield.records.codec import Codec, codec_from_json
-from scorefield.records.density import BitsPerDim, Options, bits_per_dim, record_log_density
+from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
 from scorefield.training import model_folder, parallel
 
 FORMAT = 1
@@ -163,45 +163,27 @@ class TrainedModel:
         self,
         records: np.ndarray,
         *,
-        divergence: Divergence = "exact",
-        probes: int = 16,
-        tolerance: float = 1e-5,
-        evaluations: int | None = None,
         condition: int | Tensor | np.ndarray | None = None,
-        seed: int = 0,
-        chunk: int | None = None,
-        batch: int | None = None,
+        **options: Unpack[DensityOptions],
     ) -> LogDensity:
         """`log p(record)` in nats per unit of the record, of the data noised at the model's sigma_min.
 
         Args:
             records: `(n, *shape)` in the user's units; integers are taken as they are.
-            divergence: as `scorefield.log_density`, like all that follows.
-            probes: random directions per record.
-            tolerance: in nats.
-            evaluations: instead of a tolerance.
             condition: a class for all, or `(n,)`.
-            seed: of the probes.
-            chunk: directions at a time.
-            batch: records at a time.
+            options: `divergence`, `probes`, `tolerance` in nats, `evaluations` instead of a tolerance, `seed` of the
+                probes, `chunk` (directions at a time), `batch` (records at a time), as `scorefield.log_density`.
         """
-        _check_integration("log_density", tolerance, evaluations)
-        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
-        return record_log_density(self.model, self.codec, records, options, self._given(condition, len(records)))
+        how = self._options("log_density", **options)
+        return record_log_density(self.model, self.codec, records, how, self._given(condition, len(records)))
 
     def bits_per_dim(
         self,
         records: np.ndarray,
         *,
         draws: int = 4,
-        divergence: Divergence = "exact",
-        probes: int = 16,
-        tolerance: float = 1e-5,
-        evaluations: int | None = None,
         condition: int | Tensor | np.ndarray | None = None,
-        seed: int = 0,
-        chunk: int | None = None,
-        batch: int | None = None,
+        **options: Unpack[DensityOptions],
     ) -> BitsPerDim:
         """Bits per dimension of integer images, each with uniform noise within its grey levels, averaged over draws.
 
@@ -210,7 +192,8 @@ class TrainedModel:
         Args:
             records: `(n, *shape)` integer images.
             draws: of the noise.
-            divergence: this and the rest as `log_density`.
+            condition: a class for all, or `(n,)`.
+            options: as `log_density`.
 
         Raises:
             ValueError: for records that are not integer images, or a model known to be fitted to grey levels alone.
@@ -220,10 +203,9 @@ class TrainedModel:
                 "this model was fitted to the grey levels themselves and has no density between them; fit it with "
                 "dequantise=True (--dequantise) for bits per dimension."
             )
-        _check_integration("bits_per_dim", tolerance, evaluations)
         _ranges.DRAWS("bits_per_dim(draws=...)", draws)
-        options = self._likelihood(divergence, probes, tolerance, evaluations, seed, chunk, batch)
-        return bits_per_dim(self.model, self.codec, records, options, self._given(condition, len(records)), draws)
+        how = self._options("bits_per_dim", **options)
+        return bits_per_dim(self.model, self.codec, records, how, self._given(condition, len(records)), draws)
 
     def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
         """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
@@ -266,17 +248,12 @@ class TrainedModel:
 
     # -------------------------------------------------------------------------------------------------- helpers
 
-    def _likelihood(
-        self,
-        divergence: Divergence,
-        probes: int,
-        tolerance: float,
-        evaluations: int | None,
-        seed: int,
-        chunk: int | None,
-        batch: int | None,
-    ) -> Options:
-        return Options(divergence, probes, tolerance, evaluations, self.mean, self.covariance, seed, chunk, batch)
+    def _options(self, name: str, **given: Unpack[DensityOptions]) -> Options:
+        options = Options(mean=self.mean, covariance=self.covariance, **given)
+        _ranges.TOLERANCE(f"{name}(tolerance=...)", options.tolerance)
+        if options.evaluations is not None:
+            _ranges.EVALUATIONS(f"{name}(evaluations=...)", options.evaluations)
+        return options
 
     def _given(self, condition: int | Tensor | np.ndarray | None, n: int) -> Tensor | None:
         return None if condition is None else self._conditions(condition, n)
@@ -318,12 +295,6 @@ class TrainedModel:
     def _floats(self, x: Tensor) -> np.ndarray:
         """Records in the user's units, not rounded to the data's integers."""
         return self.codec.decode_floats(x.cpu())
-
-
-def _check_integration(name: str, tolerance: float, evaluations: int | None) -> None:
-    _ranges.TOLERANCE(f"{name}(tolerance=...)", tolerance)
-    if evaluations is not None:
-        _ranges.EVALUATIONS(f"{name}(evaluations=...)", evaluations)
 
 
 def _network(model: Denoiser | Energy) -> tuple[str, Any]:

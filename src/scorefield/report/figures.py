@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,9 @@ def _panels(count: int, size: tuple[float, float], across: int | None = None) ->
 
 
 def _png(figure: Figure) -> bytes:
+    """The drawing; what matplotlib warns of (a letter that its font lacks, a crowded axis) is no fault of the user's."""
     out = io.BytesIO()
-    figure.savefig(out, format="png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(out, format="png")
     return out.getvalue()

@@ -201,7 +201,7 @@ class MaskedDenoiser(nn.Module):
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
     def change(self, x: Tensor, level: Level, given: Tensor, residual: Residual, pattern: Pattern) -> Tensor:
-        """What the network adds to the reference's `E[x0]`, `(n, d)`; of what is not queried without meaning."""
+        """What the network adds to the reference's `E[x0]`, `(n, d)`; without meaning where nothing is queried."""
         shrunk = residual._replace(scale=residual.scale * self.shrinkage_at(level, pattern))
         return shrunk.scaled(self.raw(x, level, given).double())
 
@@ -244,7 +244,7 @@ class MaskedDenoiser(nn.Module):
         return loss
 
     def noised(self, rows: Tensor, level: Level, given: Tensor, noise: Tensor) -> Tensor:
-        """The numbers that are queried with their noise, 0 elsewhere; float64 `(n, d)`."""
+        """The queried numbers with their noise, 0 elsewhere; float64 `(n, d)`."""
         d = self.network.dim
         alpha, sigma = (expand(v, rows).double() for v in level)
         clean = torch.nan_to_num(rows[:, :d]).double()

@@ -185,12 +185,12 @@ def _gathered(model: MaskedDenoiser) -> MaskedDenoiser:
     return whole.to(model.log_frequencies.device).eval()
 
 
-def settings_for(rows: int, **queried: Any) -> Settings:
+def settings_for(rows: int, **given: Any) -> Settings:
     """Settings of a training on so many rows: small tables are looked at often, to stop in time.
 
     Args:
         rows: of the table.
-        queried: fields of `Settings` that are given.
+        given: fields of `Settings`; None is as if left out.
     """
     small = rows < _MANY_ROWS
     chosen: dict[str, Any] = {
@@ -200,9 +200,9 @@ def settings_for(rows: int, **queried: Any) -> Settings:
         "patience": 40 if rows < 250 else 20,  # 1,000 to 5,000 steps
         "ema_halflife": 100_000.0,
     }
-    if queried.get("steps") is None and queried.get("seconds") is None:
+    if given.get("steps") is None and given.get("seconds") is None:
         chosen["seconds"] = DEFAULT_SECONDS
-    return Settings(**{**chosen, **{k: v for k, v in queried.items() if v is not None}})
+    return Settings(**{**chosen, **{k: v for k, v in given.items() if v is not None}})
 
 
 def table_levels(sigma_min: float, sigma_max: float) -> TrainingLevels:

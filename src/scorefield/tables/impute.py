@@ -77,7 +77,7 @@ def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: 
 
 
 def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tensor, numbers: int) -> Tensor:
-    """Numbers drawn by the plan; what is not queried is a standard normal that nobody looks at."""
+    """Numbers drawn by the plan; what is not queried is a standard normal that has no effect."""
     alpha, sigma = (float(v) for v in plan.levels[0])
     noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
     bound = model.bound(given)
@@ -86,6 +86,6 @@ def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tenso
 
 
 def _clean(given: Tensor, numbers: int) -> Tensor:
-    """A question about codes alone: numbers that are queried are hidden while codes are drawn."""
+    """The pattern that queries codes alone: numbers that are queried too are hidden while codes are drawn."""
     number = torch.arange(given.shape[1], device=given.device) < numbers
     return torch.where(number & torch.isnan(given), torch.inf, given)

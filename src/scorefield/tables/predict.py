@@ -132,7 +132,7 @@ class Prediction:
         return given
 
     def _centre(self, given: Tensor) -> Tensor:
-        """`E[x0 | given]` of the target, `(n,)`: queried twice, the second time at the first answer's x."""
+        """`E[x0 | given]` of the target, `(n,)`: evaluated twice, the second time at the first answer's x."""
         numbers, model = self.table.layout.numbers, self.table.model
         parts = []
         for part in given.split(_ROWS):

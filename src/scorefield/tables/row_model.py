@@ -33,7 +33,7 @@ class RowModel(Protocol):
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows are best queried at once."""
+        """How many rows are best evaluated at once."""
         ...
 
     def bound(self, given: Tensor) -> BoundRows:

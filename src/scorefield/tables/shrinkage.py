@@ -43,7 +43,9 @@ def fit_shrinkage(model: MaskedDenoiser, objective: MaskedObjective, held: Tenso
         index = torch.arange(min(max(_EACH * len(held), _POINTS[0]), _POINTS[1]))
         rows = held[index % min(len(held), _MOST_ROWS)]
         given = (
-            _one_queried(objective, rows, index) if kind is None else objective.with_shares(kind).masks(rows, index)[0]
+            _one_number_queried(objective, rows, index)
+            if kind is None
+            else objective.with_shares(kind).masks(rows, index)[0]
         )
         for part in index.split(512):
             a, b = _normal_equations(model, rows[part], given[part], part, objective.seed + k)
@@ -78,7 +80,7 @@ def _normal_equations(
     return square, (answers * rest).T @ weights
 
 
-def _one_queried(objective: MaskedObjective, rows: Tensor, number: Tensor) -> Tensor:
+def _one_number_queried(objective: MaskedObjective, rows: Tensor, number: Tensor) -> Tensor:
     """One number of each row is queried, the rest given."""
     numbers = objective.numbers
     there = torch.isfinite(rows[:, :numbers])
