@@ -16,6 +16,7 @@ from scorefield.data.sources import is_table
 from scorefield.plans import Plan
 from scorefield.records import evaluate as _records_evaluate
 from scorefield.records import fit as _records_fit
+from scorefield.records import held as _records_held
 from scorefield.records import trained as _records_trained
 from scorefield.records import write as _records_write
 from scorefield.report import records as _records_report
@@ -70,11 +71,14 @@ class Kind:
         form: what model.json calls a run of it.
         sources: what is fitted so, in words.
         commands: of the command line that runs of this kind answer, apart from those that all do.
-        options: of `fit` that this kind has, with why it has not the others.
+        options: of `fit` that this kind has.
+        no_option: why it has not the others.
+        trained: the class of its trained models.
         load: folder -> trained model.
         fit: (source, folder, settings=, resume=, **options) -> the training, step by step.
         write_samples: (model, path, n, steps=, seed=, condition=, guidance=, progress=): new records to a file.
         evaluate: (model, source, n=, steps=, seed=) -> Comparison.
+        held_out: (model, source or None, seed=) -> records that it has not seen, encoded; None: no laws to check by.
         describe: model -> what is known of it, as text.
         write_report: (path, model, comparison): an HTML page.
     """
@@ -85,10 +89,12 @@ class Kind:
     commands: frozenset[str]
     options: frozenset[str]
     no_option: str
+    trained: type
     load: Callable[[str | Path], Any]
     fit: Callable[..., Iterator[Progress]]
     write_samples: Callable[..., None]
     evaluate: Callable[..., Any]
+    held_out: Callable[..., Any] | None
     describe: Callable[[Any], str]
     write_report: Callable[[Path, Any, Any], None]
 
@@ -100,10 +106,12 @@ TABLES = Kind(
     commands=frozenset({"density", "outliers", "impute", "predict"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
+    trained=tables.TrainedTable,
     load=tables.TrainedTable.load,
     fit=_tables_fit.fit,
     write_samples=_tables_write.write_samples,
     evaluate=_tables_evaluate.evaluate,
+    held_out=None,
     describe=_tables_report.describe,
     write_report=_tables_report.write_report,
 )
@@ -114,10 +122,12 @@ RECORDS = Kind(
     commands=frozenset({"calibrate", "check"}),
     options=frozenset({"size", "energy", "labels", "dequantise", "held_share"}),
     no_option="only a table has columns of several kinds",
+    trained=records.TrainedModel,
     load=records.TrainedModel.load,
     fit=_records_fit.fit,
     write_samples=_records_write.write_samples,
     evaluate=_records_evaluate.evaluate,
+    held_out=_records_held.held_out,
     describe=_records_report.describe,
     write_report=_records_report.write_report,
 )
@@ -148,6 +158,15 @@ def kind_of_run(folder: str | Path) -> Kind:
             f"{path}: expected a run of {' or of '.join(kind.name for kind in KINDS)}, got {form!r}; give the folder "
             "that `scorefield fit` wrote."
         )
+    return found
+
+
+def kind_of_model(model: object) -> Kind:
+    """The kind of a trained model in memory; a TypeError for anything else."""
+    found = next((kind for kind in KINDS if isinstance(model, kind.trained)), None)
+    if found is None:
+        names = " or a ".join(kind.trained.__name__ for kind in KINDS)
+        raise TypeError(f"expected a {names}, got {type(model).__name__}; load one from its folder.")
     return found
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from scorefield.data import DataError, Dataset, load, split
 from scorefield.records.trained import TrainedModel
@@ -60,3 +63,53 @@ def unseen(parts: Parts, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | Non
     if dataset.held is not None:
         return dataset.held, dataset.held_labels
     return parts.held.records, parts.held.labels
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Encoded records that a model has not seen, as far as they are at hand.
+
+    Args:
+        x: the records `(n, *shape)`, on the model's device; None: there are none.
+        condition: their classes, for a conditional model.
+        training: encoded records that it was trained on; None: not at hand.
+        note: what is missing, and why.
+    """
+
+    x: Tensor | None
+    condition: Tensor | None = None
+    training: Tensor | None = None
+    note: str = ""
+
+
+def held_out(model: TrainedModel, data: str | Path | Dataset | None = None, *, seed: int = 0) -> HeldOut:
+    """The records that a run held out, or all of other data.
+
+    Args:
+        model: a trained model.
+        data: a file, a folder of images, a built-in name or a data set; default: what the model was fitted to.
+        seed: of the noise that spreads whole numbers, where the training rows had it.
+
+    Raises:
+        DataError: for data that cannot be read, or are not of the model's kind.
+    """
+    dataset = fitted_to(model) if data is None else load(data)
+    if dataset is None:
+        text = "the data that the model was fitted to are not at hand: give them to check its calibration"
+        return HeldOut(None, note=f"Not checked against data: {text}.")
+    parts = parts_of(model, dataset)
+    records, labels, note = dataset.records, dataset.labels, ""
+    if parts is None:
+        note = (
+            f"{dataset.source} is not what the model was fitted to: all of it was taken, memorisation is not checked."
+        )
+    else:
+        records, labels = unseen(parts, dataset)
+    try:
+        spread = model.info.get("data", {}).get("dequantised", True)  # as the training rows were
+        x = model.codec.encode(records, seed=seed if spread else None)
+    except ValueError as error:
+        raise DataError(f"{dataset.source}: these are not records of the model's kind: {error}") from None
+    first = next(model.model.parameters())
+    classes = torch.as_tensor(labels).to(first.device) if model.model.classes and labels is not None else None
+    return HeldOut(x.to(first), classes, None if parts is None else model.codec.encode(parts.training.records), note)

@@ -116,7 +116,7 @@ def _panels(count: int, size: tuple[float, float], across: int | None = None) ->
 
 
 def _png(figure: Figure) -> bytes:
-    """The drawing; what matplotlib warns of (a letter that its font lacks, a crowded axis) is no fault of the user's."""
+    """The drawing, without matplotlib's warnings (a letter that its font lacks, a crowded axis)."""
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
