@@ -40,7 +40,8 @@ class Embedding(nn.Module):
             raise ValueError("a network takes classes or condition_dim, got both; put the class into the vector.")
         self.classes = classes
         self.condition_dim = condition_dim
-        spread = torch.linspace(0, 1, _FREQUENCIES, dtype=torch.float64)
+        # on the CPU whatever the default device: on "meta", powers load torch's compiler, two seconds
+        spread = torch.linspace(0, 1, _FREQUENCIES, dtype=torch.float64, device="cpu")
         frequencies = _SLOWEST * (_FASTEST / _SLOWEST) ** spread
         self.register_buffer("frequencies", frequencies.to(torch.get_default_dtype()), persistent=False)
         self.level = linear(2 * _FREQUENCIES, width)

@@ -7,30 +7,39 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from scorefield.nets._members import Members
 from scorefield.numerics.random import normal
 
 
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Draw nothing from torch's global generator; torch's own `skip_init` loads its compiler, over a second."""
+
+
+class _Conv2d(nn.Conv2d):
+    def reset_parameters(self) -> None:
+        """As `_Linear`."""
+
+
+class _Embedding(nn.Embedding):
+    def reset_parameters(self) -> None:
+        """As `_Linear`."""
+
+
 def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
     """An `nn.Linear` that has not drawn from torch's global generator; `initialise` fills it."""
-    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
-    return layer
+    return _Linear(inputs, outputs, bias=bias)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
     """An `nn.Conv2d` that keeps the size (at stride 1), uninitialised as `linear`."""
-    layer: nn.Conv2d = skip_init(
-        nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=kernel // 2, device=torch.get_default_device()
-    )
-    return layer
+    return _Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
 
 def lookup(rows: int, width: int) -> nn.Embedding:
     """An `nn.Embedding`, uninitialised as `linear`."""
-    layer: nn.Embedding = skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
-    return layer
+    return _Embedding(rows, width)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ def rebuilt(make: Callable[..., Network], config: object, weights: Mapping[str, 
     """The network of a stored configuration with its stored weights.
 
     No size can be greater than the number of weights, nor the number of blocks than that of tensors. What these bounds
-    let through is built without memory first (on the device "meta"), and its shapes are compared.
+    let through and might still be large is built without memory first (on the device "meta"), and its shapes compared.
 
     Args:
         make: a network's class.
@@ -44,8 +45,23 @@ def rebuilt(make: Callable[..., Network], config: object, weights: Mapping[str, 
             limit = len(weights) if name in ("depth", "blocks") else most
             if name != "seed" and not abs(number) <= limit:
                 raise ValueError(f"a network with {shown(name)[1:-1]} = {shown(value)} does not have {most:,} weights.")
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in make(**config).state_dict().items()}
+    if not _is_small(config, most):
+        with torch.device("meta"):  # it takes a second to load what torch needs for it
+            _check_shapes(make(**config), weights)
+    network = make(**config)
+    _check_shapes(network, weights)
+    network.load_state_dict(dict(weights))
+    return network
+
+
+def _is_small(config: Mapping[str, object], most: int) -> bool:
+    """Whether no matrix of these sizes is much larger than the weights that there are."""
+    sizes = sorted(abs(number) for name, value in config.items() if name != "seed" for number in _numbers(value))
+    return math.prod(sizes[-2:]) <= 16 * most
+
+
+def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted({*wanted, *found}):
         if wanted.get(name) != found.get(name):
@@ -55,9 +71,6 @@ def rebuilt(make: Callable[..., Network], config: object, weights: Mapping[str, 
             )
         if not weights[name].is_floating_point():
             raise ValueError(f"the weights {shown(name)} are {weights[name].dtype} and should be floats.")
-    network = make(**config)
-    network.load_state_dict(dict(weights))
-    return network
 
 
 def _numbers(value: object) -> Iterator[float]:
