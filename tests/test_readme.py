@@ -45,13 +45,13 @@ def table(folder: Path) -> str:
 
 
 def array(folder: Path) -> str:
-    np.save(folder / "array.npy", np.random.default_rng(0).normal(size=(160, 2)))
+    np.save(folder / "array.npy", np.random.default_rng(0).normal(size=(110, 2)))
     return "array.npy"
 
 
 def images(folder: Path) -> str:
     (folder / "images").mkdir()
-    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (160, 4, 4), dtype=np.uint8)):
+    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (110, 4, 4), dtype=np.uint8)):
         Image.fromarray(pixels).save(folder / "images" / f"{k}.png")
     return "images"
 
