@@ -62,7 +62,7 @@ REFUSED = {  # what a kind of data has no answer for, in the sentence that says 
     "table": ("check", "calibrate"),
 }
 CUT = {
-    "--time 2m": "--steps 2",
+    "--time 2m": "--steps 2 --size small",
     "-n 1000": "-n 20",
     "--steps 5,10,20": "--steps 2 --no-search",
     "--draws 20": "--draws 2",
