@@ -2,7 +2,7 @@
 # Another Python than python3: make PYTHON=/path/to/python3.12 demo
 
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
@@ -36,7 +36,7 @@ demo: $(STAMP)
 explore: $(STAMP)
 	@$(BIN)/scorefield explore $(if $(RUN),"$(RUN)") $(ARGS)
 
-# One thread per worker; a worker more than two cores, because tests of servers and processes wait.
+# One thread per worker: more of them only get into each other's way.
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 

@@ -1,5 +1,7 @@
 """What holds for every test: one thread per process, and the same examples in every run."""
 
+import functools
+import gc
 import os
 import re
 import sys
@@ -18,6 +20,24 @@ torch.set_num_threads(1)
 PROGRESS = re.compile(r"scorefield: \d+ %  ")  # lines that slow commands write where there is no terminal
 settings.register_profile("scorefield", derandomize=True, deadline=None)
 settings.load_profile("scorefield")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What the libraries have made lives as long as the session: the collector need not look at it again and again."""
+    import pandas  # noqa: F401
+    import sklearn  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
+
+
+@pytest.fixture(scope="session")
+def library_laws():
+    """What the laws of the library came out as, by seed: they are the same in every check of a session."""
+    from scorefield.check.exact import library
+
+    return functools.lru_cache(library)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +59,14 @@ def in_process():
 
 
 @pytest.fixture
-def scorefield(in_process, capfd: pytest.CaptureFixture[str]):
+def scorefield(in_process, library_laws, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     """`scorefield(words) -> (exit code, standard output, standard error but for progress)`, in this process."""
 
     def call(*words: object) -> tuple[int, str, str]:
+        if words[0] == "check":
+            from scorefield.check import runs
+
+            monkeypatch.setattr(runs, "library", library_laws)
         code = in_process(*words)
         out, err = capfd.readouterr()
         return code, out, "".join(line for line in err.splitlines(True) if not PROGRESS.match(line))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -148,6 +150,21 @@ def seconds_of(page: Page, query: str, **given: object) -> float:
     return time.monotonic() - begun
 
 
+def worked(pid: int, wait: Callable[[], float]) -> float:
+    """The seconds that a process computed during a wait: on a busy machine the wait itself is longer."""
+    before = processor_seconds(pid)
+    waited = wait()
+    return waited if before is None else (processor_seconds(pid) or 0.0) - before
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Of a process so far; None where the system does not tell."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return None
+    return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_no_page_waits_for_the_computations_of_others(server: tuple[int, str]) -> None:
     with Page(*server) as one, Page(*server) as two, Page(*server) as other:
         for page in (one, two):
@@ -171,20 +188,22 @@ def test_no_page_waits_for_the_computations_of_others(server: tuple[int, str]) -
     ],
 )
 def test_no_page_waits_for_the_librarys_longest_computations(
-    explorer: tuple[int, str], query: str, params: dict[str, object]
+    explorer: tuple[int, tuple[int, str]], query: str, params: dict[str, object]
 ) -> None:
-    with Page(*explorer) as busy, Page(*explorer) as other:
+    pid, address = explorer
+    with Page(*address) as busy, Page(*address) as other:
         seconds_of(other, "field.point")
         busy.send(query, **params)
         time.sleep(0.2)
-        waits = [seconds_of(other, "field.point", x=[0.1 * k, 0.0]) for k in range(4)]
-        assert max(waits) < 2, waits  # a second, and more on a machine with other work
+        waits = [worked(pid, lambda k=k: seconds_of(other, "field.point", x=[0.1 * k, 0.0])) for k in range(4)]
+        assert max(waits) < 1.5, waits
 
 
 @pytest.fixture(scope="module")
-def explorer() -> Iterator[tuple[int, str]]:
-    with process("--port", "0") as (_, port, token):
-        yield port, token
+def explorer() -> Iterator[tuple[int, tuple[int, str]]]:
+    """The process's number, and where its pages are."""
+    with process("--port", "0") as (running, port, token):
+        yield running.pid, (port, token)
 
 
 def test_a_computation_that_takes_too_long_is_ended_with_a_sentence(server: tuple[int, str]) -> None:

@@ -38,7 +38,6 @@ def array(folder: Path) -> Path:
 SOURCES: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "table": (table, {}),
     "array": (array, {"labels": True}),
-    "energy": (array, {"energy": True}),
 }
 
 
