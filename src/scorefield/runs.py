@@ -155,8 +155,8 @@ def kind_of_run(folder: str | Path) -> Kind:
     found = next((kind for kind in KINDS if kind.form == form), None)
     if found is None:
         raise _files.FileError(
-            f"{path}: expected a run of {' or of '.join(kind.name for kind in KINDS)}, got {form!r}; give the folder "
-            "that `scorefield fit` wrote."
+            f"{path}: expected a run of {' or of '.join(kind.name for kind in KINDS)}, got {_files.shown(form)}; "
+            "give the folder that `scorefield fit` wrote."
         )
     return found
 

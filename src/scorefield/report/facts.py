@@ -10,19 +10,30 @@ Facts: TypeAlias = list[tuple[str, str]]
 
 def training_facts(info: Mapping[str, Any]) -> Facts:
     """Steps, time, optimiser and held-out loss of a training, as far as they are known."""
-    training = info.get("training")
+    training = complete(info.get("training"), "steps", "seconds")
     if not training:
         return []
-    settings = training.get("settings", {})
+    settings = complete(training.get("settings"), "batch", "seed", "learning_rate")
     batch, seed = (f" of batch {settings['batch']}", f", seed {settings['seed']}") if settings else ("", "")
     found = [("training", f"{training['steps']:,} steps{batch} in {training['seconds']:.0f} s{seed}")]
     if settings:
         rate = f"AdamW, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights"
         found.append(("optimiser", rate))
-    if training.get("evaluations"):
-        best = min(training["evaluations"], key=lambda e: e["mean"])
+    evaluations = [e for e in training.get("evaluations", ()) if complete(e, "mean", "step")]
+    if evaluations:
+        best = min(evaluations, key=lambda e: e["mean"])
         found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
     return found
+
+
+def complete(part: Mapping[str, Any] | None, *names: str) -> Mapping[str, Any]:
+    """A part of what is stored of a run, where it has all of these names; else nothing.
+
+    Example:
+        >>> complete({"steps": 3}, "steps"), complete({"steps": 3}, "steps", "seconds")
+        ({'steps': 3}, {})
+    """
+    return part if part and all(name in part for name in names) else {}
 
 
 def run_facts(info: Mapping[str, Any], plans: Mapping[int, object]) -> Facts:

@@ -13,7 +13,7 @@ from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.evaluate import Comparison
 from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
-from scorefield.report.facts import Facts, lines, run_facts, training_facts
+from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
 from scorefield.report.page import figure, losses_section, metrics_section, settings_section, write_page
 
 LEVELS = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -28,7 +28,7 @@ def describe(model: TrainedModel) -> str:
 def facts(model: TrainedModel) -> Facts:
     """What is known of a run, as (name, value) pairs in the order of interest."""
     found = [
-        ("data", _data(model.info.get("data", {}), model)),
+        ("data", _data(complete(model.info.get("data"), "source", "rows", "held", "kind"), model)),
         ("network", _network(model.model)),
         ("noise range", _range(model)),
     ]
@@ -88,10 +88,13 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
 
 
 def _lead(model: TrainedModel, c: Comparison) -> str:
-    training, what = model.info["training"], "images" if c.real.ndim > 2 else "rows"
+    data, what = complete(model.info.get("data"), "rows"), "images" if c.real.ndim > 2 else "rows"
+    training = complete(model.info.get("training"), "steps", "seconds")
+    many = f"{data['rows']:,} {what}" if data else what
+    time = f" in {training['seconds']:.0f} s ({training['steps']:,} steps)" if training else ""
+    count = sum(p.numel() for p in model.model.parameters())
     return (
-        f'<p class="lead">A network of {training["parameters"] / 1e6:.2f} million parameters learned the score of '
-        f"{model.info['data']['rows']:,} {what} in {training['seconds']:.0f} s ({training['steps']:,} steps). "
+        f'<p class="lead">A network of {count / 1e6:.2f} million parameters learned the score of {many}{time}. '
         f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, next to {len(c.real):,} "
         f"real ones{' that it has never seen' if c.unseen else ''}.</p>"
     )
@@ -107,7 +110,7 @@ def _images(c: Comparison) -> str:
 
 
 def _columns(model: TrainedModel, c: Comparison) -> str:
-    columns = model.info["data"]["columns"]
+    columns = model.info.get("data", {}).get("columns") or [f"x{j}" for j in range(c.real.shape[1])]
     parts = [figure(figures.marginals_png(c.real, c.new, columns), "Each column: real filled, new outlined.")]
     if len(columns) > 1:
         parts.append(figure(figures.scatter_png(c.real, c.new, columns), "The most correlated pairs of columns."))

@@ -6,7 +6,7 @@ import html
 from collections import Counter
 from pathlib import Path
 
-from scorefield.report.facts import Facts, lines, run_facts, training_facts
+from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
 from scorefield.report.page import (
     figure,
     losses_section,
@@ -35,7 +35,7 @@ def describe(model: TrainedTable) -> str:
 
 def facts(model: TrainedTable) -> Facts:
     """What is known of a run, as (name, value) pairs in the order of interest."""
-    data, m = model.info.get("data", {}), model.model
+    data, m = complete(model.info.get("data"), "source", "rows"), model.model
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
     source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
     found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
@@ -45,7 +45,8 @@ def facts(model: TrainedTable) -> Facts:
     count = sum(p.numel() for p in m.parameters())
     found.append(("network", f"{NETWORK}, {count:,} parameters"))
     found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))
-    memory, text = model.info.get("memorisation"), "not measured; `scorefield evaluate` measures it"
+    memory = complete(model.info.get("memorisation"), "value", "floor", "meaning")
+    text = "not measured; `scorefield evaluate` measures it"
     if memory:
         text = f"{memory['value']:.3f} ({memory['floor']:.3f} for real rows): {memory['meaning']}"
     return [*found, *training_facts(model.info), ("memorisation", text), *run_facts(model.info, model.plans)]
@@ -79,8 +80,9 @@ def write_report(path: str | Path, model: TrainedTable, comparison: TableCompari
 
 
 def _lead(model: TrainedTable, c: TableComparison) -> str:
-    data, training = model.info.get("data", {}), model.info.get("training", {})
-    rows = f" from {data['rows']:,} rows" if "rows" in data else ""
+    data = complete(model.info.get("data"), "rows")
+    training = complete(model.info.get("training"), "steps", "seconds")
+    rows = f" from {data['rows']:,} rows" if data else ""
     time = f" in {training['seconds']:.0f} s ({training['steps']:,} steps)" if training else ""
     seen = " that it has never seen" if c.unseen else ""
     return (

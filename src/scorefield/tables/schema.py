@@ -227,6 +227,8 @@ def _column_from_json(fields: Mapping[str, Any]) -> Column:
     for name in ("name", "of"):
         given[name] = _tuples(given[name])
     column = Column(**given)
+    if column.dtype == "category" and not set(column.values) <= set(column.categories):
+        raise ValueError(f"column {shown(column.name)}: a value is none of its categories.")
     for name, fits in _STORED.items():
         if not fits(getattr(column, name)):
             raise ValueError(f"column {shown(column.name)}: {name} cannot be {shown(getattr(column, name))}.")

@@ -167,7 +167,7 @@ def _difference(name: str, stored: object, value: object) -> str:
         "class_labels": "other labels",
         "schema": "another schema",
     }
-    return contents.get(name) or f"{name} = {stored!r}, not {value!r}"
+    return contents.get(name) or f"{name} = {_files.shown(stored)}, not {_files.shown(value)}"
 
 
 def _holds_model(folder: Path, status: Status) -> bool:
