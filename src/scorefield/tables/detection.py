@@ -90,10 +90,13 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
     _check_frame(frame)
     forced = _checked_overrides(frame, overrides or {})
     columns: list[Column] = []
+    alike: dict[int, list[int]] = {}  # places of columns that may hold the same values, by their fingerprint
     for j, name in enumerate(frame.columns):
         series = frame.iloc[:, j]
         choice = forced.get(str(name), {})
-        source = None if choice.get("kind", "copy") != "copy" else _copied(frame, j, columns)
+        places = alike.setdefault(_fingerprint(series, name), [])
+        may_copy = choice.get("kind", "copy") == "copy"
+        source = _copied(frame, j, [columns[i] for i in places], places) if may_copy else None
         if source is not None:
             columns.append(
                 Column(name, "copy", holds(series, name), dtype_name(series, name), missing_mark(series),
@@ -101,6 +104,8 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
             )  # fmt: skip
         else:
             columns.append(_column(series, name, choice))
+            if columns[j].kind != "constant":
+                places.append(j)
     return Schema(tuple(columns), str(frame.columns.dtype), frame.columns.name)
 
 
@@ -137,15 +142,21 @@ def _checked_overrides(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str,
     return {key: dict(fields) for key, fields in overrides.items()}
 
 
-def _copied(frame: pd.DataFrame, j: int, columns: list[Column]) -> Name:
-    """The name of an earlier column with the same values and holes, or None."""
+def _fingerprint(series: pd.Series, name: Name) -> int:
+    """The same number for columns of the same values and holes."""
+    here = present(series)
+    return hash((here.tobytes(), *_native(series, name, holds(series, name))[here].tolist()))
+
+
+def _copied(frame: pd.DataFrame, j: int, columns: list[Column], places: list[int]) -> Name:
+    """The name of an earlier column, of these at these places, with the same values and holes, or None."""
     series = frame.iloc[:, j]
     kind = holds(series, frame.columns[j])
     here = present(series)
     if not here.any():
         return None
-    for i, column in enumerate(columns):
-        if column.kind in ("copy", "constant") or column.holds != kind:
+    for i, column in zip(places, columns, strict=True):
+        if column.holds != kind:
             continue
         other = frame.iloc[:, i]
         if kind != "numbers" and other.dtype != series.dtype:
