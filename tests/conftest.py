@@ -90,11 +90,3 @@ def page(browser):
 
     with watched(browser) as opened:
         yield opened
-
-
-SLOW = {f"test_{name}.py" for name in ("train", "readme", "resume", "fuzz", "estimator", "explorer_limits")}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow files first, so that no worker is left with one of them at the end."""
-    items.sort(key=lambda item: item.path.name not in SLOW)
