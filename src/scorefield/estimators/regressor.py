@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scorefield.data.dataset import Array
 from scorefield.estimators._base import TableEstimator
+from scorefield.tables.conform import free_name
 from scorefield.tables.detection import detect
 from scorefield.tables.predict import Prediction
 from scorefield.tables.schema import Name, Schema
@@ -140,7 +141,4 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
 
 def _free_name(wanted: Name, taken: list[Name]) -> str:
     """A name for y that no column of X has."""
-    name = wanted if isinstance(wanted, str) and wanted else "y"
-    while name in taken:
-        name += "_"
-    return name
+    return free_name(wanted if isinstance(wanted, str) and wanted else "y", taken)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scorefield import __version__, _files
-from scorefield.data import DataError, split
+from scorefield.data import DataError, named, split
 from scorefield.data.sources import frame as read_source
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.tables.codec import RowCodec, fit_row_codec
@@ -26,7 +26,7 @@ from scorefield.tables.mixture import choose_mixture
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.schema import Schema
-from scorefield.tables.schema_toml import overridden
+from scorefield.tables.schema_toml import schema_from_file
 from scorefield.tables.shrinkage import fit_shrinkage
 from scorefield.tables.trained import FORM, TrainedTable
 from scorefield.training import parallel
@@ -269,8 +269,9 @@ def fit(
     """
     folder = Path(folder)
     name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)
-    columns = _schema(frame, schema, folder if resume else None)
-    codec, rows = encode(frame, columns)
+    with named(name):
+        columns = _schema(frame, schema, folder if resume else None)
+        codec, rows = encode(frame, columns)
     options = {
         "source": name,
         "format": FORM,
@@ -298,16 +299,12 @@ def _schema(frame: pd.DataFrame, schema: Schema | Path | None, folder: Path | No
     if schema is None and folder is not None and (folder / OPTIONS).exists():
         stored = _files.read_json(folder / OPTIONS).get("schema")
         if stored is not None:
-            return Schema.from_json(stored)
+            with _files.reading(folder / OPTIONS, "the options of a training"):
+                return Schema.from_json(stored)
         if (folder / _OLD_SCHEMA).exists():
             schema = folder / _OLD_SCHEMA
-    if schema is None:
-        return detect(frame)
-    try:
-        text = schema.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{schema} cannot be read as a schema ({error}); `scorefield schema` writes one.") from None
-    return overridden(detect(frame), text, frame)
+    found = detect(frame)
+    return found if schema is None else schema_from_file(found, schema, frame)
 
 
 def _size_for(rows: int) -> str:

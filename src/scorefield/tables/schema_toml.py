@@ -67,8 +67,8 @@ def overridden(schema: Schema, text: str, frame: pd.DataFrame) -> Schema:
     return Schema(columns, schema.names_dtype, schema.names_title)
 
 
-def schema_from_file(schema: Schema, path: Path, frame: pd.DataFrame) -> tuple[Schema, str]:
-    """The schema with what a TOML file says in its place, see `overridden`, and the file's text.
+def schema_from_file(schema: Schema, path: Path, frame: pd.DataFrame) -> Schema:
+    """The schema with what a TOML file says in its place, see `overridden`.
 
     Raises:
         DataError: with the file's name, for a file that cannot be read, and as `overridden`.
@@ -76,7 +76,7 @@ def schema_from_file(schema: Schema, path: Path, frame: pd.DataFrame) -> tuple[S
     with _files.reading(path, "a schema", DataError, fix="; `scorefield schema` writes one"):
         text = path.read_text(encoding="utf-8")
     with named(path):
-        return overridden(schema, text, frame), text
+        return overridden(schema, text, frame)
 
 
 def overrides_from_toml(text: str) -> dict[str, dict[str, Any]]:
