@@ -70,6 +70,8 @@ def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
         DataError: for a text without rows, rows of unequal length, unnamed or doubled columns.
     """
     separator = told.separator or separator_of(text, suffix)
+    if told.separator and separator not in text:
+        raise DataError(f"{path}: the separator {shown(separator)} stands nowhere in it; leave --separator out.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " ")
     rows, lines, before = [], [], 0
     for row in reader:

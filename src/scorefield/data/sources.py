@@ -18,13 +18,15 @@ TABLES = ("breast_cancer", "diabetes", "iris", "wine")
 """Built-in tables."""
 
 
-def is_table(source: str | Path) -> bool:
+def is_table(source: str | Path | TableFile) -> bool:
     """Whether a source is a table of columns of every kind: a file that `read_table` reads, or a built-in table.
 
     Example:
         >>> is_table("people.csv"), is_table("wine"), is_table("digits")
         (True, True, False)
     """
+    if isinstance(source, TableFile):
+        return True
     return str(source) in TABLES or format_of(source) is not None
 
 

@@ -348,7 +348,10 @@ class TrainedTable:
         for name in self.codec.schema.names:
             holes = frame[name].isna()
             if bool(holes.any()):
-                out[name] = frame[name].where(~holes, filled[name])
+                own = frame[name]
+                if own.dtype.kind == "i" and filled[name].dtype.kind == "f":  # whole numbers by chance
+                    own = own.astype(filled[name].dtype)
+                out[name] = own.where(~holes, filled[name])
         return out
 
 
