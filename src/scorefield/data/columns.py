@@ -116,7 +116,7 @@ def read_columns(cells: Cells, told: Dialect, like: Dialect) -> Columns:
 def _settled(cells: Cells, name: str) -> Found | _Open:
     """A column by its own cells, where these leave no choice."""
     column, known = cells.columns[name], cells.known.get(name)
-    lowered = [cell.lower() for cell in column]
+    lowered = list(map(str.lower, column))
     if known in (None, "numbers"):
         missing = np.array([cell in MISSING_NUMBERS for cell in lowered], dtype=bool)
         present = [cell for cell, out in zip(column, missing, strict=True) if not out]
@@ -145,7 +145,7 @@ def _as_numbers(present: list[str], missing: Any, known: str | None) -> Found | 
     if known is None and _CODES.search(blob) and (note := _codes(present)):
         return Found(_spread(present, missing), None, note)
     try:
-        values = [float(cell) for cell in present]
+        values = list(map(float, present))
     except ValueError:
         values = None
     if values is not None and "_" not in blob:
@@ -324,7 +324,8 @@ def _chosen_times(
 
 def _check_text(cells: Cells, name: str, present: Sequence[str], rows: Any) -> str:
     """A note of what looks like something else; raises where text stands among numbers."""
-    numeric = [is_number(cell) for cell in present]
+    kinds = {cell: is_number(cell) for cell in dict.fromkeys(present)}
+    numeric = [kinds[cell] for cell in present]
     start = f"{cells.path}: column {shown(name)} holds "
     if present and all(numeric):
         fault = number_cells(present).fault

@@ -73,10 +73,12 @@ class Times:
 
 def iso_notation(cells: Sequence[str]) -> Times | None:
     """The notation of ISO 8601 cells, the most precise among them; None where one is none, or only some have a zone."""
-    matches = [_ISO.fullmatch(cell) for cell in cells]
-    found = [match for match in matches if match]
-    if len(found) < len(matches) or len({bool(match["zone"]) for match in found}) > 1:
-        return None
+    found: list[re.Match[str]] = []
+    for cell in dict.fromkeys(cells):
+        match = _ISO.fullmatch(cell)
+        if match is None or bool(match["zone"]) != bool((found or [match])[0]["zone"]):
+            return None
+        found.append(match)
     if not found:
         return Times()
     finest = max(found, key=lambda m: (bool(m["join"]), bool(m["second"]), len(m["fraction"] or "")))

@@ -76,7 +76,7 @@ def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
     rows, lines, before = [], [], 0
     for row in reader:
         if row and (len(row) > 1 or row[0].strip()):
-            rows.append([cell.strip() for cell in row])
+            rows.append(list(map(str.strip, row)))
             lines.append(before + 1)
         before = reader.line_num
     if not rows:
