@@ -105,7 +105,7 @@ def read_columns(cells: Cells, told: Dialect, like: Dialect) -> Columns:
             found[name] = _chosen_numbers(cells, name, one, told.decimal, like.columns.get(name), decimals)
         else:
             found[name] = _chosen_times(cells, name, one, told.dates, like.columns.get(name), orders)
-    frame = pd.DataFrame({name: one.series for name, one in found.items()})
+    frame = pd.DataFrame({name: one.series.array for name, one in found.items()})  # arrays need not be aligned
     notations = {name: one.notation for name, one in found.items() if one.notation is not None}
     return Columns(frame, notations, tuple(_notes(found)))
 
