@@ -18,7 +18,7 @@ from scorefield.progress import Report
 from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual
-from scorefield.tables.row_model import centre
+from scorefield.tables.row_model import by_pattern, centre
 from scorefield.tables.tangents import LevelNetwork
 
 _SINGLE = 1e-4  # nats: from this tolerance on single precision is enough for the network
@@ -120,7 +120,7 @@ def numbers_log_density(
         report: hears how far the work is.
     """
     levels = Levels(copy.deepcopy(model.network).float() if tolerance >= _SINGLE else model.network)
-    order = _by_pattern(torch.isnan(given[:, : x.shape[1]]), torch.isfinite(given[:, : x.shape[1]]))
+    order = by_pattern(given[:, : x.shape[1]])
     at_once = batch or _rows_at_once(model.network, x.shape[1])
 
     def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
@@ -131,11 +131,6 @@ def numbers_log_density(
     )
     back = order.argsort()
     return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
-
-
-def _by_pattern(queried: Tensor, given: Tensor) -> Tensor:
-    """The rows in an order in which those with the same pattern are together."""
-    return torch.unique(torch.cat([queried, given], 1), dim=0, return_inverse=True)[1].argsort(stable=True)
 
 
 def _rows_at_once(network: MaskedMLP, directions: int) -> int:

@@ -9,7 +9,7 @@ from scorefield.numerics.random import normal, uniform
 from scorefield.plans import Plan, run
 from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
-from scorefield.tables.row_model import Layout, RowModel, centre
+from scorefield.tables.row_model import Layout, RowModel, by_pattern, centre
 
 
 @torch.no_grad()
@@ -45,12 +45,12 @@ def complete(
     if plan.stochastic:
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
-    pieces = torch.arange(len(rows)).split(batch or model.rows_at_once)
-    parts = [
-        _completed(model, layout, rows[part], plan, seed, index[part])
-        for part in counted(pieces, len(pieces), report, "draws")
-    ]
-    return torch.cat(parts) if parts else rows.clone()
+    out = rows.double().clone()
+    asked = torch.isnan(rows).any(1).nonzero()[:, 0]
+    pieces = asked[by_pattern(rows[asked])].split(batch or model.rows_at_once)
+    for part in counted(pieces, len(pieces), report, "draws"):
+        out[part] = _completed(model, layout, rows[part], plan, seed, index[part])
+    return torch.where(torch.isinf(out), torch.nan, out)
 
 
 def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: int, index: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from scorefield.tables.trained import TrainedTable
 from scorefield.tables.transforms import Identity
 
 _NODES = torch.arange(-22, 23, dtype=torch.float64) / 4  # standard normal deviates, of the trapezoidal rule
-_ROWS = 2048  # rows that the network sees at a time
+_ROWS = 512  # rows that the network sees at a time
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,11 @@ direction a tangent goes through the layers as the value does; the derivatives o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from scorefield.nets._members import MembersBlock
+from scorefield.nets._members import Layer, MembersBlock
 from scorefield.tables.network import WAVE, MaskedMLP
-
-
-class _Layer(NamedTuple):
-    """`x @ weight + bias` in each member, a level's scales and gates multiplied in."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Of `(n, inputs)` or `(members, n, inputs)`."""
-        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
 
 
 class LevelNetwork:
@@ -37,11 +24,11 @@ class LevelNetwork:
     def __init__(self, network: MaskedMLP, level_feature: Tensor) -> None:
         self.network = network
         e = network.embedding(level_feature, level_feature, None)
-        self._inputs = _Layer(network.inputs.weight, network.inputs.bias)
-        self._blocks = [_at_level(block, e) for block in network.blocks if isinstance(block, MembersBlock)]
+        self._inputs = Layer(network.inputs.weight, network.inputs.bias)
+        self._blocks = [block.at_level(e) for block in network.blocks if isinstance(block, MembersBlock)]
         self._scale, self._shift = network.last(e).chunk(2, dim=-1)
         d = network.dim
-        self._outputs = _Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
+        self._outputs = Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
         kinds = (0, 3, 4) if network.waves else (0,)
         self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
 
@@ -77,12 +64,6 @@ class LevelNetwork:
             place = WAVE * x
             places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
         return torch.matmul(torch.cat(places, 2).flatten(0, 1), self._slopes)
-
-
-def _at_level(block: MembersBlock, e: Tensor) -> tuple[_Layer, _Layer]:
-    gate, scale, shift = block.modulation(e).chunk(3, dim=-1)
-    up = _Layer(block.up.weight * (1 + scale), block.up.bias * (1 + scale) + shift)
-    return up, _Layer(block.down.weight * (1 + gate), block.down.bias * (1 + gate))
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
