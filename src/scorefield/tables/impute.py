@@ -50,6 +50,7 @@ def complete(
     pieces = asked[by_pattern(rows[asked])].split(batch or model.rows_at_once)
     for part in counted(pieces, len(pieces), report, "draws"):
         out[part] = _completed(model, layout, rows[part], plan, seed, index[part])
+    out[:, : layout.numbers] = gated(out, layout.numbers, layout.gates)[:, : layout.numbers]
     return torch.where(torch.isinf(out), torch.nan, out)
 
 
@@ -71,8 +72,6 @@ def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: 
     if bool(some.any()):
         drawn = _numbers(model, given[some], plan, seed, index[some], numbers)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
-    out[:, :numbers] = torch.where(torch.isinf(given[:, :numbers]), torch.nan, out[:, :numbers])
-    out[:, numbers:] = torch.where(torch.isinf(out[:, numbers:]), torch.nan, out[:, numbers:])
     return out
 
 

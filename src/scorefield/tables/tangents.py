@@ -19,9 +19,10 @@ class LevelNetwork:
     Args:
         network: of rows.
         level_feature: 0-d, of its weights' type.
+        dtype: of the products along directions; default: the weights' own.
     """
 
-    def __init__(self, network: MaskedMLP, level_feature: Tensor) -> None:
+    def __init__(self, network: MaskedMLP, level_feature: Tensor, dtype: torch.dtype | None = None) -> None:
         self.network = network
         e = network.embedding(level_feature, level_feature, None)
         self._inputs = Layer(network.inputs.weight, network.inputs.bias)
@@ -30,7 +31,10 @@ class LevelNetwork:
         d = network.dim
         self._outputs = Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
         kinds = (0, 3, 4) if network.waves else (0,)
-        self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
+        self._dtype = dtype or level_feature.dtype
+        self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1).to(self._dtype)
+        self._pairs = [(up.weight.to(self._dtype), down.weight.to(self._dtype)) for up, down in self._blocks]
+        self._last = self._outputs.weight.to(self._dtype)
 
     def answer_and_derivatives(self, x: Tensor, given: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The mean of the members' raw answers, and its derivatives along directions of x.
@@ -45,15 +49,15 @@ class LevelNetwork:
             The raw answers `(n, dim)`, and the derivatives `(q, n, dim)`.
         """
         h, tangent = self._inputs(self.network.features(x, given)), self._first(x, given, directions)
-        for up, down in self._blocks:
+        for (up, down), (first, second) in zip(self._blocks, self._pairs, strict=True):
             active, slope = _silu(up(h))
-            inner = torch.bmm(tangent, up.weight).unflatten(1, (-1, len(x))).mul_(slope[:, None])
+            inner = torch.bmm(tangent, first).unflatten(1, (-1, len(x))).mul_(slope.to(self._dtype)[:, None])
             h = h.baddbmm_(active, down.weight).add_(down.bias)
-            tangent = tangent.baddbmm_(inner.flatten(1, 2), down.weight)
+            tangent = tangent.baddbmm_(inner.flatten(1, 2), second)
         value, slope = _silu(torch.addcmul(self._shift, h, 1 + self._scale))
         raw = self._outputs(value).mean(0)
-        last = tangent.unflatten(1, (-1, len(x))).mul_(slope.mul_(1 + self._scale)[:, None])
-        moved = torch.bmm(last.flatten(1, 2), self._outputs.weight).mean(0)
+        last = tangent.unflatten(1, (-1, len(x))).mul_(slope.mul_(1 + self._scale).to(self._dtype)[:, None])
+        moved = torch.bmm(last.flatten(1, 2), self._last).to(raw).mean(0)
         return raw, moved.unflatten(0, (-1, len(x)))
 
     def _first(self, x: Tensor, given: Tensor, directions: Tensor) -> Tensor:
@@ -63,7 +67,7 @@ class LevelNetwork:
         if self.network.waves:
             place = WAVE * x
             places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
-        return torch.matmul(torch.cat(places, 2).flatten(0, 1), self._slopes)
+        return torch.matmul(torch.cat(places, 2).flatten(0, 1).to(self._dtype), self._slopes)
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
