@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from scorefield.data import DataError, Dialect, read_table, write_filled, write_frame
+from scorefield.data.delimited import raw_cells, records
 
 DAYS = [datetime.datetime(2024, 1 + k % 12, 1 + (7 * k) % 28) for k in range(8)]
 ROWS: dict[str, list[Any]] = {
@@ -486,3 +490,69 @@ def test_a_dialect_goes_through_json(name: str, file) -> None:
     again = file("", one.suffix, "again")
     write_frame(expected(True, one), again, found)
     assert_frame_equal(read_table(again, one.told).frame, expected(True, one))
+
+
+# ----------------------------------------------------------------------------------------------------------- properties
+
+KINDS: dict[str, Callable[[random.Random], str]] = {
+    "text": lambda r: r.choice(["a", "b;c", 'd"e', "f,g", " h ", "i\nj", "k|l", "-", "?"]),
+    "code": lambda r: f"0{r.randrange(1000)}",
+    "whole": lambda r: str(r.randrange(-99, 10**6)),
+    "padded": lambda r: f"{r.randrange(10**6) / 100:.2f}",
+    "comma": lambda r: grouped(r.randrange(10**8) / 100 + 0.01, ".", ","),
+    "percent": lambda r: f"{r.randrange(100)}.{r.randrange(10)} %",
+    "day": lambda r: f"{r.randrange(1, 29):02d}.{r.randrange(1, 13):02d}.20{r.randrange(10, 30)}",
+    "iso": lambda r: f"20{r.randrange(10, 30)}-0{r.randrange(1, 10)}-1{r.randrange(10)}",
+    "logical": lambda r: r.choice(["true", "false"]),
+}
+
+
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=2, max_size=5),
+    seed=st.integers(0, 10**6),
+    separator=st.sampled_from(";,\t|"),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    always=st.booleans(),
+    padded=st.booleans(),
+)
+@settings(max_examples=60)
+def test_what_is_filled_differs_from_what_was_read_in_the_holes_alone(
+    tmp_path_factory,
+    kinds: list[str],
+    seed: int,
+    separator: str,
+    newline: str,
+    encoding: str,
+    always: bool,
+    padded: bool,
+) -> None:
+    r = random.Random(seed)
+
+    def cell(text: str) -> str:
+        needed = any(sign in text for sign in (separator, '"', "\n")) or text != text.strip()
+        text = '"' + text.replace('"', '""') + '"' if needed or (always and text) else text
+        return f" {text}" if padded and separator != "\t" else text
+
+    rows = [[KINDS[kind](r) for kind in kinds] for _ in range(12)]
+    holes = {(r.randrange(12), r.randrange(len(kinds))) for _ in range(6)}
+    names = [cell(f"{kind} {j}") for j, kind in enumerate(kinds)]
+    before = [[cell("" if (i, j) in holes else row[j]) for j in range(len(kinds))] for i, row in enumerate(rows)]
+    folder = tmp_path_factory.mktemp("p")
+    content = newline.join(separator.join(line) for line in [names, *before]) + newline
+    (folder / "a.csv").write_bytes(content.encode(encoding))
+    table = read_table(folder / "a.csv", Dialect(separator=separator, decimal="point", dates="day-first"))
+    full = table.frame.copy()
+    for name in full.columns[full.notna().any()]:
+        full[name] = full[name].where(full[name].notna(), full[name].dropna().iloc[0])
+    write_filled(table, table.frame, [full], folder / "b.csv")
+    texts = [(folder / name).read_bytes().decode(encoding) for name in ("a.csv", "b.csv")]
+    one, other = ([raw_cells(record.raw, separator) for record in records(text, separator)] for text in texts)
+    places = [(i, j) for i in range(12) for j in range(len(kinds))]
+    changed = {(i, j) for i, j in places if one[i + 1][j] != other[i + 1][j]}
+    assert [len(row) for row in one] == [len(row) for row in other] and one[0] == other[0]
+    assert changed == set(zip(*np.nonzero((table.frame.isna() & full.notna()).to_numpy()), strict=True))
+    again = read_table(folder / "b.csv", table.dialect).frame
+    assert_frame_equal(again, full, check_dtype=False)
+    write_filled(table, table.frame, [table.frame], folder / "c.csv")
+    assert (folder / "c.csv").read_bytes() == (folder / "a.csv").read_bytes()
