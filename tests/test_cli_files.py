@@ -63,6 +63,12 @@ def test_imputation_changes_no_character_but_in_the_holes(scorefield, folder: Pa
     assert (folder / "t.csv").read_bytes() == source
 
 
+def test_the_table_that_is_read_is_never_written(scorefield, folder: Path) -> None:
+    before = (folder / "t.csv").read_bytes()
+    code, _, err = scorefield("impute", folder / "run", folder / "t.csv", "-o", folder / "." / "t.csv")
+    assert code == 2 and "another" in err and (folder / "t.csv").read_bytes() == before
+
+
 def test_every_answer_has_the_dialect_of_the_table(scorefield, folder: Path, tmp_path: Path) -> None:
     run, table = folder / "run", folder / "t.csv"
     assert scorefield("density", run, table, "-o", tmp_path / "d.csv", "--tolerance", 1)[0] == 0

@@ -353,8 +353,8 @@ OPEN = {
     "both orders": (["25/12/2024", "12/25/2024"], r"'25/12/2024' in .*line 2.*day\s+first.*'12/25/2024' in .*line 3"),
     "both signs": (["1,5", "1.5"], r"'1,5' in .*line 2.*'1.5' in .*line 3.*write all alike"),
     "two currencies": (["$5", "€7"], r"'\$5' in .*line 2.*'€7' in .*line 3.*write all alike"),
-    "one word": ([*map(str, range(99)), "1.2.3"], r"'1.2.3' in data row 100 \(line 101 of the file\)"),
-    "one word, commas": ([*(f"{i},5" for i in range(99)), "x"], r"'x' in data row 100 \(line 101 of the file\)"),
+    "one word": ([*map(str, range(99)), "1.2.3"], r"'1.2.3' in data row 100 \(line 101 of the file;"),
+    "one word, commas": ([*(f"{i},5" for i in range(99)), "x"], r"'x' in data row 100 \(line 101 of the file;"),
 }
 
 
@@ -556,3 +556,22 @@ def test_what_is_filled_differs_from_what_was_read_in_the_holes_alone(
     assert_frame_equal(again, full, check_dtype=False)
     write_filled(table, table.frame, [table.frame], folder / "c.csv")
     assert (folder / "c.csv").read_bytes() == (folder / "a.csv").read_bytes()
+
+
+def test_a_sheet_may_begin_anywhere_and_have_no_header(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in ([None, None], [None, 1, 2.5, "a"], [], [None, 3, None, "b"]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    table = read_table(tmp_path / "a.xlsx")
+    assert list(table.frame.columns) == ["x0", "x1", "x2"] and table.frame["x0"].tolist() == [1, 3]
+    write_filled(table, table.frame, [table.frame.fillna({"x1": 9.0})], tmp_path / "b.xlsx")
+    assert openpyxl.load_workbook(tmp_path / "b.xlsx").active["C4"].value == 9.0
+
+
+def test_another_file_of_the_table_is_taken_apart_as_the_first_was(file) -> None:
+    first = read_table(file("größe|x\n1|2\n".encode("cp1250")), Dialect(encoding="cp1250", separator="|"))
+    again = read_table(file("größe|x;y\nř|2;3\nš|2;3\n".encode("cp1250"), name="b"), like=first.dialect)
+    assert again.dialect.encoding == "cp1250" and again.frame["größe"].tolist() == ["ř", "š"]

@@ -58,10 +58,10 @@ class Delimited:
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
-        return f"data row {row + 1} (line {self.lines[row]} of the file)"
+        return f"data row {row + 1} (line {self.lines[row]} of the file; data rows count from 1)"
 
 
-def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
+def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = None) -> Delimited:
     """Take a text apart: separators as told, or found; a header if there is one.
 
     The first row is a header when none of its cells is a number, or when one of them is text above a number.
@@ -69,7 +69,7 @@ def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
     Raises:
         DataError: for a text without rows, rows of unequal length, unnamed or doubled columns.
     """
-    separator = told.separator or separator_of(text, suffix)
+    separator = told.separator or separator_of(text, suffix, like)
     if told.separator and separator not in text:
         raise DataError(f"{path}: the separator {shown(separator)} stands nowhere in it; leave --separator out.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " ")
@@ -81,7 +81,7 @@ def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
         before = reader.line_num
     if not rows:
         raise DataError(f"{path} is empty; a table needs a header and rows of numbers.")
-    header = _is_header(rows[0], rows[1] if len(rows) > 1 else [])
+    header = is_header(rows[0], rows[1] if len(rows) > 1 else [])
     names = tuple(rows[0]) if header else tuple(f"x{j}" for j in range(len(rows[0])))
     if header:
         check_names(_named(names), str(path))
@@ -119,15 +119,15 @@ def _check_lengths(found: Delimited, path: Path) -> None:
             inside = any("\n" in cell for cell in row)
             quoted = "; a cell of it in quotes holds line ends, is a quote left open" if inside else ""
             raise DataError(
-                f"{path}: data row {i + 1} (line {found.lines[i]} of the file; data rows count from 1) has {len(row)} "
-                f"cells and {than} has {wanted}; every row needs one cell per column{quoted}."
+                f"{path}: {found.where(i)} has {len(row)} cells and {than} has {wanted}; every row needs one cell per column{quoted}."
             )
 
 
-def separator_of(text: str, suffix: str = ".csv") -> str:
+def separator_of(text: str, suffix: str = ".csv", like: str | None = None) -> str:
     """The separator by which the first rows have equally many cells, two or more.
 
-    Among several: a semicolon, tab or bar before the comma, which stands in decimals and in lists as well.
+    Among several: that of another file of the same table, then a semicolon, tab or bar before the comma, which stands
+    in decimals and in lists as well.
 
     Example:
         >>> separator_of("a;b\\n1,5;2,5\\n"), separator_of("a,b\\n1;2,3\\n")
@@ -135,8 +135,8 @@ def separator_of(text: str, suffix: str = ".csv") -> str:
     """
     sample = text[:_SAMPLE]
     whole = len(sample) == len(text)
-    tried = ("\t", *SEPARATORS) if suffix == ".tsv" else SEPARATORS
-    for separator in tried:
+    tried = (like or "", "\t" if suffix == ".tsv" else "", *SEPARATORS)
+    for separator in filter(None, tried):
         counts = _counts(sample, separator)
         counts = counts if whole or len(counts) > _ROWS else counts[:-1]
         if counts and min(counts) == max(counts) > 1:
@@ -159,14 +159,16 @@ def _counts(sample: str, separator: str) -> list[int]:
     return counts
 
 
-def _is_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    named = [not is_number(cell) and not _is_float(cell) and cell.lower() not in _WORDS for cell in first]
-    if any(is_number(cell) or _is_float(cell) for cell in first):
+def is_header(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether a first row holds names: none of its cells is a number, or one of them is text above a number."""
+    named = [not is_number(cell) and not is_float(cell) and cell.lower() not in _WORDS for cell in first]
+    if any(is_number(cell) or is_float(cell) for cell in first):
         return any(name and is_number(below) for name, below in zip(named, second, strict=False))
     return any(named)
 
 
-def _is_float(cell: str) -> bool:
+def is_float(cell: str) -> bool:
+    """Whether a cell is a number as Python writes it."""
     try:
         float(cell)
     except ValueError:

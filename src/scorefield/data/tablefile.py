@@ -118,6 +118,10 @@ class _Hints:
     like: Dialect
     known: Mapping[str, str]
 
+    def decoded(self, path: Path, form: Format) -> tuple[str, str, bool]:
+        """The text of a file, its encoding, and whether it has a byte order mark."""
+        return decode(read_bytes(path, form.compression), path, self.told.encoding, self.like.encoding)
+
 
 def _check_told(told: Dialect, form: Format, path: Path) -> None:
     """Raise for what is told of a file that has no such thing."""
@@ -130,8 +134,8 @@ def _check_told(told: Dialect, form: Format, path: Path) -> None:
 
 
 def _read_csv(path: Path, form: Format, hints: _Hints) -> TableFile:
-    text, encoding, mark = decode(read_bytes(path, form.compression), path, hints.told.encoding)
-    parsed = delimited.parse(text, path, hints.told, form.suffix)
+    text, encoding, mark = hints.decoded(path, form)
+    parsed = delimited.parse(text, path, hints.told, form.suffix, hints.like.separator)
     columns = dict(zip(parsed.names, zip(*parsed.rows, strict=True), strict=True))
     notes = _text_notes(encoding, hints)
     if parsed.dialect.separator != ("\t" if form.suffix == ".tsv" else ","):
@@ -170,7 +174,7 @@ def _indexed(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[
 
 
 def _read_json_lines(path: Path, form: Format, hints: _Hints) -> TableFile:
-    text, encoding, mark = decode(read_bytes(path, form.compression), path, hints.told.encoding)
+    text, encoding, mark = hints.decoded(path, form)
     parsed = jsonlines.parse(text, path)
     columns = {name: parsed.column(name) for name in parsed.names}
     known = {name: "times" for name, values in columns.items() if all(isinstance(v, str | None) for v in values)}
@@ -178,7 +182,7 @@ def _read_json_lines(path: Path, form: Format, hints: _Hints) -> TableFile:
 
 
 def _read_excel(path: Path, form: Format, hints: _Hints) -> TableFile:
-    parsed = excel.parse(path, hints.told.sheet)
+    parsed = excel.parse(path, hints.told.sheet, hints.like.sheet)
     columns = {name: parsed.column(j) for j, name in enumerate(parsed.names)}
     found = _of_values(path, form, hints, columns, parsed)
     notes = found.notes

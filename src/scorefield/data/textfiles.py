@@ -54,7 +54,7 @@ def _unpacked(path: Path, compression: str) -> Any:
     return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
 
 
-def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str, str, bool]:
+def decode(content: bytes, path: Path, encoding: str | None = None, like: str | None = None) -> tuple[str, str, bool]:
     """The text, its encoding, and whether a byte order mark stood before it.
 
     UTF-8; UTF-16 with a byte order mark; what is neither is Windows-1252, of which latin-1 is a part.
@@ -63,6 +63,7 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str
         content: of the file.
         path: for messages.
         encoding: as the user tells; None: found.
+        like: the encoding of another file of the same table, taken for what is neither UTF-8 nor marked.
 
     Raises:
         DataError: for bytes that have no meaning in the encoding.
@@ -70,7 +71,7 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str
     marked = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     told = codecs.lookup(encoding).name if encoding else ""
     told = {"utf-8-sig": "utf-8", "utf-16": marked or "utf-16-le"}.get(told, told)
-    tried = [told] if told else [marked] if marked else ["utf-8", _FALLBACK]
+    tried = [told] if told else [marked] if marked else list(dict.fromkeys(["utf-8", like or _FALLBACK, _FALLBACK]))
     for name in tried:
         try:
             text = content.decode(name)
