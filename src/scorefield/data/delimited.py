@@ -119,7 +119,8 @@ def _check_lengths(found: Delimited, path: Path) -> None:
             inside = any("\n" in cell for cell in row)
             quoted = "; a cell of it in quotes holds line ends, is a quote left open" if inside else ""
             raise DataError(
-                f"{path}: {found.where(i)} has {len(row)} cells and {than} has {wanted}; every row needs one cell per column{quoted}."
+                f"{path}: {found.where(i)} has {len(row)} cells and {than} has {wanted}; every row needs one cell per "
+                f"column{quoted}."
             )
 
 
