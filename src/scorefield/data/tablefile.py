@@ -142,6 +142,7 @@ def _read_csv(path: Path, form: Format, hints: _Hints) -> TableFile:
         notes.append(f"separator {shown(parsed.dialect.separator)}")
     found = read_columns(Cells(columns, parsed.where, str(path), hints.known), hints.told, hints.like)
     frame, notes = _indexed(found.frame, [*notes, *found.notes])
+    parsed = replace(parsed, rows=[], lines=[])  # a text for each cell: not kept
     dialect = replace(
         parsed.dialect,
         encoding=encoding,

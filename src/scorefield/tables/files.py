@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def held(schema: Schema) -> dict[str, str]:
 
 
 def read_to_fit(source: str | Path, dialect: Dialect | None = None, folder: Path | None = None) -> TableFile:
-    """A file to fit a model to; one whose training is resumed is read as it was when that began.
+    """A file to fit a model to, its text not kept; one whose training is resumed is read as when that began.
 
     Args:
         source: a file, or a built-in table.
@@ -55,10 +56,10 @@ def read_to_fit(source: str | Path, dialect: Dialect | None = None, folder: Path
     """
     path = None if folder is None else folder / OPTIONS
     if path is None or not path.exists():
-        return table(source, dialect)
+        return replace(table(source, dialect), parsed=None)
     stored = _files.read_json(path)
     schema = stored.get("schema")
     with _files.reading(path, "the options of a training"):
         known = {} if schema is None else held(Schema.from_json(schema))
         like = remembered(stored)
-    return table(source, dialect, like=like, known=known)
+    return replace(table(source, dialect, like=like, known=known), parsed=None)
