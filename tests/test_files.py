@@ -103,7 +103,7 @@ def german(value: float) -> str:
 DIALECTS = {
     "plain": Written(),
     "semicolons, decimal commas": Written(
-        ";", german, german, says=("separator ';'", "decimal comma in columns 'price', 'share'")
+        ";", german, german, says=("separator ';', ", "decimal comma in columns 'price', 'share'")
     ),
     "german": Written(
         ";",
@@ -575,3 +575,8 @@ def test_another_file_of_the_table_is_taken_apart_as_the_first_was(file) -> None
     first = read_table(file("größe|x\n1|2\n".encode("cp1250")), Dialect(encoding="cp1250", separator="|"))
     again = read_table(file("größe|x;y\nř|2;3\nš|2;3\n".encode("cp1250"), name="b"), like=first.dialect)
     assert again.dialect.encoding == "cp1250" and again.frame["größe"].tolist() == ["ř", "š"]
+
+
+def test_json_lines_are_in_utf_8_whatever_the_table_was_in(tmp_path: Path) -> None:
+    write_frame(pd.DataFrame({"ort": ["Köln"]}), tmp_path / "a.jsonl", Dialect(encoding="cp1252", mark=True))
+    assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == '{"ort": "Köln"}\n'

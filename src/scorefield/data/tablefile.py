@@ -163,7 +163,7 @@ def _decimal(notations: Mapping[str, Any]) -> Any:
 def _text_notes(encoding: str, hints: _Hints) -> list[str]:
     if encoding == "utf-8" or hints.told.encoding:
         return []
-    return [f"encoding {encoding}" + (" (it is not UTF-8; or tell its --encoding)" if encoding == "cp1252" else "")]
+    return [f"encoding {encoding}" + (" (not UTF-8; or tell --encoding)" if encoding == "cp1252" else "")]
 
 
 def _indexed(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
