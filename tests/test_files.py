@@ -580,3 +580,23 @@ def test_another_file_of_the_table_is_taken_apart_as_the_first_was(file) -> None
 def test_json_lines_are_in_utf_8_whatever_the_table_was_in(tmp_path: Path) -> None:
     write_frame(pd.DataFrame({"ort": ["Köln"]}), tmp_path / "a.jsonl", Dialect(encoding="cp1252", mark=True))
     assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == '{"ort": "Köln"}\n'
+
+
+BROKEN = [
+    {"columns": {"a": {"kind": "numbers", "decimal": 7}}},
+    {"columns": {"a": {"kind": "numbers", "thousands": None}}},
+    {"columns": {"a": {"kind": "numbers", "places": 10**9}}},
+    {"columns": {"a": {"kind": "times", "zone": "x"}}},
+    {"columns": {"a": {"kind": "booleans", "true": 1}}},
+    {"columns": {"a": {"kind": "words"}}},
+    {"columns": 5},
+    {"columns": {}, "separator": 5},
+    {"columns": {}, "colour": "red"},
+    {},
+]
+
+
+@pytest.mark.parametrize("stored", BROKEN, ids=str)
+def test_a_dialect_that_is_none_is_refused(stored: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"dialect of a table cannot be read|a separator is"):
+        Dialect.from_json(stored)

@@ -61,6 +61,13 @@ class Numbers:
     places: int | None = None
     telling: bool = False
 
+    def __post_init__(self) -> None:
+        texts = (self.thousands, self.prefix, self.suffix)
+        if self.decimal not in DECIMALS or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"numbers have a decimal point or comma, and signs that are text, got {self}.")
+        if self.places is not None and not (isinstance(self.places, int) and 0 <= self.places < 400):
+            raise ValueError(f"numbers have from 0 to 399 decimals, got {self.places!r}.")
+
     @property
     def plain(self) -> bool:
         """Whether it is what Python, and every program, reads."""
@@ -74,12 +81,15 @@ class Numbers:
         """A cell that is written so, as Python reads it."""
         if self.plain:
             return cell
-        match = _CELL.fullmatch(cell)
-        if match is None:
-            raise ValueError(f"no number: {cell!r}")
-        body = match["body"].replace(self.thousands, "") if self.thousands else match["body"]
-        negative = match["open"] or match["minus"] or match["sign"] in ("-", "−")
-        return ("-" if negative else "") + body.replace(DECIMALS[self.decimal], ".")
+        text = cell.removeprefix(self.prefix).removesuffix(self.suffix)
+        if not (text[:1].isdigit() and text[-1:].isdigit()):
+            match = _CELL.fullmatch(cell)
+            if match is None:
+                raise ValueError(f"no number: {cell!r}")
+            negative = match["open"] or match["minus"] or match["sign"] in ("-", "−")
+            text = ("-" if negative else "") + match["body"]
+        text = text.replace(self.thousands, "") if self.thousands else text
+        return text.replace(DECIMALS[self.decimal], ".")
 
     def texts(self, series: pd.Series) -> list[str]:
         """Numbers as cells; "" where nothing is."""
