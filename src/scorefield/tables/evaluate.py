@@ -111,6 +111,7 @@ class TableComparison:
         plan: name of the sampler.
         seed: of everything random.
         note: what the reader should know.
+        training: the rows of training, where they are at hand and others than the real ones.
     """
 
     source: str
@@ -126,6 +127,7 @@ class TableComparison:
     plan: str
     seed: int
     note: str = ""
+    training: pd.DataFrame | None = field(default=None, repr=False)
 
     def table(self) -> str:
         """The figures as text."""
@@ -234,6 +236,7 @@ def evaluate(
         model.plan(steps).name,
         seed,
         " ".join(note for note in (found.note, *notes) if note),
+        found.training if found.unseen else None,
     )
 
 
