@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -15,6 +15,7 @@ from scorefield.data.dataset import DataError, check_names
 from scorefield.data.dialect import SEPARATORS, Dialect, Quoting
 from scorefield.data.numbers import is_number
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _SAMPLE = 1 << 16  # characters, and
 _ROWS = 100  # rows, that tell the separator
 _WORDS = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})  # are no names of columns above numbers
@@ -72,7 +73,7 @@ def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = 
     separator = told.separator or separator_of(text, suffix, like)
     if told.separator and separator not in text:
         raise DataError(f"{path}: the separator {shown(separator)} stands nowhere in it; leave --separator out.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " ")
+    reader = csv.reader(lines_of(text), delimiter=separator, skipinitialspace=separator != " ")
     rows, lines, before = [], [], 0
     for row in reader:
         if row and (len(row) > 1 or row[0].strip()):
@@ -97,6 +98,16 @@ def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = 
     return found
 
 
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text with their ends, without a copy of the whole (`io.StringIO` takes four bytes a character).
+
+    Example:
+        >>> list(lines_of("a\\r\\n\\nb"))
+        ['a\\r\\n', '\\n', 'b']
+    """
+    return map(itemgetter(0), _LINE.finditer(text))
+
+
 def _named(names: Sequence[str]) -> list[str]:
     """The names, of which the first may be empty: such a column holds the names of the rows."""
     return ["index" if j == 0 and not name and len(names) > 1 else name for j, name in enumerate(names)]
@@ -105,7 +116,7 @@ def _named(names: Sequence[str]) -> list[str]:
 def _check_quotes(found: Delimited, path: Path) -> None:
     """Raise where the last row ends within quotes."""
     last = found.lines[-1]
-    raw = [line for number, line in enumerate(io.StringIO(found.text, newline=""), 1) if number >= last]
+    raw = [line for number, line in enumerate(lines_of(found.text), 1) if number >= last]
     cells = raw_cells("".join(raw), found.dialect.separator or ",")
     if any(cell.lstrip().startswith('"') and not re.match(r'\s*"(?:[^"]|"")*"(?!")', cell) for cell in cells):
         raise DataError(f"{path}: a quote that begins in line {last} is never closed; close it, or remove it.")
@@ -150,7 +161,7 @@ def _counts(sample: str, separator: str) -> list[int]:
     """How many cells each of the first rows has; none where they cannot be read so."""
     counts = []
     try:
-        for row in csv.reader(io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=True):
+        for row in csv.reader(lines_of(sample), delimiter=separator, skipinitialspace=True):
             if row and (len(row) > 1 or row[0].strip()):
                 counts.append(len(row))
             if len(counts) > _ROWS:
@@ -207,7 +218,7 @@ def records(text: str, separator: str) -> Iterator[Record]:
     taken: list[str] = []
 
     def lines() -> Iterator[str]:
-        for line in io.StringIO(text, newline=""):
+        for line in lines_of(text):
             taken.append(line)
             yield line
 
