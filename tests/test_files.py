@@ -58,6 +58,7 @@ class Written:
     tail: str = "\n"
     head: str = ""
     pad: str = ""
+    end: str = ""
     hole: str = ""
     says: tuple[str, ...] = ()
     told: Dialect = field(default_factory=Dialect)
@@ -67,7 +68,7 @@ class Written:
         lines = [[self._quoted(name) for name in ROWS]] if self.header else []
         for i in range(8):
             lines.append([self._cell(name, i, full) for name in ROWS])
-        body = self.newline.join((self.pad + self.separator).join(line) for line in lines)
+        body = self.newline.join((self.pad + self.separator).join(line) + self.end for line in lines)
         return self.head + body + (self.newline if self.tail == "\n" else self.tail)
 
     def bytes(self, full: bool) -> bytes:
@@ -153,6 +154,8 @@ DIALECTS = {
     "named holes": Written(hole="NA"),
     "capital booleans": Written(ok=("TRUE", "FALSE")),
     "no header": Written(header=False),
+    "excel's hint": Written(";", head="sep=;\n", says=("separator ';'",)),
+    "separators at the end": Written(";", german, end=";", says=("nothing after the last separator",)),
 }
 
 
@@ -460,6 +463,8 @@ FAULTS = {
     "no workbook": ("a", ".xlsx", "cannot be read as xlsx"),
     "no feather": ("a", ".feather", "cannot be read as feather"),
     "empty": ("", ".jsonl", "is empty"),
+    "ragged after a hint": ("sep=;\na;b\n1;2\n3\n", ".csv", "line 4.*has 1 cells and the header has 2"),
+    "a hint alone": ("sep=;\n", ".csv", "is empty"),
     "an old workbook": ("a", ".xls", "suffix '.xls'"),
 }
 

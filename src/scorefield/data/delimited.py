@@ -16,6 +16,7 @@ from scorefield.data.dialect import SEPARATORS, Dialect, Quoting
 from scorefield.data.numbers import is_number
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_HINT = re.compile(r"sep=(.)(?:\r\n|\r|\n)")
 _SAMPLE = 1 << 16  # characters, and
 _ROWS = 100  # rows, that tell the separator
 _WORDS = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})  # are no names of columns above numbers
@@ -46,8 +47,10 @@ class Delimited:
         rows: a cell for each column, without spaces around.
         lines: of each row, the first one.
         header: whether the names stand in the text.
-        text: the whole.
+        text: the whole, without the head.
         dialect: its separator, quotes and line ends.
+        head: a first line such as `sep=;`, by which Excel knows the separator; "" for none.
+        tail: whether every row ends with a separator, after which nothing stands.
     """
 
     names: tuple[str, ...]
@@ -56,6 +59,8 @@ class Delimited:
     header: bool
     text: str
     dialect: Dialect
+    head: str = ""
+    tail: bool = False
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
@@ -70,7 +75,9 @@ def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = 
     Raises:
         DataError: for a text without rows, rows of unequal length, unnamed or doubled columns.
     """
-    separator = told.separator or separator_of(text, suffix, like)
+    hint = _HINT.match(text)
+    head, text = ("", text) if hint is None else (hint[0], text[hint.end() :])
+    separator = told.separator or (hint[1] if hint else separator_of(text, suffix, like))
     if told.separator and separator not in text:
         raise DataError(f"{path}: the separator {shown(separator)} stands nowhere in it; leave --separator out.")
     reader = csv.reader(lines_of(text), delimiter=separator, skipinitialspace=separator != " ")
@@ -78,8 +85,10 @@ def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = 
     for row in reader:
         if row and (len(row) > 1 or row[0].strip()):
             rows.append(list(map(str.strip, row)))
-            lines.append(before + 1)
+            lines.append(before + 1 + bool(head))
         before = reader.line_num
+    tail = all(len(row) > 1 and not row[-1] for row in rows)
+    rows = [row[:-1] for row in rows] if tail else rows
     if not rows:
         raise DataError(f"{path} is empty; a table needs a header and rows of numbers.")
     header = is_header(rows[0], rows[1] if len(rows) > 1 else [])
@@ -89,9 +98,8 @@ def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = 
         del rows[0], lines[0]
     if not rows:
         raise DataError(f"{path} has no data rows, only the header {shown(','.join(names))}.")
-    found = Delimited(
-        names, rows, lines, header, text, Dialect(separator, newline=_newline(text), quoting=_quoting(text, separator))
-    )
+    dialect = Dialect(separator, newline=_newline(text), quoting=_quoting(text, separator))
+    found = Delimited(names, rows, lines, header, text, dialect, head, tail)
     _check_lengths(found, path)
     if '"' in text:
         _check_quotes(found, path)
@@ -116,7 +124,7 @@ def _named(names: Sequence[str]) -> list[str]:
 def _check_quotes(found: Delimited, path: Path) -> None:
     """Raise where the last row ends within quotes."""
     last = found.lines[-1]
-    raw = [line for number, line in enumerate(lines_of(found.text), 1) if number >= last]
+    raw = [line for number, line in enumerate(lines_of(found.text), 1 + bool(found.head)) if number >= last]
     cells = raw_cells("".join(raw), found.dialect.separator or ",")
     if any(cell.lstrip().startswith('"') and not re.match(r'\s*"(?:[^"]|"")*"(?!")', cell) for cell in cells):
         raise DataError(f"{path}: a quote that begins in line {last} is never closed; close it, or remove it.")
@@ -273,6 +281,7 @@ def write_filled(
     """
     own = source.dialect.separator or ","
     other = separator or own
+    to.write(source.head.replace(own, other))
     for number, fill in enumerate(fills, 1):
         row = -1 - source.header
         for record in records(source.text, own):

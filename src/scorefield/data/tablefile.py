@@ -140,6 +140,8 @@ def _read_csv(path: Path, form: Format, hints: _Hints) -> TableFile:
     notes = _text_notes(encoding, hints)
     if parsed.dialect.separator != ("\t" if form.suffix == ".tsv" else ","):
         notes.append(f"separator {shown(parsed.dialect.separator)}")
+    if parsed.tail:
+        notes.append("nothing after the last separator of each row")
     found = read_columns(Cells(columns, parsed.where, str(path), hints.known), hints.told, hints.like)
     frame, notes = _indexed(found.frame, [*notes, *found.notes])
     parsed = replace(parsed, rows=[], lines=[])  # a text for each cell: not kept
