@@ -405,6 +405,13 @@ def test_what_is_told_or_shown_by_the_file_settles_it(name: str, file) -> None:
     assert again.frame["a"].tolist() == values
 
 
+def test_a_file_of_its_own_dialect_is_not_read_as_the_first_was(file) -> None:
+    german = read_table(file(column(["1,5", "2,25"], ["25.12.2024", "01.02.2024"])))
+    text = "a,b,c\n1.234,01/02/2024,0.5\n5.678,03/04/2024,1.5\n"
+    english = read_table(file(text, name="new"), like=german.dialect).frame
+    assert english["a"].tolist() == [1.234, 5.678] and english["b"][0] == pd.Timestamp("2024-02-01")
+
+
 def test_defaults_that_are_no_guess_are_said(file) -> None:
     table = read_table(file(column(["1.234", "5.678"], ["01.02.2024", "03.04.2024"])))
     assert table.frame["a"].tolist() == [1.234, 5.678] and table.frame["b"][0] == pd.Timestamp("2024-02-01")

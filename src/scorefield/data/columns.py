@@ -80,8 +80,8 @@ class _Open(NamedTuple):
 def read_columns(cells: Cells, told: Dialect, like: Dialect) -> Columns:
     """The columns in the types that all of their cells have.
 
-    Numbers and dates that can be read in two ways are read as told; else as the column of this name was in a file like
-    this one; else as the other columns of the file are. What is still open is 1.234 with a decimal point, 01.02.2024
+    Numbers and dates that can be read in two ways are read as told; else as the other columns of the file are; else as
+    the column of this name was in a file like this one. What is still open is 1.234 with a decimal point, 01.02.2024
     with the day first, and an error else.
 
     Args:
@@ -286,7 +286,7 @@ def _chosen_numbers(
     made = one.numbers or NumberCells({})
     known = cells.known.get(name)
     remembered = like.decimal if isinstance(like, Numbers) and like.telling else None
-    decimal = told or remembered or (next(iter(votes)) if len(votes) == 1 else None)
+    decimal = told or (next(iter(votes)) if len(votes) == 1 else remembered)
     if decimal is not None:
         return _noted(made.notations[decimal], one.cells, one.missing, known)
     i = next(i for i, cell in enumerate(one.cells) if "." in cell or "," in cell)
@@ -306,7 +306,7 @@ def _chosen_times(
 ) -> Found:
     made = one.times or TimeCells({}, {})
     remembered = like.order if isinstance(like, Times) else None
-    order = told or remembered or (next(iter(votes)) if len(votes) == 1 else None)
+    order = told or (next(iter(votes)) if len(votes) == 1 else remembered)
     if order is not None:
         return _timed(made, order, one.missing)
     if made.dotted:
