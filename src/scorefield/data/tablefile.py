@@ -37,6 +37,7 @@ class TableFile:
         notes: what of that is not what every program reads, in words.
         parsed: the file taken apart, so that it can be written again with some cells filled.
         names: of the columns as the file has them, with that of the index.
+        left_out: columns of the file that are not in the frame; they are written again as they are.
     """
 
     path: Path
@@ -46,6 +47,17 @@ class TableFile:
     notes: tuple[str, ...] = ()
     parsed: Parsed = field(default=None, repr=False)
     names: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def without(self, columns: Sequence[str]) -> TableFile:
+        """The table without these columns, as those that name or number its rows; unknown ones are an error."""
+        unknown = [name for name in columns if name not in self.frame.columns]
+        if unknown:
+            known = ", ".join(shown(name) for name in self.frame.columns[:12])
+            raise DataError(f"{self.path} has no column {shown(unknown[0])} to leave out; there are {known}.")
+        if len(set(columns)) == len(self.frame.columns):
+            raise DataError(f"{self.path}: every column is to be left out; leave one in.")
+        return replace(self, frame=self.frame.drop(columns=list(columns)), left_out=tuple(columns))
 
     @property
     def said(self) -> str:
