@@ -271,8 +271,9 @@ def fit(
     if isinstance(source, str | Path):
         source = read_to_fit(source, folder=folder if resume else None)
     name, frame, dialect = "data frame", source, None
+    left_out: tuple[str, ...] = ()
     if isinstance(source, TableFile):
-        name, frame, dialect = str(source.path), source.frame, source.dialect.to_json()
+        name, frame, dialect, left_out = str(source.path), source.frame, source.dialect.to_json(), source.left_out
     with named(name):
         columns = _schema(frame, schema, folder if resume else None)
         codec, rows = encode(frame, columns)
@@ -284,13 +285,14 @@ def fit(
         "size": size,
         "held_share": held_share or default_share(len(rows)),
         "dialect": dialect,
+        "left_out": list(left_out),
     }
 
     def prepare(settings: Settings) -> Preparation:
         made = TableFit.of(cut(codec, rows, settings.seed, held_share), settings.seed, size)
         ready = made.preparation()
         training = made.encoded.training
-        data = {name: options[name] for name in ("source", "size", "held_share", "dialect")}
+        data = {name: options[name] for name in ("source", "size", "held_share", "dialect", "left_out")}
         data |= {"kind": "table", "rows": len(training), "records": digest(training)}
         return replace(ready, finish=lambda info: ready.finish({"data": data, **info}))
 
