@@ -14,6 +14,7 @@ from scorefield.explorer.queries.params import Checked, Seed, Within
 from scorefield.explorer.queries.pauses import pause
 from scorefield.explorer.queries.table_axes import Axis, cell, choices, names
 from scorefield.tables.conform import conform
+from scorefield.tables.density import row_log_density
 from scorefield.tables.held import held_out
 from scorefield.tables.measures import modelled, values_of
 from scorefield.tables.outliers import expected, surprises
@@ -294,14 +295,19 @@ def density(p: Density, session: Session) -> dict[str, Any]:
     frame = _frame(run, table, given, p.n**2)
     for axis, place in zip(axes, places, strict=True):
         frame[axis.column.name] = axis.series(place)
-    found = _log_density(run, frame, p.network)
+    found = _log_density(run, frame, [axis.column for axis in axes], p.network)
     for axis, place in zip(axes, places, strict=True):
         found = found + (np.log(axis.values(place)) if axis.log else 0.0)  # per unit of the axis
     return {"log_density": found.reshape(p.n, p.n), "max": float(found.max())}
 
 
-def _log_density(run: TrainedTable, frame: pd.DataFrame, network: bool) -> np.ndarray:
+def _log_density(run: TrainedTable, frame: pd.DataFrame, columns: list[Column], network: bool) -> np.ndarray:
+    """The log-density of some columns given the others, by the model or, up to a constant, by its mixture alone."""
+    rows = run.codec.encode(frame, unseen="missing")
     if not network:
-        return np.asarray(run.reference_log_density(run.codec.encode(frame)).numpy())
-    found = run.log_density(frame, draws=1, evaluations=_EVALUATIONS, unseen="missing", report=_hear)
-    return np.asarray(found.value.numpy())
+        return np.asarray(run.reference_log_density(rows).numpy())
+    asked = torch.zeros_like(rows, dtype=torch.bool)
+    for column in columns:
+        asked[:, list(run.codec.entries_of(column.name))] = True
+    found = row_log_density(run.model, run.layout, rows, asked, evaluations=_EVALUATIONS, report=_hear).value
+    return np.asarray((found + run.codec.log_det_encoded(rows.masked_fill(~asked, math.nan))).numpy())

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scorefield.report.columns import value_in_words
+from scorefield.report.columns import category_in_words, value_in_words
 from scorefield.report.figures import short_number
 from scorefield.tables.measures import is_number
-from scorefield.tables.schema import Column, Value, text_of
+from scorefield.tables.schema import Column, Value
 from scorefield.tables.transforms import Log
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def names(column: Column) -> bool:
 
 def choices(column: Column) -> list[str]:
     """The texts of the categories of a column."""
-    return [text_of(column, value) for value in column.values]
+    return [category_in_words(column, value) for value in column.values]
 
 
 def cell(column: Column, text: str) -> Any:
@@ -141,7 +141,7 @@ def cell(column: Column, text: str) -> Any:
     import pandas as pd
 
     if names(column):
-        found = [value for value in column.values if text_of(column, value) == text]
+        found = [value for value in column.values if category_in_words(column, value) == text]
         if not found:
             raise ValueError(f"column {str(column.name)!r} has no value {text[:40]!r}; choose one of its values.")
         return _native(column, found[0])

@@ -39,7 +39,7 @@ function outline(shares, top, closed) {
 
 class Table {
   constructor(context, place, intro) {
-    Object.assign(this, { context, place, cells: [], facts: null, pending: [] });
+    Object.assign(this, { context, place, cells: [], facts: null, pending: [], turn: 0 });
     place.append(intro);
     context.about((about) => this.load(about));
   }
@@ -153,16 +153,17 @@ class Table {
   /** Has these things computed, quick ones first; what is being computed is given up, and done again in its turn. */
   work(names) {
     this.pending = ORDER.filter((name) => names.includes(name) || this.pending.includes(name));
-    this.step();
+    this.turn += 1;
+    this.step(this.turn);
   }
 
-  step() {
+  step(turn) {
     const name = this.pending[0];
-    if (!name) return;
-    const done = (answer) => { this.pending = this.pending.filter((other) => other !== name); answer(); this.step(); };
-    const [query, params, answer] = this.task(name);
-    if (!query) done(answer);
-    else this.context.request("table", query, params, (result) => done(() => answer(result)));
+    if (!name || turn !== this.turn) return;
+    const [query, params, answer] = this.task(name), finish = () => { this.pending = this.pending.filter((other) => other !== name); this.step(turn); };
+    if (!query) { answer(); finish(); return; }
+    const mine = (act) => (result) => { if (turn === this.turn) act(result); };
+    this.context.stream("table", query, params, mine(answer), mine(finish)); // as a stream: a newer one ends it
   }
 
   /** The query of a thing to compute, its parameters, and what is done with the answer. */
