@@ -265,7 +265,7 @@ def _error_bars(model: TrainedTable, rows: Tensor, seed: int) -> list[Row]:
         row_log_density(model.model, model.layout, some, tolerance=t, seed=seed).value for t in (1e-4, _TOLERANCE)
     )
     text = f"log-densities to {_TOLERANCE:g} and to 1e-4 nats, median difference of {len(some)} rows"
-    found = [Row("table: error of the solver", float((fine - coarse).abs().median()), 0.1, text)]
+    found = [Row("table: error of the solver", float((fine - coarse).abs().median()), _TOLERANCE, text)]
     if model.codec.counting:
         frame = model.codec.decode(some)
         a, b = (model.log_density(frame, tolerance=_TOLERANCE, seed=seed + k, draws=8) for k in (0, 1))

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from scorefield.data import named
 from scorefield.data.overlap import among
-from scorefield.data.sources import frame, is_table
+from scorefield.data.sources import is_table
 from scorefield.data.splitting import split
 from scorefield.metrics.comparison import LEAST
 from scorefield.tables.conform import conform
+from scorefield.tables.files import read_rows
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def held_out(model: TrainedTable, data: str | Path | pd.DataFrame | None = None)
     given: Any = data
     if isinstance(data, str | Path):
         with named(str(data)):
-            given = conform(model.codec, frame(data))
+            given = conform(model.codec, read_rows(model, data).frame)
     rows = real_rows(model, given)
     note = rows.note
     if not rows.unseen and rows.training is not None:
@@ -133,7 +134,7 @@ def _source(model: TrainedTable) -> tuple[pd.DataFrame, tuple[np.ndarray, np.nda
     """The table that a model was fitted to, with the places of its training and held-out rows; None: not at hand."""
     source = str(model.info.get("data", {}).get("source", ""))
     try:
-        found = frame(source) if is_table(source) else None
+        found = read_rows(model, source).frame if is_table(source) else None
         parts = None if found is None else _parts(model, model.codec.encode(found))
     except (ValueError, OSError):
         return None
