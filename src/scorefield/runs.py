@@ -76,7 +76,7 @@ class Kind:
         trained: the class of its trained models.
         load: folder -> trained model.
         fit: (source, folder, settings=, resume=, **options) -> the training, step by step.
-        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, progress=): new records to a file.
+        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, given=, report=): new records to a file.
         evaluate: (model, source, n=, steps=, seed=) -> Comparison.
         held_out: (model, source or None, seed=) -> records that it has not seen, encoded; None: no laws to check by.
         describe: model -> what is known of it, as text.

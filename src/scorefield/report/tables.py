@@ -20,7 +20,8 @@ from scorefield.report.table_figures import MOST_MARGINALS, Shown, coverage_png,
 from scorefield.tables.evaluate import TableComparison, mean_text
 from scorefield.tables.measures import modelled
 from scorefield.tables.schema import describe as values_in_words
-from scorefield.tables.trained import NETWORK, TrainedTable
+from scorefield.tables.stored import NETWORK
+from scorefield.tables.trained import TrainedTable
 
 DENSITY = """A row's log-density is in nats, in the units of the table: relative to Lebesgue measure for continuous
 columns and times, to counting measure for categories, booleans, ordinals, whole numbers and atoms. Constants and copies
