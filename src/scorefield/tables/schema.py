@@ -285,7 +285,7 @@ def describe(column: Column) -> str:
     if column.kind == "copy":
         return f"as {column.of!r}"
     if column.coded or column.kind == "constant":
-        shown = [_text(column, value) for value in column.values[:6]]
+        shown = [text_of(column, value) for value in column.values[:6]]
         more = f", ... ({len(column.values)})" if len(column.values) > 6 else ""
         text = ", ".join(shown) + more
         return text if len(text) <= 60 else f"{len(column.values)} values: {text[:40]}..."
@@ -304,7 +304,7 @@ def describe(column: Column) -> str:
     return ", ".join(parts) or "any"
 
 
-def _text(column: Column, value: Value) -> str:
+def text_of(column: Column, value: Value) -> str:
     """A value on one line; times from their ticks."""
     if column.holds == "times":
         head, _, tail = column.dtype.partition("[")

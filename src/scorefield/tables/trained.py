@@ -43,7 +43,7 @@ FORM = "scorefield table"
 FAR = 50.0
 """Standard deviations beyond which a number is far from all that was learned."""
 _ROWS = 4096  # of all draws together
-_DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
+_DRAWS = 3  # of the noise in cells, where a density is the probability of a cell
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class TrainedTable:
         Args:
             table: the columns of training in any order.
             target: name of a column.
-            draws: of the noise within cells of whole numbers, averaged over; default: 8 where there are such columns.
+            draws: of the noise within cells of whole numbers, averaged over; default: 3 where there are such columns.
             tolerance: of the ODE, in nats.
             evaluations: instead of a tolerance.
             seed: of the draws.
@@ -339,7 +339,10 @@ class TrainedTable:
         for name in self.codec.schema.names:
             holes = frame[name].isna()
             if bool(holes.any()):
-                out[name] = frame[name].where(~holes, filled[name])
+                own = frame[name]
+                if own.dtype.kind == "i" and filled[name].dtype.kind == "f":  # whole numbers by chance
+                    own = own.astype(filled[name].dtype)
+                out[name] = own.where(~holes, filled[name])
         return out
 
 
