@@ -13,13 +13,12 @@ from scorefield.numerics.random import uniform
 from scorefield.tables.objective import gated
 from scorefield.tables.recalibration import KNOTS, Recalibration, share_given
 from scorefield.tables.row_model import Layout, RowModel
-from scorefield.tables.transport import deviates_of
+from scorefield.tables.transport import backward, deviates_of
 
 _MOST = 3072  # deviates of each kind of question, of all numbers together
 _TOGETHER = 16  # rows that hide the same of what they have
 _COMMON, _EACH = (0.15, 0.1), (0.1, 0.05)  # standard deviations of the prior of a and b: of all numbers, of each
 _FARTHEST = 8.0  # deviates beyond this count as this
-_STEPS = 24
 
 
 class Deviates(NamedTuple):
@@ -60,17 +59,19 @@ def fit_recalibration(
 
 
 def held_deviates(model: RowModel, layout: Layout, held: Tensor, scale: float, seed: int) -> Deviates:
-    """Deviates of each number, all that its rows have being given, and a part of it."""
+    """Deviates of each number, given all that its rows have besides, and given a part of it."""
     count = max(_TOGETHER, _MOST // layout.numbers)
-    parts = []
+    givens, values, numbers = [held.new_zeros(0, held.shape[1])], [held.new_zeros(0)], []
     for j in range(layout.numbers):
         rows = held[held[:, j].isfinite()]
-        for hide, most in ((False, count), (True, count // 2)):
+        for most, hidden in ((count, None), (count // 2, seed)):
             some = rows[:most].double()
-            given = _question(layout, some, j, seed if hide else None)
-            z = deviates_of(model, given, layout.numbers, j, some[:, j], scale=scale, steps=_STEPS)
-            parts.append(Deviates(z, share_given(given), torch.full((len(z),), j)))
-    return Deviates(*(torch.cat(values) for values in zip(*parts, strict=True)))
+            givens.append(_question(layout, some, j, hidden))
+            values.append(some[:, j])
+            numbers.append(torch.full((len(some),), j))
+    given, number = torch.cat(givens), torch.cat(numbers)
+    z = deviates_of(model, backward(model, scale), given, layout.numbers, number, torch.cat(values))
+    return Deviates(z, share_given(given), number)
 
 
 def _question(layout: Layout, rows: Tensor, number: int, seed: int | None) -> Tensor:

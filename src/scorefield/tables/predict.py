@@ -16,7 +16,7 @@ from scorefield.tables.recalibration import share_given
 from scorefield.tables.schema import Column, Name
 from scorefield.tables.trained import TrainedTable
 from scorefield.tables.transforms import Identity
-from scorefield.tables.transport import conditional_mean, deviates_of, values_at
+from scorefield.tables.transport import backward, conditional_mean, deviates_of, values_at
 
 _NODES = torch.arange(-22, 23, dtype=torch.float64) / 4  # standard normal deviates, of the trapezoidal rule
 _ROWS = 2048  # rows that the network sees at a time
@@ -119,10 +119,8 @@ class Prediction:
             return found
         some = rows[:, self._coordinate].isfinite().nonzero()[:, 0]
         given, model = self._ordinary(self.question(rows[some])), self.table.model
-        z = deviates_of(
-            model, given, self.table.layout.numbers, self._coordinate, rows[some, self._coordinate],
-            scale=model.sigma_data,
-        )  # fmt: skip
+        plan, j = backward(model, model.sigma_data), self._coordinate
+        z = deviates_of(model, plan, given, self.table.layout.numbers, j, rows[some, j])
         found[some.numpy()] = own.log_gain(z, self._at(given)).numpy()
         return found
 

@@ -20,7 +20,7 @@ from scorefield.tables.objective import gated
 from scorefield.tables.recalibration import Recalibration, share_given
 from scorefield.tables.row_model import Layout, RowModel
 from scorefield.tables.schema import Name
-from scorefield.tables.transport import deviates_of, values_at
+from scorefield.tables.transport import backward, deviates_of, values_at
 
 _RAREST = 1e-4  # share of trials that must succeed
 _TRIALS = 20_000  # before a share is believed
@@ -174,11 +174,11 @@ class Restriction:
 
     def _standard(self, few: Tensor, entry: int, ends: Tensor) -> Tensor:
         """The intervals' ends as standard normal deviates of each question's law, `(n, m, 2)`."""
-        flat = ends.flatten()
+        flat, plan = ends.flatten(), backward(self.model, self.scale)
         found = flat.expand(len(few), -1).clone()
         for k in flat.isfinite().nonzero()[:, 0].tolist():
             x = flat[k].expand(len(few))
-            z = deviates_of(self.model, few, self.layout.numbers, entry, x, scale=self.scale)
+            z = deviates_of(self.model, plan, few, self.layout.numbers, entry, x)
             found[:, k] = Recalibration.standard(z, self._at(few, entry))
         return found.reshape(len(few), *ends.shape)
 
