@@ -76,12 +76,12 @@ def test_no_maps_change_nothing() -> None:
     torch.testing.assert_close(Recalibration.log_gain(z, at), torch.zeros(19, dtype=F64), atol=1e-12, rtol=0)
 
 
-def test_maps_are_linear_between_shares_that_are_given() -> None:
-    own = Recalibration(torch.arange(3.0, dtype=F64)[:, None, None].expand(3, 2, 2))
-    assert own.at(doubles(0.0, 0.25, 0.5, 1.0), 1)[:, 0].tolist() == [0.0, 0.5, 1.0, 2.0]
+def test_maps_are_linear_between_shares_that_are_given_and_stand_alone_where_all_is() -> None:
+    own = Recalibration(torch.tensor([0.0, 1.0, 2.0, 7.0], dtype=F64)[:, None, None].expand(KNOTS, 2, 2))
+    assert own.at(doubles(0.0, 0.25, 0.5, 0.75, 1.0), 1)[:, 0].tolist() == [0.0, 0.5, 1.0, 1.5, 7.0]
 
 
-@pytest.mark.parametrize("shape", [(3, 2), (2, 2, 2), (3, 2, 3)])
+@pytest.mark.parametrize("shape", [(KNOTS, 2), (2, 2, 2), (KNOTS, 2, 3)])
 def test_other_parameters_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="parameters"):
         Recalibration(torch.zeros(shape, dtype=F64))
@@ -115,11 +115,11 @@ def test_maps_are_recovered_and_those_of_few_rows_stay_near_the_identity() -> No
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     found = fit_maps(Deviates(z[order], share, number), 2).parameters
     # a width of 4,000 values has a standard error of 1.1 %; an error in b is made up for by one in a
-    reach = Recalibration.of_model(doubles(1.6449), found[2, 0])
+    reach = Recalibration.of_model(doubles(1.6449), found[3, 0])
     assert float(reach) == pytest.approx(float(Recalibration.of_model(doubles(1.6449), doubles(0.2, 0.1))), rel=0.045)
     few = fit_maps(Deviates(3 * w[order[:4]], torch.ones(4, dtype=F64), number[:4]), 2).parameters
     many = fit_maps(Deviates(3 * w, torch.ones(count, dtype=F64), number), 2).parameters
-    assert bool((few[2].abs() < 0.35).all()) and float(many[2, 0, 0]) > 0.9
+    assert bool((few[3].abs() < 0.35).all()) and float(many[3, 0, 0]) > 0.9
     assert bool((fit_maps(Deviates(z[:0], share[:0], number[:0]), 2).parameters == 0).all())
 
 

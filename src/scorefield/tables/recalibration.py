@@ -10,8 +10,8 @@ from torch import Tensor
 
 from scorefield.tables.residual import interpolation_weights
 
-KNOTS = 3
-"""Of the share of a row that is given: none, half, all."""
+KNOTS = 4
+"""Of the share of a row that is given: none, half, nearly all; and all, which stands by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Recalibration:
         z = exp(a) sinh(exp(b) asinh(w)),
 
     the law that these rows follow: a is its width against the model's, and b the weight of its tails (Jones and Pewsey
-    2009, without location and skew: the median stays). All zeros change nothing. a and b are linear between knots in
-    the share of the row that is given, for each number.
+    2009, without location and skew: the median stays). All zeros change nothing. For each number a and b are linear
+    between knots in the share of the row that is given, and have values of their own where all of it is.
 
     Args:
         parameters: a and b, `(KNOTS, numbers, 2)` float64.
@@ -42,11 +42,12 @@ class Recalibration:
     def __post_init__(self) -> None:
         shape = tuple(self.parameters.shape)
         if len(shape) != 3 or (shape[0], shape[2]) != (KNOTS, 2) or not bool(self.parameters.isfinite().all()):
-            raise ValueError(f"a recalibration has finite parameters (3, numbers, 2), got {shape}.")
+            raise ValueError(f"a recalibration has finite parameters ({KNOTS}, numbers, 2), got {shape}.")
 
     def at(self, share: Tensor, number: Tensor | int) -> Tensor:
         """a and b where a share `(n,)` of the row is given, for the numbers `(n,)` or one number: `(n, 2)`."""
-        weights = interpolation_weights(share.double(), KNOTS)
+        full = (share == 1)[:, None].double()
+        weights = torch.cat([(1 - full) * interpolation_weights(share.double(), KNOTS - 1), full], 1)
         own = self.parameters[:, number if isinstance(number, Tensor) else torch.full((len(share),), number)]
         return (weights.T[:, :, None] * own).sum(0)
 
