@@ -15,6 +15,7 @@ from torch import Tensor
 from scorefield import __version__, _files
 from scorefield.data import DataError, TableFile, named, split
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.tables.calibration import fit_recalibration
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import row_log_density
@@ -157,11 +158,14 @@ class TableFit:
         return Preparation(self.model, self.rows, self.held, finish, objective=self.objective, seconds=self.seconds)
 
     def table(self, info: Mapping[str, Any] | None = None) -> TrainedTable:
-        """The trained model; its network counts as far as the held-out rows allow."""
+        """The trained model; its network counts, and its intervals are wide, as the held-out rows allow."""
         model = _gathered(self.model.eval()).to("cpu")
         inference_dtype(model.network)
         model.shrinkage = fit_shrinkage(model, self.objective, self.held)
-        return TrainedTable(model, self.encoded.codec, {}, info or {})
+        table = TrainedTable(model, self.encoded.codec, {}, info or {})
+        held = self.encoded.codec.dequantise(self.encoded.held, self.seed)
+        own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)
+        return replace(table, recalibration=own)
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
         """The model with the log-densities of training rows, which percentiles are taken among."""
