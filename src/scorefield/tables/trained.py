@@ -101,9 +101,7 @@ class TrainedTable:
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
-        return self.codec.decode(
-            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first, report=report)
-        )
+        return self.codec.decode(self.completed(rows, plan or self.plan(steps), seed=seed, first=first, report=report))
 
     def impute(
         self,
@@ -149,9 +147,7 @@ class TrainedTable:
         if too_much:
             raise ValueError(f"{draws} draws of {len(rows):,} rows: this {too_much}; draw fewer, or for fewer rows.")
         index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
-        filled = complete(
-            self.model,
-            self.layout,
+        filled = self.completed(
             rows.repeat(draws, 1),
             self.plan(steps),
             seed=seed,
@@ -160,6 +156,20 @@ class TrainedTable:
             report=report,
         )
         return filled.reshape(draws, *rows.shape)
+
+    def completed(
+        self,
+        rows: Tensor,
+        plan: Plan,
+        *,
+        seed: int = 0,
+        first: int | Tensor = 0,
+        batch: int | None = None,
+        report: Report = silent,
+    ) -> Tensor:
+        """Encoded rows `(n, entries)` with their holes drawn, none beyond a wall; arguments as `complete`."""
+        drawn = complete(self.model, self.layout, rows, plan, seed=seed, first=first, batch=batch, report=report)
+        return torch.where(torch.isnan(rows), self.codec.within_walls(drawn), drawn)
 
     def sample_column(
         self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
