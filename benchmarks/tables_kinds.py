@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,11 @@ def ours(split: Split, seconds: float, seed: int) -> tuple[Any, str]:
 
 
 def run(split: Split, method: str, seconds: float) -> dict[str, Any]:
-    from tables import peers_generate
+    from tables import peers_density, peers_forest, peers_generate
 
     started = time.process_time()
+    for module in (peers_density, peers_forest):  # seconds of the processor, whatever else the machine does
+        module.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[assignment]
     if method == "floor":
         return vars(peers_generate.floor(split)) | {"note": "the half that is fitted to"}
     own = {NAME: ours, "independent": independent}
@@ -113,7 +116,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--again", action="store_true", help="run what the cache has, too")
     parser.add_argument("--steps", type=int, help="of scorefield's training, at most")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of training, for each method that takes them")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the processor, for training a peer")
     return parser.parse_args()
 
 

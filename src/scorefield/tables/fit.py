@@ -135,7 +135,8 @@ class TableFit:
         numbers = codec.continuous
         law = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed) if numbers else None
         width, depth, members = SIZES[size if size != "auto" else _size_for(len(clean))]
-        network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed)
+        values = numbers_of_codes(codec)
+        network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed, values=values)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
         model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
         objective = MaskedObjective(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
@@ -317,6 +318,19 @@ def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
     if not any(column.resolution for column in codec.schema):
         return rows
     return torch.cat([codec.dequantise(rows, seed, k) for k in range(count)])
+
+
+def numbers_of_codes(codec: RowCodec) -> list[list[float]]:
+    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; none for other codes, none at all."""
+    found: list[list[float]] = []
+    for place in codec.schema.places():
+        if place.code is None:
+            continue
+        column = place.column
+        ordered = column.kind == "ordinal" and column.holds in ("numbers", "times") and column.size > 2
+        values = torch.tensor([float(v) for v in column.values] if ordered else [], dtype=torch.float64)
+        found.append(((values - values.mean()) / values.std(correction=0)).tolist() if ordered else [])
+    return found if any(found) else []
 
 
 def log_frequencies_of(codec: RowCodec, rows: Tensor) -> Tensor:
