@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -118,7 +119,22 @@ def _data(folder: Path) -> dict[str, Reader]:
         )
     ]
     schema = _schema_text(frame)
+    german = frame.to_csv(index=False, sep=";", decimal=",", date_format="%d.%m.%Y", lineterminator="\r\n")
+    people = "id;price;share\n" + "".join(f"0{i};{i}.{i + 100},50 €;{i},5 %\n" for i in range(1, 10)) + "07;;1,5 %\n"
+    dialects = [
+        _one("t.csv", text.encode(encoding))
+        for text, encoding in ((german, "utf-8"), (german, "utf-16"), (people, "cp1252"), (people, "utf-8-sig"))
+    ]
+    lines = frame.head(20).to_json(orient="records", lines=True, date_format="iso").encode()
     return {
+        "dialects": Reader(dialects, _fill("t.csv"), EDITS, share=0.3),
+        "json lines": Reader([_one("t.jsonl", lines)], _fill("t.jsonl"), EDITS, share=0.3),
+        "gzip": Reader(
+            [_one("t.csv.gz", gzip.compress(german.encode(), mtime=0))], _fill("t.csv.gz"), EDITS, share=0.2
+        ),
+        "zstd": Reader([_one("t.csv.zst", _zstd(german.encode()))], _fill("t.csv.zst"), EDITS, share=0.2),
+        "xlsx": Reader([_one("t.xlsx", _workbook(frame.head(8)))], _fill("t.xlsx"), EDITS, share=0.2),
+        "feather": Reader([_one("t.feather", _bytes(frame.to_feather))], _fill("t.feather"), EDITS, share=0.2),
         "csv as numbers": Reader(csv[:2], _load("t.csv"), EDITS),
         "csv as a table": Reader(csv, _detect("t.csv"), EDITS, share=0.3),
         "parquet as numbers": Reader(parquet, _load("t.parquet"), EDITS),
@@ -145,6 +161,38 @@ def _detect(name: str) -> Callable[[Path], object]:
             return detect(read_frame(folder / name))
 
     return read
+
+
+def _fill(name: str) -> Callable[[Path], object]:
+    """Reads a table and writes it again, its holes filled with a value of the column."""
+    from scorefield.data import read_table, write_filled
+
+    def read(folder: Path) -> object:
+        table = read_table(folder / name)
+        full = table.frame.copy()
+        for column in full.columns[full.notna().any()]:
+            full[column] = full[column].where(full[column].notna(), full[column].dropna().iloc[0])
+        return write_filled(table, table.frame, [full], folder / f"full-{name}")
+
+    return read
+
+
+def _zstd(content: bytes) -> bytes:
+    import pyarrow as pa
+
+    return pa.compress(content, "zstd", asbytes=True)
+
+
+def _workbook(frame: Any) -> bytes:
+    """A workbook whose parts are not packed, so that damage reaches them."""
+    import zipfile
+
+    packed, plain = io.BytesIO(), io.BytesIO()
+    frame.to_excel(packed, index=False)
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return plain.getvalue()
 
 
 def _schema_text(frame: Any) -> bytes:

@@ -69,7 +69,7 @@ def test_evaluate_writes_figures_beside_their_floors_and_a_report(scorefield, ru
     assert names == ["energy distance", "sliced Wasserstein-1", "C2ST accuracy", "memorisation ratio"]
     assert all(np.isfinite([f["value"], f["floor"]]).all() for f in found["figures"])
     page = report.read_text()
-    assert page.count("data:image/png;base64,") >= 3
+    assert page.count("data:image/svg+xml;base64,") >= 3
     assert "http" not in page.replace("http-equiv", "") and "nan" not in page.split("base64")[0]
 
 

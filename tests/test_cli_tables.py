@@ -216,9 +216,13 @@ def test_evaluate_tells_and_draws_how_good_it_is(scorefield, folder: Path, tmp_p
     assert [c["column"] for c in found["coverage"]] == ["area", "price", "garden", "sold"]
     assert np.isfinite([found["log_density"]["mean"], found["log_density_without_network"]["mean"]]).all()
     page = (tmp_path / "e.html").read_text()
-    assert page.count("data:image/png;base64,") == 5 and "http" not in page
+    assert page.count("data:image/svg+xml;base64,") == 6 + 6 and "http" not in page  # a picture for each column
     text = re.sub(r"base64,[^\"]*", "", page)
     assert "nan" not in text and "country" in text
+    verdict = text[text.index('class="verdict"') : text.index("</section>")]
+    value = next(f["value"] for f in found["figures"] if f["name"] == "C2ST accuracy")
+    assert f"A classifier tells {100 * value:.0f} of 100 generated rows from real ones; 50 is perfect." in verdict
+    assert verdict.count("<li") >= 5 and "Privacy" in text and "Each pair of columns" in text
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input

@@ -31,7 +31,8 @@ def test_images_answer_as_they_did() -> None:
 def test_tables_answer_as_they_did() -> None:
     model, rows = TrainedTable.load(FOLDER / "table"), read_frame(FOLDER / "rows.csv")
     found = model.log_density(rows, tolerance=1e-6)
-    np.testing.assert_allclose(found.value.numpy(), ANSWERS["table_log_density"], atol=1e-8)
+    # the stored ones were integrated step by step to 2e-5, as a run of the same solver to 1e-8 shows
+    np.testing.assert_allclose(found.value.numpy(), ANSWERS["table_log_density"], atol=3e-5)
     np.testing.assert_allclose(model.sample(6, steps=5, seed=3)["n"].to_numpy(), ANSWERS["table_sample_n"], atol=1e-8)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from scorefield.cli import progress
 from scorefield.cli.progress import ProgressBar
-from scorefield.report.figures import marginals_png
+from scorefield.report.figures import marginals_svg
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_an_error_ends_the_lines(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_pictures_of_letters_that_the_font_lacks_come_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     points = np.random.default_rng(0).normal(size=(20, 2))
-    assert marginals_png(points, points, ["\u6e29\u5ea6", "b"]).startswith(b"\x89PNG")
+    assert marginals_svg(points, points, ["\u6e29\u5ea6", "b"]).startswith(b"<svg ")
     assert [str(w.message) for w in recwarn if "font" in str(w.message)] == []
 
 

@@ -110,13 +110,14 @@ def test_no_wall_moves_with_units() -> None:
 
 
 def test_reflected_draws_make_no_heap() -> None:
-    y = np.linspace(-9, 9, 1001)
-    for inside in ((-4.0, 4.0), (-4.0, np.inf), (-np.inf, np.inf)):
-        back = folded(y, inside)
-        assert (back > inside[0]).all() and (back < inside[1]).all()
-        within = (y > inside[0]) & (y < inside[1])
-        np.testing.assert_array_equal(back[within], y[within])
-    assert folded(np.array([-4.25, np.nan]), (-4.0, 4.0))[0] == -3.75
+    y = torch.linspace(-9, 9, 1001, dtype=torch.float64)[:, None].repeat(1, 3)
+    walls = ((-4.0, 4.0), (-4.0, np.inf), (-np.inf, np.inf))
+    back = folded(y, walls)
+    for j, (low, high) in enumerate(walls):
+        assert bool(((back[:, j] > low) & (back[:, j] < high)).all())
+        within = (y[:, j] > low) & (y[:, j] < high)
+        assert torch.equal(back[within, j], y[within, j])
+    assert folded(torch.tensor([[-4.25], [torch.nan]]), ((-4.0, 4.0),))[0] == -3.75
 
 
 WALLED = pd.DataFrame(

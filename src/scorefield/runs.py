@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scorefield import _files, records, tables
+from scorefield.data import TableFile
 from scorefield.data.sources import is_table
 from scorefield.plans import Plan
 from scorefield.records import evaluate as _records_evaluate
@@ -102,7 +103,7 @@ class Kind:
 TABLES = Kind(
     name="a table",
     form=_tables_trained.FORM,
-    sources="a .csv or .parquet file or a built-in table, without --energy",
+    sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
     commands=frozenset({"density", "outliers", "impute", "predict"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
@@ -134,7 +135,12 @@ RECORDS = Kind(
 KINDS = (TABLES, RECORDS)
 
 
-def kind_of_source(source: str | Path, *, energy: bool = False) -> Kind:
+def name_of(source: str | Path | TableFile) -> str:
+    """A source as the user called it."""
+    return str(source.path if isinstance(source, TableFile) else source)
+
+
+def kind_of_source(source: str | Path | TableFile, *, energy: bool = False) -> Kind:
     """The kind that `fit` takes a source for.
 
     Example:
@@ -196,7 +202,7 @@ def load_for(folder: str | Path, command: str) -> Any:
 
 
 def fit(
-    source: str,
+    source: str | TableFile,
     folder: str | Path,
     *,
     settings: Mapping[str, Any],
@@ -206,7 +212,7 @@ def fit(
     """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
 
     Args:
-        source: a file, a folder of images, or the name of a built-in data set.
+        source: a file, a folder of images, the name of a built-in data set, or a table that was read.
         folder: to write the run to.
         settings: fields of `Settings`; None among them is as if left out.
         options: of the kind's own `fit`; None among them is as if left out.
@@ -220,8 +226,8 @@ def fit(
     for name in given:
         if name not in kind.options:
             raise ValueError(
-                f"{source} is fitted as {kind.name}, which has no option {OPTIONS[name]}: {kind.no_option}; leave it "
-                "out."
+                f"{name_of(source)} is fitted as {kind.name}, which has no option {OPTIONS[name]}: {kind.no_option}; "
+                "leave it out."
             )
     return kind.fit(source, folder, settings=settings, resume=resume, **given)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.progress import ProgressBar
+from scorefield.cli.reading import AS_FOUND, Reading, say
+
+if TYPE_CHECKING:
+    from scorefield.data import TableFile
 
 
 @app.command(
@@ -16,20 +20,26 @@ from scorefield.cli.progress import ProgressBar
   scorefield schema table.csv
   scorefield schema table.csv -o schema.toml      edit it, then: scorefield fit table.csv -o run --schema schema.toml"""
 )
-def schema(data: str, *, output: Annotated[Path | None, Parameter(("--output", "-o"))] = None) -> None:
+def schema(
+    data: str,
+    *,
+    output: Annotated[Path | None, Parameter(("--output", "-o"))] = None,
+    reading: Reading = AS_FOUND,
+) -> None:
     """Say what the columns of a table are taken for, or write it to a file to edit.
 
     Args:
-        data: a .csv or .parquet file, or a built-in table (wine, breast_cancer, iris, diabetes).
+        data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet or .feather file, or a built-in table (wine,
+            breast_cancer, iris, diabetes).
         output: TOML file to write.
     """
     from scorefield import _files
     from scorefield.data import named
-    from scorefield.data.sources import frame
+    from scorefield.data.sources import table
     from scorefield.tables import detect, to_toml
 
     with named(data), ProgressBar("reading the table"):
-        found = detect(frame(data))
+        found = detect(say(table(data, reading.dialect)).frame)
     if output is None:
         print(found)
         return
@@ -62,14 +72,16 @@ def fit(
     fsdp: bool = False,
     resume: bool = False,
     quiet: bool = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Fit a score model to a data file.
 
-    Tables (.csv, .parquet, wine, breast_cancer, iris, diabetes) get a model that also answers density, outliers, impute
-    and predict; arrays, images and --energy one of records.
+    Tables (.csv, .xlsx, .jsonl, .parquet, ..., wine, breast_cancer, iris, diabetes) get a model that also answers
+    density, outliers, impute and predict; arrays, images and --energy one of records.
 
     Args:
-        data: a .csv, .parquet, .npy or .npz file, a folder of images, or a built-in set (digits, wine, ring, ...).
+        data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet, .feather, .npy or .npz file, a folder of images,
+            or a built-in set (digits, wine, ring, ...).
         output: folder to write the run to.
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
         steps: optimiser steps, instead of a time or together with it.
@@ -109,8 +121,9 @@ def fit(
         "held_share": held,
     }
     plans = _stored_plans(output) if resume else ()
+    source = _source(data, reading, output if resume else None, energy=energy)
     last = watch(
-        runs.fit(data, output, settings=settings, options=options, resume=resume),
+        runs.fit(source, output, settings=settings, options=options, resume=resume),
         quiet or not parallel.first_process(),
     )
     if not parallel.first_process():
@@ -127,6 +140,21 @@ def fit(
             f"the plans for {', '.join(map(str, plans))} evaluations were calibrated to the weights before; they are "
             f"dropped: run `scorefield calibrate {output}` again."
         )
+
+
+def _source(data: str, reading: Reading, folder: Path | None, *, energy: bool) -> str | TableFile:
+    """What to fit: a table, once it is read and said how; or the name of other data."""
+    from scorefield import runs
+    from scorefield.tables.files import read_to_fit
+    from scorefield.training import parallel
+
+    if runs.kind_of_source(data, energy=energy) is runs.TABLES:
+        with ProgressBar("reading the table"):
+            found = read_to_fit(data, reading.dialect, folder)
+        return say(found) if parallel.first_process() else found
+    if reading.given:
+        raise ValueError(f"{data} is not fitted as a table, so it has no option {reading.given[0]}; leave it out.")
+    return data
 
 
 def _stored_plans(folder: Path) -> list[int]:

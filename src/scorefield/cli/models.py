@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from scorefield.cli.app import Class, Guidance, Samples, Seed, Steps, app, seconds, whole_numbers
 from scorefield.cli.progress import ProgressBar
+from scorefield.cli.reading import AS_FOUND, Reading, say
 
 
 @app.command(
@@ -62,6 +63,7 @@ def evaluate(
     n: Samples | None = None,
     steps: Steps = 18,
     seed: Seed = 0,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Compare a model's samples with real records, each figure next to what two halves of the real records give.
 
@@ -78,11 +80,13 @@ def evaluate(
         seed: of samples and metrics.
     """
     from scorefield import _files, runs
+    from scorefield.tables.files import read_rows
 
     kind = runs.kind_of_run(run)
     model = kind.load(run)
     with ProgressBar("evaluation") as bar:
-        result = kind.evaluate(model, data, n=n, steps=steps, seed=seed, report=bar)
+        real = say(read_rows(model, data, reading.dialect)) if kind is runs.TABLES else data
+        result = kind.evaluate(model, real, n=n, steps=steps, seed=seed, report=bar)
     print(result.table())
     if json is not None:
         _files.write_json(json, result.to_json())

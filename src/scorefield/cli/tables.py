@@ -10,10 +10,12 @@ from cyclopts import Parameter
 
 from scorefield.cli.app import Draws, Probability, Seed, Share, Steps, Tolerance, app, warn
 from scorefield.cli.progress import ProgressBar
+from scorefield.cli.reading import AS_FOUND, Reading, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scorefield.data import TableFile
     from scorefield.tables.trained import TrainedTable
 
 
@@ -31,7 +33,7 @@ class RowsOptions:
     _: KW_ONLY
 
     output: Annotated[Path, Parameter(("--output", "-o"))]
-    """A .csv or .parquet file to write."""
+    """A file to write: .csv, .tsv, .jsonl (each also .gz or .zst), .xlsx, .parquet or .feather."""
 
     unseen: Literal["error", "missing"] = "error"
     """A category that training did not have: an error, or taken as a hole."""
@@ -39,27 +41,34 @@ class RowsOptions:
     seed: Seed = 0
     """Of everything random."""
 
-    def load(self, command: str, target: str | None = None) -> tuple[TrainedTable, pd.DataFrame]:
-        """The model and the rows, both checked, warnings said; a target's column is emptied."""
+    reading: Reading = AS_FOUND
+
+    def load(self, command: str, target: str | None = None) -> tuple[TrainedTable, pd.DataFrame, TableFile]:
+        """The model, the rows, checked, warnings said, a target's column emptied; and the file that they are from."""
         from scorefield import runs
         from scorefield.data import check_frame_suffix
-        from scorefield.data.sources import frame
         from scorefield.tables.conform import conform
+        from scorefield.tables.files import read_rows
 
         check_frame_suffix(self.output)
         model = runs.load_for(self.run, command)
-        rows = frame(self.data)
+        table = say(read_rows(model, self.data, self.reading.dialect))
+        rows = table.frame
         rows = conform(model.codec, rows if target is None else model.without(rows, target), self.unseen)
         for message in model.codec.warnings(rows):
             if target is None or not message.startswith(f"column {target!r} has no values"):
                 warn(message)
-        return model, rows
+        return model, rows, table
 
-    def write(self, found: pd.DataFrame, text: str) -> None:
-        """Write a table of results, and say what it is."""
+    def write(self, found: pd.DataFrame, text: str, table: TableFile) -> None:
+        """Write a table of results in the dialect of the one that was read, and say what it is."""
         from scorefield.data import write_frame
 
-        write_frame(found, self.output)
+        write_frame(found, self.output, table.dialect)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Say what was written."""
         print(f"{self.output}: {text}")
 
 
@@ -80,9 +89,9 @@ def density(options: RowsOptions, *, tolerance: Tolerance = 0.01) -> None:
     from scorefield.tables.answers import densities
 
     with ProgressBar("log-densities") as bar:
-        model, rows = options.load("density")
+        model, rows, table = options.load("density")
         found = densities(model, rows, tolerance=tolerance, seed=options.seed, report=bar)
-    options.write(found, f"{len(found):,} rows, mean log-density {found['log_density'].mean():.3f} nats.")
+    options.write(found, f"{len(found):,} rows, mean log-density {found['log_density'].mean():.3f} nats.", table)
 
 
 @app.command(
@@ -102,9 +111,9 @@ def outliers(options: RowsOptions, *, share: Share = 0.05, tolerance: Tolerance 
     from scorefield.tables.outliers import outliers as least_likely
 
     with ProgressBar("log-densities") as bar:
-        model, rows = options.load("outliers")
+        model, rows, table = options.load("outliers")
         found = least_likely(model, rows, share, tolerance=tolerance, seed=options.seed, report=bar)
-    options.write(found, f"the {len(found):,} least likely of {len(rows):,} rows.")
+    options.write(found, f"the {len(found):,} least likely of {len(rows):,} rows.", table)
 
 
 @app.command(
@@ -113,22 +122,25 @@ def outliers(options: RowsOptions, *, share: Share = 0.05, tolerance: Tolerance 
   scorefield impute run table.csv -o draws.parquet --draws 20"""
 )
 def impute(options: RowsOptions, *, draws: Draws = 1, steps: Steps = 18) -> None:
-    """Fill the holes of a table by draws given what is there; nothing else changes.
+    """Fill the holes of a table by draws given what is there; no character of any other cell changes.
 
-    With more than one draw the completed tables are written one under the other, their number, from 1, in a first
-    column `draw`. With --unseen missing a category that training did not have is filled too.
+    What is written has the dialect of what was read: separators, decimal and thousands signs, dates, quotes. With more
+    than one draw the completed tables are written one under the other, their number, from 1, in a first column `draw`.
+    With --unseen missing a category that training did not have is filled too.
 
     Args:
         draws: completed tables (multiple imputation): their spread is the uncertainty.
         steps: network evaluations per row and draw.
     """
-    from scorefield.tables.answers import imputed
+    from scorefield.data import write_filled
+    from scorefield.tables.conform import free_name
 
     with ProgressBar("draws") as bar:
-        model, rows = options.load("impute")
-        found = imputed(model, rows, draws, steps=steps, seed=options.seed, report=bar)
+        model, rows, table = options.load("impute")
+        found = model.impute(rows, draws=draws, steps=steps, seed=options.seed, report=bar)
     holes = int(rows[list(model.codec.schema.names)].isna().to_numpy().sum())
-    options.write(found, f"{holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {options.seed}.")
+    write_filled(table, rows, found, options.output, free_name("draw", list(rows.columns)))
+    options.say(f"{holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {options.seed}.")
 
 
 @app.command(
@@ -152,9 +164,9 @@ def predict(options: RowsOptions, *, target: str, interval: Probability = 0.9, s
     from scorefield.tables.answers import predicted
 
     with ProgressBar("predictions") as bar:
-        model, rows = options.load("predict", target)
+        model, rows, table = options.load("predict", target)
         found = predicted(model, rows, target, interval, steps=steps, seed=options.seed, report=bar)
     lost = int((~np.isfinite(found.select_dtypes("number").to_numpy())).any(1).sum())
     if lost:
         warn(f"{lost} prediction(s) are beyond all numbers: the rest of the row is far from all that was learned.")
-    options.write(found, f"{target} of {len(found):,} rows.")
+    options.write(found, f"{target} of {len(found):,} rows.", table)

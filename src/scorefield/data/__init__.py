@@ -13,14 +13,18 @@ from scorefield.data.builtin import BUILTIN as BUILTIN
 from scorefield.data.dataset import DataError as DataError
 from scorefield.data.dataset import Dataset as Dataset
 from scorefield.data.dataset import named as named
+from scorefield.data.dialect import Dialect as Dialect
+from scorefield.data.filling import write_filled as write_filled
+from scorefield.data.formats import check_frame_suffix as check_frame_suffix
 from scorefield.data.frames import builtin_frame as builtin_frame
-from scorefield.data.frames import check_frame_suffix as check_frame_suffix
 from scorefield.data.frames import read_frame as read_frame
 from scorefield.data.frames import write_frame as write_frame
 from scorefield.data.frames import write_frames as write_frames
 from scorefield.data.pictures import grid as grid
 from scorefield.data.reading import load as load
 from scorefield.data.splitting import split as split
+from scorefield.data.tablefile import TableFile as TableFile
+from scorefield.data.tablefile import read_table as read_table
 from scorefield.data.toys import TOYS as TOYS
 from scorefield.data.writing import check_suffix as check_suffix
 from scorefield.data.writing import write as write
@@ -30,7 +34,9 @@ __all__ = [
     "BUILTIN",
     "DataError",
     "Dataset",
+    "Dialect",
     "TOYS",
+    "TableFile",
     "builtin_frame",
     "check_frame_suffix",
     "check_suffix",
@@ -38,9 +44,11 @@ __all__ = [
     "load",
     "named",
     "read_frame",
+    "read_table",
     "split",
     "toys",
     "write",
+    "write_filled",
     "write_frame",
     "write_frames",
     "write_parts",

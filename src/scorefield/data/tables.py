@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from scorefield import _files, _memory
 from scorefield._files import shortened, shown
+from scorefield.data.arrowfiles import arrow_table
 from scorefield.data.dataset import Array, DataError, Dataset, check_names, not_finite
 
 _MISSING = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})
@@ -179,27 +180,6 @@ def read_parquet(path: Path) -> Dataset:
         raise DataError(f"{path} has no columns.")
     columns = [_parquet_column(table.column(j), name, path) for j, name in enumerate(names)]
     return Dataset(np.stack(columns, 1), "table", names, source=str(path))
-
-
-def arrow_table(path: Path) -> Any:
-    """What a parquet file holds, as a `pyarrow.Table`, each column with a name of its own.
-
-    Raises:
-        DataError: for a file that is none, for unnamed or doubled columns.
-    """
-    import pyarrow.parquet as pq
-
-    with _files.reading(path, "parquet", DataError), pq.ParquetFile(path) as file:
-        about = file.metadata
-        too_much = _memory.lacking(8 * about.num_rows * about.num_columns)
-        if too_much:
-            raise DataError(
-                f"{path}, a table of {about.num_rows:,} rows and {about.num_columns:,} columns, {too_much}."
-            )
-        table = file.read()
-        table.validate(full=True)
-    check_names(table.column_names, str(path))
-    return table
 
 
 def _parquet_column(column: object, name: str, path: Path) -> Array:

@@ -111,9 +111,9 @@ def _images(c: Comparison) -> str:
 
 def _columns(model: TrainedModel, c: Comparison) -> str:
     columns = model.info.get("data", {}).get("columns") or [f"x{j}" for j in range(c.real.shape[1])]
-    parts = [figure(figures.marginals_png(c.real, c.new, columns), "Each column: real filled, new outlined.")]
+    parts = [figure(figures.marginals_svg(c.real, c.new, columns), "Each column: real filled, new outlined.")]
     if len(columns) > 1:
-        parts.append(figure(figures.scatter_png(c.real, c.new, columns), "The most correlated pairs of columns."))
+        parts.append(figure(figures.scatter_svg(c.real, c.new, columns), "The most correlated pairs of columns."))
     return f"<h2>Real and new</h2>{''.join(parts)}"
 
 

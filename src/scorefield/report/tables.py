@@ -6,6 +6,7 @@ import html
 from collections import Counter
 from pathlib import Path
 
+from scorefield.report.columns import Shown
 from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
 from scorefield.report.page import (
     figure,
@@ -16,9 +17,16 @@ from scorefield.report.page import (
     table,
     write_page,
 )
-from scorefield.report.table_figures import MOST_MARGINALS, Shown, coverage_png, density_png, marginals_png, pairs_png
+from scorefield.report.quality_figures import associations_svg, coverage_svg, density_svg, privacy_svg
+from scorefield.report.table_figures import MOST_MARGINALS, marginal_svg, pairs_svg
+from scorefield.report.verdict import Quality, in_words, of_pairs, of_privacy, verdict_section
+from scorefield.tables.associations import MOST as MOST_ASSOCIATED
+from scorefield.tables.associations import associations
 from scorefield.tables.evaluate import TableComparison, mean_text
+from scorefield.tables.marginals import marginals
 from scorefield.tables.measures import modelled
+from scorefield.tables.memorisation import with_holes
+from scorefield.tables.privacy import privacy
 from scorefield.tables.schema import describe as values_in_words
 from scorefield.tables.trained import NETWORK, TrainedTable
 
@@ -53,22 +61,25 @@ def facts(model: TrainedTable) -> Facts:
 
 
 def write_report(path: str | Path, model: TrainedTable, comparison: TableComparison) -> None:
-    """Write the page: columns, real next to new rows, intervals, densities, filled holes, losses, settings.
+    """Write the page: the verdict, each column and each pair, real beside new rows, privacy, intervals, densities.
 
     Args:
         path: file to write, .html.
         model: of the table.
         comparison: with real rows, from `tables.evaluate.evaluate`.
     """
-    c = comparison
+    c, quality = comparison, quality_of(model, comparison)
     loss = (
         "Loss on held-out rows with fixed noise, of the numbers per noise level and of the codes together; it is not "
         "zero at its best, because noise cannot be guessed."
     )
     sections = (
         _lead(model, c),
-        _marginals(model, c),
+        verdict_section(c, quality),
+        _marginals(model, c, quality),
+        _associations(model, c, quality),
         metrics_section(c, "rows"),
+        _privacy(quality),
         _coverage(c),
         _densities(c),
         _imputation(c),
@@ -91,17 +102,92 @@ def _lead(model: TrainedTable, c: TableComparison) -> str:
     )
 
 
-def _marginals(model: TrainedTable, c: TableComparison) -> str:
+def quality_of(model: TrainedTable, c: TableComparison) -> Quality:
+    """What is told of columns, pairs and privacy."""
+    codec = model.codec
+    real, new = (codec.encode(frame) for frame in c.shown)
+    near = None
+    if c.training is not None and len(c.training):
+        held = codec.encode(c.real)
+        near = privacy(codec, with_holes(codec, codec.encode(c.new), held), held, codec.encode(c.training))
+    return Quality(marginals(codec, real, new), associations(codec, real, new), near)
+
+
+def _marginals(model: TrainedTable, c: TableComparison, quality: Quality) -> str:
+    real, new = c.shown
+    off = {m.column.name: in_words(m) for m in quality.marginals if m.off}
+    columns = modelled(model.codec)
+    more = f" The first {MOST_MARGINALS} of {len(columns)}." if len(columns) > MOST_MARGINALS else ""
+    pictures = "".join(
+        figure(
+            marginal_svg(Shown.of(column, real[column.name], new[column.name])),
+            "",
+            kind="off" if column.name in off else "",
+            alt=off.get(column.name, f"{column.name}: real and generated values"),
+        )
+        for column in columns[:MOST_MARGINALS]
+    )
+    atoms = " Shares under a name are those of a value with a point mass." if any(c.atoms for c in columns) else ""
+    marked = " Columns that are off are marked at their left." if off else ""
+    return (
+        f"<h2>Each column</h2><p>Filled, blue: {len(real):,} real rows; outlined, orange: {len(new):,} generated ones."
+        f'{atoms}{marked}{more}</p><div class="grid">{pictures}</div>'
+    )
+
+
+def _associations(model: TrainedTable, c: TableComparison, quality: Quality) -> str:
+    found = quality.associations
+    if not found.pairs:
+        return ""
+    rows = [
+        [
+            html.escape(text)
+            for text in (f"{p.first} \u2013 {p.second}", f"{p.real:.2f}", f"{p.new:.2f}", f"{p.gap:.2f}")
+        ]
+        + [f"{p.chance:.2f}"]
+        for p in found.pairs[:5]
+    ]
+    header = ("the pairs that differ most", "real", "generated", "difference", "chance explains")
+    said = html.escape(of_pairs(found)[0].text)
+    more = f" The first {MOST_ASSOCIATED} columns." if len(modelled(model.codec)) > MOST_ASSOCIATED else ""
     real, new = c.shown
     shown = [Shown.of(column, real[column.name], new[column.name]) for column in modelled(model.codec)]
-    more = f", the first {MOST_MARGINALS} of {len(shown)}" if len(shown) > MOST_MARGINALS else ""
-    caption = f"Each column{more}: {len(real):,} real rows filled, {len(new):,} new ones outlined."
-    caption += " Shares under a name are those of the column's atoms." if any(s.column.atoms for s in shown) else ""
-    parts = [figure(marginals_png(shown), caption)]
-    if len(shown) > 1:
-        caption = "The most related columns: real rows below the diagonal (blue), new ones above it (orange)."
-        parts.append(figure(pairs_png(shown), caption))
-    return f"<h2>Real and new</h2>{''.join(parts)}"
+    return (
+        f"<h2>Each pair of columns</h2><p>{said} An association is Spearman's rank correlation of numbers, Cramer's "
+        f"V of categories, the correlation ratio of one of each.{more}</p>{table(header, rows)}"
+        + figure(
+            associations_svg(found),
+            "The difference of the associations, real against generated; framed: more than chance explains.",
+            kind="map" if len(found.names) <= 12 else "wide",
+        )
+        + figure(
+            pairs_svg(shown),
+            "The most related columns: real rows below the diagonal (blue), generated ones above it (orange).",
+            kind="wide",
+        )
+    )
+
+
+def _privacy(quality: Quality) -> str:
+    found = quality.privacy
+    if found is None:
+        return f"<h2>Privacy</h2><p>{html.escape(of_privacy(None).text)}</p>"
+    equal = found.equal
+    rows = [
+        ("<b>nearer than a held-out row</b>", f"{found.nearer:.1%}", "50 % if alike"),
+        ("<b>nearer than the nearest 5 % of held-out rows</b>", f"{found.close:.1%}", "5 % if alike"),
+        ("<b>equal to a training row</b>", f"{equal[0]:.1%}", f"{equal[1]:.1%} of held-out rows"),
+    ]
+    return (
+        f"<h2>Privacy</h2><p>{html.escape(of_privacy(found).text)} This compares rows; it is no proof that nothing can "
+        f"be learned of a person.</p>{table(('of the generated rows', '', 'beside it'), rows)}"
+        + figure(
+            privacy_svg(found),
+            "",
+            alt="Distances to the closest training row, generated and held-out rows",
+            kind="wide",
+        )
+    )
 
 
 def _coverage(c: TableComparison) -> str:
@@ -111,7 +197,7 @@ def _coverage(c: TableComparison) -> str:
         f"Each column predicted from the others, {max(len(k.ranks) for k in c.coverage)} rows at most; "
         "bars: what chance allows (95 %) if the intervals are right."
     )
-    picture = figure(coverage_png(c.coverage), caption)
+    picture = figure(coverage_svg(c.coverage), caption, kind="wide")
     return (
         "<h2>Do the intervals hold?</h2><p>A 90 % interval should contain the value nine times out of ten. A curve "
         f"below the dashed line is overconfident, one above it underconfident.</p>{picture}"
@@ -127,7 +213,7 @@ def _densities(c: TableComparison) -> str:
     caption = "Log-densities of rows; the lowest half percent stands in the first bar."
     return (
         f"<h2>Log-density</h2><p>{html.escape(DENSITY)}</p>"
-        f"{table(('of real rows, mean', 'nats'), rows)}{figure(density_png(d), caption)}"
+        f"{table(('of real rows, mean', 'nats'), rows)}{figure(density_svg(d), caption, kind='wide')}"
     )
 
 

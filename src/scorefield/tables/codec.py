@@ -28,7 +28,7 @@ from scorefield.tables.detection import detect
 from scorefield.tables.schema import Name, Place, Schema
 from scorefield.tables.series import as_frame, restore
 from scorefield.tables.transforms import moments
-from scorefield.tables.wall import Wall, Walls, folded
+from scorefield.tables.wall import walls_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +98,16 @@ class RowCodec:
     def gates(self) -> tuple[int, ...]:
         """For each coordinate the code (0 to D - 1) that must be 0 for it to be there, or -1."""
         return tuple(-1 if p.code is None else p.code for p in self.schema.places() if p.coordinate is not None)
+
+    @property
+    def walls(self) -> tuple[tuple[float, float], ...]:
+        """For each coordinate its values at the walls of its column, infinite where there is none."""
+        columns = [column for column in self.schema if column.floating]
+        ends = (walls_of(column.transform) for column in columns)
+        return tuple(
+            ((low - mean) / std, (high - mean) / std)
+            for (low, high), mean, std in zip(ends, self.mean, self.std, strict=True)
+        )
 
     @property
     def shape(self) -> tuple[int]:
@@ -190,20 +200,6 @@ class RowCodec:
             least, most = place.column.transform.bounds
             x = np.clip(low + u[:, j].numpy() * (high - low), np.nextafter(least, np.inf), np.nextafter(most, -np.inf))
             out[:, j] = self._standard(place, x)
-        return torch.from_numpy(out)
-
-    def within_walls(self, rows: Tensor) -> Tensor:
-        """Encoded rows `(n, C + D)` with the numbers that lie beyond a wall reflected at it, see `wall.folded`.
-
-        For draws: a model of encoded rows gives a share of about 1e-6 to what is beyond a wall.
-        """
-        out = self._checked(rows).copy()
-        for place in self.schema.places():
-            if place.coordinate is None or not isinstance(place.column.transform, Wall | Walls):
-                continue
-            j = place.coordinate
-            y = folded(out[:, j] * self.std[j] + self.mean[j], place.column.transform.inside)
-            out[:, j] = (y - self.mean[j]) / self.std[j]
         return torch.from_numpy(out)
 
     def decode(self, rows: Tensor, index: Sequence[Any] | None = None) -> pd.DataFrame:

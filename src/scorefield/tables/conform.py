@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scorefield.data import DataError
-from scorefield.data.frames import MISSING_NUMBERS
+from scorefield.data.columns import MISSING_NUMBERS
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.schema import Name, Schema
 

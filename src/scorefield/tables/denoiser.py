@@ -21,6 +21,7 @@ from scorefield.analytic.partial import (
     standard_normal_elsewhere,
 )
 from scorefield.core import Estimate, Level
+from scorefield.tables.code_table import CodeTable
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual, answer_separately, interpolation_weights, safe_sqrt
 
@@ -41,11 +42,11 @@ class BoundDenoiser:
     def __init__(self, model: MaskedDenoiser, given: Tensor) -> None:
         self.model, self.given = model, given
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
-        pattern = model.pattern(given)
-        self._whole = pattern.queried.all(1)
-        common = len(given) and bool(model.decompositions[0].shared(pattern).all())
+        self.pattern = model.pattern(given)
+        self._whole = self.pattern.queried.all(1)
+        common = len(given) and bool(model.decompositions[0].shared(self.pattern).all())
         self._law, self._total = (
-            cache.grouped(pattern) if common else ConditionedRows.of(cache.law, pattern)
+            cache.grouped(self.pattern) if common else ConditionedRows.of(cache.law, self.pattern)
             for cache in model.decompositions
         )
 
@@ -60,26 +61,43 @@ class BoundDenoiser:
         if bool(self._whole[index].all()):
             return self.model(x, level, self.given[index])
         given = self.given[index]
-        return self.model.corrected(x, level, given, self.residual(x, level, index), self.model.pattern(given))
-
-    def residual(self, x: Tensor, level: Level, index: Tensor) -> Residual:
-        """The reference's answer for rows all of which are queried as a whole, or none; see `Residual`."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        if bool(self._whole[index].all()):
-            return self.model.residual(x.double(), alpha, sigma, self.model.pattern(self.given[index]))
         law, total = self._law.rows(index), self._total.rows(index)
-        return Residual(law.estimate(x.double(), alpha, sigma), None, safe_sqrt(total.posterior_variance(alpha, sigma)))
+        scale = safe_sqrt(total.posterior_variance(alpha, sigma))
+        residual = Residual(law.estimate(x.double(), alpha, sigma), None, scale)
+        return self.model.corrected(x, level, given, residual, self.model.pattern(given))
 
-    def change(self, x: Tensor, level: Level, index: Tensor, residual: Residual) -> Tensor:
-        """What the network adds to the reference's `E[x0]`."""
-        given = self.given[index]
-        return self.model.change(x, level, given, residual, self.model.pattern(given))
+    def reference_noise(self, x: Tensor, s: float) -> Tensor:
+        """`E[eps | x, given]` of the reference at (1, s), `(n, d)`; here and below all rows are whole, or none."""
+        if self.whole:
+            return self.model.law(x, Level(*_at(s, x))).eps
+        return self._law.estimate(x, *_at(s, x)).eps
 
-    def reference_log_density(self, x: Tensor, level: Level, index: Tensor) -> Tensor:
-        """`log p(queried | given)` of the reference noised to a level, at x `(n, d)`; rows as for `residual`."""
-        if bool(self._whole[index].all()):
-            return self.model.law.log_density(x.double(), level)
-        return self._law.rows(index).log_density(x.double(), *(expand(v, x).double() for v in level))
+    def reference_log_density(self, x: Tensor, s: float) -> Tensor:
+        """`log p(queried | given)` of the reference noised to (1, s), at x `(n, d)`."""
+        if self.whole:
+            return self.model.law.log_density(x, Level(*_at(s, x)))
+        return self._law.log_density(x, *_at(s, x))
+
+    def scale(self, s: float) -> Tensor:
+        """What the network's answer is multiplied by at (1, s), `(n, d)`: in the directions of `basis`, if any."""
+        alpha, sigma = _at(s, self.given)
+        level = Level(alpha.expand(len(self.given)), sigma.expand(len(self.given)))
+        if self.whole:
+            left = self.model.scale_of_all(alpha, sigma)
+        else:
+            left = safe_sqrt(self._total.posterior_variance(alpha, sigma))
+        return left * self.model.shrinkage_at(level, self.pattern)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of each row is queried."""
+        return bool(self._whole.all())
+
+
+def _at(s: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    one = torch.ones((), dtype=torch.float64, device=like.device)
+    return one, s * one
 
 
 def _decompositions_of(law: GaussianMixture) -> tuple[DecompositionCache, DecompositionCache]:
@@ -104,6 +122,7 @@ class MaskedDenoiser(nn.Module):
             `shrinkage.fit_shrinkage`.
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
+        code_table: of combinations of codes, see `CodeTable`; default: the network alone.
 
     Example:
         >>> law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
@@ -124,8 +143,10 @@ class MaskedDenoiser(nn.Module):
         shrinkage: Tensor | None = None,
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
+        code_table: CodeTable | None = None,
     ) -> None:
         super().__init__()
+        self.code_table = code_table
         d = network.dim
         if (reference is not None and reference.means.shape[1] != d) or (reference is None and d):
             raise ValueError(f"the reference must be a mixture in the network's {d} dimensions, got {reference}.")
@@ -285,7 +306,8 @@ class MaskedDenoiser(nn.Module):
         """`log P(code = k | given)` of every code, `(n, K)` each, nothing noised being seen."""
         first = next(self.network.parameters())
         logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
-        return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+        found = tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+        return found if self.code_table is None else self.code_table.blended(found, given)
 
     def unknown(self, x: Tensor) -> Tensor:
         """The condition in which all numbers are queried and nothing is given, `(n, d + codes)`."""
@@ -296,7 +318,7 @@ class MaskedDenoiser(nn.Module):
         reference = self._partial
         if pattern.whole:
             level = Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
-            return Residual(reference.law(x, level), self._basis, self._scale_of_all(alpha, sigma))
+            return Residual(reference.law(x, level), self._basis, self.scale_of_all(alpha, sigma))
         shared = self.decompositions[0].shared(pattern)
         index = [shared.nonzero()[:, 0], (~shared).nonzero()[:, 0]]
         parts = []
@@ -324,7 +346,8 @@ class MaskedDenoiser(nn.Module):
         """The reference, and the Gaussian with its mean and covariance, for rows that share their patterns."""
         return self._decompositions
 
-    def _scale_of_all(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def scale_of_all(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """The standard deviation that a Gaussian with the mixture's covariance leaves, along its directions."""
         return (self._variances * sigma**2 / (alpha**2 * self._variances + sigma**2)).sqrt()
 
     def _scale_of_parts(self, alpha: Tensor, sigma: Tensor, pattern: Pattern) -> Tensor:
@@ -333,6 +356,11 @@ class MaskedDenoiser(nn.Module):
         factor = scaled_cholesky(self._total[None], root)[:, 0]
         half = torch.linalg.solve_triangular(factor, root[:, :, None] * self._total, upper=False)
         return safe_sqrt(self._total.diagonal() - half.square().sum(1))
+
+    @property
+    def basis(self) -> Tensor:
+        """The directions of the Gaussian with the mixture's covariance, in columns `(d, d)`."""
+        return self._basis
 
     @property
     def rows_at_once(self) -> int:

@@ -12,12 +12,10 @@ from scorefield._tensor import expand
 from scorefield.analytic.partial import log_standard_normal
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood import LogDensity, log_density
-from scorefield.likelihood.corrected import corrected_log_density
-from scorefield.likelihood.reference import Reference
 from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import Divergence
-from scorefield.numerics.divergence import Field
 from scorefield.progress import Report, part, silent
+from scorefield.tables.corrected_rows import numbers_log_density
 from scorefield.tables.denoiser import BoundDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
@@ -95,9 +93,7 @@ def row_log_density(
         x = torch.where(ask, values[:, :numbers], 0.0)[index]
         bound = model.bound(condition)
         if isinstance(bound, BoundDenoiser) and divergence == "exact":
-            found = _corrected_density(
-                bound, x, ask[index], exact, tolerance, evaluations, batch or model.rows_at_once, hear
-            )
+            found = numbers_log_density(bound.model, condition, x, tolerance, evaluations, batch, hear)
             parts.append(_placed(found, codes.new_zeros(len(rows)), index))
             continue
         asking: Model = model
@@ -118,54 +114,6 @@ def row_log_density(
     return _summed(parts)
 
 
-def _corrected_density(
-    bound: BoundDenoiser,
-    x: Tensor,
-    ask: Tensor,
-    whole: bool,
-    tolerance: float,
-    evaluations: int | None,
-    batch: int,
-    report: Report,
-) -> LogDensity:
-    """The log-density of the numbers that are queried, relative to that of the reference."""
-    model, columns = bound.model, ask.any(0).nonzero()[:, 0]
-    if whole:
-        mean, reference = model.mean.expand(len(x), -1), Reference.of(model, x, 0.0, model.covariance)
-    else:
-        mean = centre(bound, x.shape[1])
-        reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
-    z = torch.where(ask, x - mean, 0.0)[:, columns]
-    asking = _CorrectedColumns(bound, mean, columns, ask[:, columns])
-    return corrected_log_density(
-        asking, z, asking.counted, reference, model.sigma_min, model.sigma_max, tolerance, evaluations, batch, report
-    )
-
-
-class _CorrectedColumns:
-    """A bound model of some of its numbers, counted from each row's mean, as a reference and what the network adds."""
-
-    def __init__(self, bound: BoundDenoiser, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
-        self.bound, self.mean, self.columns, self.counted = bound, mean, columns, counted
-
-    def split(self, z: Tensor, s: Tensor, index: Tensor) -> tuple[Tensor, Field]:
-        level, counted = Level(torch.ones_like(s[:, 0]), s[:, 0]), self.counted[index]
-        residual = self.bound.residual(self._moved(z, index), level, index)
-
-        def change(z: Tensor) -> Tensor:
-            found = self.bound.change(self._moved(z, index), level, index, residual)[:, self.columns]
-            return torch.where(counted, found, 0.0)
-
-        return torch.where(counted, residual.estimate.eps[:, self.columns], 0.0), change
-
-    def log_density(self, z: Tensor, s: Tensor, index: Tensor) -> Tensor:
-        level = Level(torch.ones_like(s[:, 0]), s[:, 0])
-        return self.bound.reference_log_density(self._moved(z, index), level, index)
-
-    def _moved(self, z: Tensor, index: Tensor) -> Tensor:
-        return self.mean[index].index_add(1, self.columns, z)
-
-
 def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: Tensor) -> Tensor:
     """`sum_j log P(code_j | given, codes before j)` over the codes that are wanted, `(n,)`."""
     numbers = layout.numbers
@@ -177,10 +125,17 @@ def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: 
         mine = wanted[:, numbers + j].nonzero()[:, 0]
         if len(mine):
             code = rows[mine, numbers + j]
-            table = model.log_codes(given[mine])[j]
+            asked, place = _distinct(given[mine])
+            table = model.log_codes(asked)[j][place]
             total[mine] += table.gather(1, code.long()[:, None])[:, 0].to(total)
             given[mine, numbers + j] = code
     return total
+
+
+def _distinct(questions: Tensor) -> tuple[Tensor, Tensor]:
+    """The different ones among questions `(n, entries)`, and which of them each is."""
+    bits, place = questions.contiguous().view(torch.int64).unique(dim=0, return_inverse=True)
+    return bits.view(questions.dtype), place
 
 
 def _placed(found: LogDensity, zero: Tensor, index: Tensor) -> LogDensity:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from scorefield import _ranges
-from scorefield.data import DataError, named
-from scorefield.data.sources import frame as read_source
+from scorefield.data import DataError, TableFile, named
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.numerics.random import uniform
 from scorefield.progress import Report, counted, part, silent
 from scorefield.tables.conform import conform
+from scorefield.tables.files import read_rows
 from scorefield.tables.held import Rows, real_rows
 from scorefield.tables.measures import CellDraws, boosted, features, holes, is_number, modelled, values_of
 from scorefield.tables.memorisation import memorisation_ratio, with_holes
@@ -111,6 +111,7 @@ class TableComparison:
         plan: name of the sampler.
         seed: of everything random.
         note: what the reader should know.
+        training: the rows of training, where they are at hand and others than the real ones.
     """
 
     source: str
@@ -126,6 +127,7 @@ class TableComparison:
     plan: str
     seed: int
     note: str = ""
+    training: pd.DataFrame | None = field(default=None, repr=False)
 
     def table(self) -> str:
         """The figures as text."""
@@ -178,7 +180,7 @@ class TableComparison:
 
 def evaluate(
     model: TrainedTable,
-    source: str | Path | pd.DataFrame,
+    source: str | Path | pd.DataFrame | TableFile,
     *,
     n: int | None = None,
     steps: int = 18,
@@ -189,7 +191,8 @@ def evaluate(
 
     Args:
         model: of a table.
-        source: real rows with the model's columns in any order: a file, a built-in table, or a data frame.
+        source: real rows with the model's columns in any order: a file, a built-in table, one that
+            was read (`read_rows`), or a data frame.
         n: how many rows to compare; default: all, at most 2,000.
         steps: network evaluations per new row.
         seed: of everything random.
@@ -202,9 +205,11 @@ def evaluate(
         _ranges.COUNT("evaluate(n=...)", n)
     name, frame = "data frame", source
     if isinstance(source, str | Path):
-        name = str(source)
+        source = read_rows(model, source)
+    if isinstance(source, TableFile):
+        name = str(source.path)
         with named(name):
-            frame = conform(model.codec, read_source(source))
+            frame = conform(model.codec, source.frame)
     found = real_rows(model, frame)
     count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
@@ -231,6 +236,7 @@ def evaluate(
         model.plan(steps).name,
         seed,
         " ".join(note for note in (found.note, *notes) if note),
+        found.training if found.unseen else None,
     )
 
 

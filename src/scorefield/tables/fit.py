@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from scorefield import __version__, _files
-from scorefield.data import DataError, named, split
-from scorefield.data.sources import frame as read_source
+from scorefield.data import DataError, TableFile, named, split
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.tables.code_table import fit_code_table
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import row_log_density
 from scorefield.tables.detection import detect
+from scorefield.tables.files import read_to_fit
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture
@@ -162,6 +163,9 @@ class TableFit:
         model = _gathered(self.model.eval()).to("cpu")
         inference_dtype(model.network)
         model.shrinkage = fit_shrinkage(model, self.objective, self.held)
+        codec = self.encoded.codec
+        parts = self.encoded.training, self.encoded.held
+        model.code_table = fit_code_table(model.log_codes, codec.continuous, codec.sizes, *parts)
         return TrainedTable(model, self.encoded.codec, {}, info or {})
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
@@ -240,7 +244,7 @@ def fit_frame(
 
 
 def fit(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | pd.DataFrame | TableFile,
     folder: str | Path,
     *,
     settings: Settings | Mapping[str, Any] | None = None,
@@ -252,7 +256,7 @@ def fit(
     """Fit a model to a table and write it to a folder, one training step per turn of the loop.
 
     Args:
-        source: a .csv or .parquet file, the name of a built-in table, or a data frame.
+        source: a table's file, the name of a built-in table, one that was read (`read_to_fit`), or a data frame.
         folder: to write the run to; `TrainedTable.load(folder)` reads it.
         settings: of the training, as a whole or some fields; default: `settings_for`.
         schema: of the columns, or a TOML file of what to change in the detected one; default: detected; when resuming:
@@ -269,7 +273,11 @@ def fit(
         ValueError: when the folder holds a training and resume is False, or resume is given with another table.
     """
     folder = Path(folder)
-    name, frame = (str(source), read_source(source)) if isinstance(source, str | Path) else ("data frame", source)
+    if isinstance(source, str | Path):
+        source = read_to_fit(source, folder=folder if resume else None)
+    name, frame, dialect = "data frame", source, None
+    if isinstance(source, TableFile):
+        name, frame, dialect = str(source.path), source.frame, source.dialect.to_json()
     with named(name):
         columns = _schema(frame, schema, folder if resume else None)
         codec, rows = encode(frame, columns)
@@ -280,13 +288,14 @@ def fit(
         "schema": codec.schema.to_json(),
         "size": size,
         "held_share": held_share or default_share(len(rows)),
+        "dialect": dialect,
     }
 
     def prepare(settings: Settings) -> Preparation:
         made = TableFit.of(cut(codec, rows, settings.seed, held_share), settings.seed, size)
         ready = made.preparation()
         training = made.encoded.training
-        data = {name: options[name] for name in ("source", "size", "held_share")}
+        data = {name: options[name] for name in ("source", "size", "held_share", "dialect")}
         data |= {"kind": "table", "rows": len(training), "records": digest(training)}
         return replace(ready, finish=lambda info: ready.finish({"data": data, **info}))
 
@@ -321,7 +330,7 @@ def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
 
 
 def numbers_of_codes(codec: RowCodec) -> list[list[float]]:
-    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; none for other codes, none at all."""
+    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; empty for other codes."""
     found: list[list[float]] = []
     for place in codec.schema.places():
         if place.code is None:

@@ -9,9 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from scorefield.data.overlap import among
-from scorefield.data.sources import frame, is_table
+from scorefield.data.sources import is_table
 from scorefield.data.splitting import split
 from scorefield.metrics.comparison import LEAST
+from scorefield.tables.files import read_rows
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _training(model: TrainedTable) -> pd.DataFrame | None:
     """The rows of training, if the model's source is still there and unchanged."""
     source = str(model.info.get("data", {}).get("source", ""))
     try:
-        found = frame(source) if is_table(source) else None
+        found = read_rows(model, source).frame if is_table(source) else None
         parts = None if found is None else _parts(model, model.codec.encode(found))
     except (ValueError, OSError):
         return None

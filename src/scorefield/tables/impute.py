@@ -10,6 +10,7 @@ from scorefield.plans import Plan, run
 from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import Layout, RowModel, centre
+from scorefield.tables.wall import folded
 
 
 @torch.no_grad()
@@ -69,7 +70,7 @@ def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: 
     ask = torch.isnan(given[:, :numbers])
     some = ask.any(1)
     if bool(some.any()):
-        drawn = _numbers(model, given[some], plan, seed, index[some], numbers)
+        drawn = folded(_numbers(model, given[some], plan, seed, index[some], numbers), layout.walls)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
     out[:, :numbers] = torch.where(torch.isinf(given[:, :numbers]), torch.nan, out[:, :numbers])
     out[:, numbers:] = torch.where(torch.isinf(out[:, numbers:]), torch.nan, out[:, numbers:])

@@ -12,7 +12,7 @@ from scorefield.nets._embedding import Embedding, check_sizes
 from scorefield.nets._init import initialise
 from scorefield.nets._members import Members, MembersBlock
 
-_WAVE = 2.0  # radians per unit of x
+WAVE = 2.0  # radians per unit of x
 _WAVE_DIMS = 16
 _EMBEDDING = 32  # numbers that say the level
 _NO_LEVEL = 12.0  # the level at which codes are queried: nothing is seen of what is noised
@@ -98,7 +98,7 @@ class MaskedMLP(nn.Module):
     def each(self, x: Tensor, level_feature: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """The members' answers: `(members, n, dim)` and `(members, n, sum of sizes)`."""
         e = self.embedding(x, level_feature, None)
-        h = self.inputs(self._features(x, given))
+        h = self.inputs(self.features(x, given))
         for block in self.blocks:
             h = self.dropout(block(h, e))
         scale, shift = self.last(e).chunk(2, dim=-1)
@@ -119,7 +119,7 @@ class MaskedMLP(nn.Module):
         nothing = given.new_zeros(len(given), self.dim)
         return self.each(nothing, given.new_tensor(_NO_LEVEL), hidden)[1]
 
-    def _features(self, x: Tensor, given: Tensor) -> Tensor:
+    def features(self, x: Tensor, given: Tensor) -> Tensor:
         numbers = given[:, : self.dim].to(x.dtype)
         visible, queried = torch.isfinite(numbers), torch.isnan(numbers)
         value = torch.where(queried, x, torch.where(visible, numbers, torch.zeros_like(x)))
@@ -127,7 +127,7 @@ class MaskedMLP(nn.Module):
         if self.waves:
             noised = torch.where(queried, value, torch.zeros_like(value))
             clean = value - noised
-            parts += [f(_WAVE * v) for v in (noised, clean) for f in (torch.sin, torch.cos)]
+            parts += [f(WAVE * v) for v in (noised, clean) for f in (torch.sin, torch.cos)]
         return torch.cat([*parts, *self._codes(given, x.dtype)], 1)
 
     def _codes(self, given: Tensor, dtype: torch.dtype) -> list[Tensor]:

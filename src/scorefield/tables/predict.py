@@ -13,6 +13,7 @@ from scorefield.core import Level
 from scorefield.data.dataset import Array
 from scorefield.plans import run
 from scorefield.progress import Report, counted, silent
+from scorefield.tables.impute import complete
 from scorefield.tables.row_model import centre
 from scorefield.tables.schema import Column, Name
 from scorefield.tables.trained import TrainedTable
@@ -105,7 +106,7 @@ class Prediction:
     def draws(self, rows: Tensor, count: int, seed: int) -> Array:
         """Draws from `p(target | the rest)`, `(n, count)`; row i's are a pure function of (seed, i)."""
         question = self.question(rows).repeat_interleave(count, 0)
-        filled = self.table.completed(question, self.table.plan(self.steps), seed=seed)
+        filled = complete(self.table.model, self.table.layout, question, self.table.plan(self.steps), seed=seed)
         rest = torch.full_like(filled, math.nan)
         entries = list(self.table.codec.entries_of(self.target))
         rest[:, entries] = filled[:, entries]

@@ -284,7 +284,7 @@ def describe(column: Column) -> str:
     if column.kind == "copy":
         return f"as {column.of!r}"
     if column.coded or column.kind == "constant":
-        shown = [_text(column, value) for value in column.values[:6]]
+        shown = [text_of(column, value) for value in column.values[:6]]
         more = f", ... ({len(column.values)})" if len(column.values) > 6 else ""
         text = ", ".join(shown) + more
         return text if len(text) <= 60 else f"{len(column.values)} values: {text[:40]}..."
@@ -307,10 +307,10 @@ def bound_text(column: Column, bound: float | None) -> str:
     if column.holds != "times":
         return f"{bound:g}"
     second = int(np.timedelta64(1, "s").astype(f"timedelta64[{_unit(column)}]").astype(np.int64))
-    return _text(column, round(bound * second) + column.origin)
+    return text_of(column, round(bound * second) + column.origin)
 
 
-def _text(column: Column, value: Value) -> str:
+def text_of(column: Column, value: Value) -> str:
     """A value on one line; times from their ticks."""
     if column.holds == "times":
         head = column.dtype.partition("[")[0]

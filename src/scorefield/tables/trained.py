@@ -22,6 +22,8 @@ from scorefield.plans import Plan, default
 from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, silent
 from scorefield.tables.cells import Unseen
+from scorefield.tables.code_table import TENSORS as CODES
+from scorefield.tables.code_table import code_table_from
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import average_over_draws, log_density_of_draws
@@ -47,7 +49,7 @@ _LEVELS = "training/log_densities"
 FAR = 50.0
 """Standard deviations beyond which a number is far from all that was learned."""
 _ROWS = 4096  # of all draws together
-_DRAWS = 8  # of the noise in cells, where a density is the probability of a cell
+_DRAWS = 3  # of the noise in cells, where a density is the probability of a cell
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class TrainedTable:
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
-        return self.codec.decode(self.completed(rows, plan or self.plan(steps), seed=seed, first=first, report=report))
+        return self.codec.decode(
+            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first, report=report)
+        )
 
     def impute(
         self,
@@ -147,7 +151,9 @@ class TrainedTable:
         if too_much:
             raise ValueError(f"{draws} draws of {len(rows):,} rows: this {too_much}; draw fewer, or for fewer rows.")
         index = torch.arange(first, first + len(rows)) + (torch.arange(draws)[:, None] << 32)
-        filled = self.completed(
+        filled = complete(
+            self.model,
+            self.layout,
             rows.repeat(draws, 1),
             self.plan(steps),
             seed=seed,
@@ -156,20 +162,6 @@ class TrainedTable:
             report=report,
         )
         return filled.reshape(draws, *rows.shape)
-
-    def completed(
-        self,
-        rows: Tensor,
-        plan: Plan,
-        *,
-        seed: int = 0,
-        first: int | Tensor = 0,
-        batch: int | None = None,
-        report: Report = silent,
-    ) -> Tensor:
-        """Encoded rows `(n, entries)` with their holes drawn, none beyond a wall; arguments as `complete`."""
-        drawn = complete(self.model, self.layout, rows, plan, seed=seed, first=first, batch=batch, report=report)
-        return torch.where(torch.isnan(rows), self.codec.within_walls(drawn), drawn)
 
     def sample_column(
         self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
@@ -207,7 +199,7 @@ class TrainedTable:
         Args:
             table: the columns of training in any order.
             target: name of a column.
-            draws: of the noise within cells of whole numbers, averaged over; default: 8 where there are such columns.
+            draws: of the noise within cells of whole numbers, averaged over; default: 3 where there are such columns.
             tolerance: of the ODE, in nats.
             evaluations: instead of a tolerance.
             seed: of the draws.
@@ -277,7 +269,7 @@ class TrainedTable:
     @property
     def layout(self) -> Layout:
         """What the entries of an encoded row are."""
-        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates)
+        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates, self.codec.walls)
 
     # ------------------------------------------------------------------------------------------------ the folder
 
@@ -291,6 +283,8 @@ class TrainedTable:
             law = self.model.reference.law
             moments = (law.weights, law.means, law.covariances)
             tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
+        if self.model.code_table is not None:
+            tensors |= self.model.code_table.tensors()
         if self.training_log_densities is not None:
             tensors[_LEVELS] = self.training_log_densities
         header = {
@@ -358,7 +352,10 @@ class TrainedTable:
         for name in self.codec.schema.names:
             holes = frame[name].isna()
             if bool(holes.any()):
-                out[name] = frame[name].where(~holes, filled[name])
+                own = frame[name]
+                if own.dtype.kind == "i" and filled[name].dtype.kind == "f":  # whole numbers by chance
+                    own = own.astype(filled[name].dtype)
+                out[name] = own.where(~holes, filled[name])
         return out
 
 
@@ -372,7 +369,7 @@ def _number_of(rows: Tensor) -> Tensor:
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE)
+    own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE, *CODES)
     weights = {name: value for name, value in tensors.items() if name not in own}
     network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
     codec = RowCodec.from_json(header["codec"])
@@ -385,6 +382,7 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
         shrinkage=tensors.get("gains"),
         sigma_min=float(header["sigma_min"]),
         sigma_max=float(header["sigma_max"]),
+        code_table=code_table_from(tensors, codec.sizes),
     )
     return TrainedTable(
         model.to(device).eval(),

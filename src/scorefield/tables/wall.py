@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from scorefield.data.dataset import Array
 
@@ -161,20 +163,27 @@ def walls_around(x: Array, bound: float, *, above: bool) -> list[Wall]:
     return made
 
 
-def folded(y: Array, inside: tuple[float, float]) -> Array:
-    """Draws y that fell beyond a wall, reflected at it: no draw is beyond, and none is heaped at the wall itself.
+def walls_of(transform: object) -> tuple[float, float]:
+    """The values of y at the walls of a transform, infinite where it has none."""
+    return transform.inside if isinstance(transform, Wall | Walls) else (-math.inf, math.inf)
+
+
+def folded(y: Tensor, walls: tuple[tuple[float, float], ...]) -> Tensor:
+    """Draws y `(n, d)` that fell beyond a wall, reflected at it: none is beyond, and none are heaped at the wall.
 
     Args:
-        y: `(n,)`, NaN where nothing is.
-        inside: the values of y at the walls.
+        y: NaN where nothing is.
+        walls: of each of the d numbers.
     """
-    low, high = inside
-    y = np.where(y < low, 2 * low - y, y)
-    y = np.where(y > high, 2 * high - y, y)
-    return np.asarray(np.clip(y, low + _MARGIN, high - _MARGIN))
+    if all(math.isinf(end) for ends in walls for end in ends):
+        return y
+    low, high = y.new_tensor(walls).unbind(1)
+    y = torch.where(y < low, 2 * low - y, y)
+    y = torch.where(y > high, 2 * high - y, y)
+    return y.clamp(low + _MARGIN, high - _MARGIN)
 
 
-_MARGIN = 1e-7  # of y: rounding leads no fold back beyond the wall
+_MARGIN = 1e-7  # of y: rounding leads no reflected draw back beyond the wall
 
 
 def _edge() -> float:

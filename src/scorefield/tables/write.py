@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scorefield.data import check_frame_suffix, write_frames
 from scorefield.data.writing import part_bounds
 from scorefield.progress import Report, silent
+from scorefield.tables.files import remembered
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def write_samples(
     guidance: float = 1.0,
     report: Report = silent,
 ) -> None:
-    """Draw rows and write them to a .csv or .parquet file.
+    """Draw rows and write them to a file, as text in the dialect of the one that the model was fitted to.
 
     Memory holds a part of them at a time; row i is a pure function of (seed, i), so parts change nothing.
 
@@ -57,4 +58,4 @@ def write_samples(
             report(start / n, "rows")
             yield model.sample(stop - start, steps=steps, seed=seed, first=start)
 
-    write_frames(parts(), n, path)
+    write_frames(parts(), n, path, remembered(model.info.get("data", {})))

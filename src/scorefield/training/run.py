@@ -27,6 +27,7 @@ from scorefield.training.loop import Progress, train
 
 CHECKPOINT = "checkpoint.safetensors"
 OPTIONS = "fit.json"
+_FREE = ("source", "dialect")  # the same records may lie in another place, and be written in another way
 DEFAULT_SECONDS = 180.0
 """Of training, where neither a time nor a number of steps is given."""
 
@@ -152,7 +153,7 @@ def _status(folder: Path, options: Mapping[str, Any], resume: bool) -> Status | 
         raise ValueError(f"{folder} holds a training already; go on with it by --resume, or take another folder.")
     stored = _files.read_json(folder / OPTIONS)
     for name, value in json.loads(json.dumps(options)).items():  # as a file has it
-        if stored.get(name, value) != value and name != "source":  # the place of the data may be another
+        if stored.get(name, value) != value and name not in _FREE:
             raise ValueError(
                 f"{folder} was trained with {_difference(name, stored[name], value)}; resume it with the same, or take "
                 "another folder."

@@ -1,0 +1,143 @@
+"""Rows as a law that corrects the reference: what their log-densities are integrated from."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import fields
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from scorefield.core import Estimate
+from scorefield.likelihood import LogDensity
+from scorefield.likelihood.corrected import Points, corrected_log_density
+from scorefield.likelihood.reference import Reference
+from scorefield.progress import Report
+from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
+from scorefield.tables.network import MaskedMLP
+from scorefield.tables.residual import Residual
+from scorefield.tables.row_model import centre
+from scorefield.tables.tangents import LevelNetwork
+
+_SINGLE = 1e-4  # nats: from this tolerance on single precision is enough for the network
+_TANGENTS = 5 << 18  # numbers at a time: 5 MB in single precision
+_LEVELS = 64  # at which weights are kept
+
+
+class Levels:
+    """A network at the noise levels that were asked last."""
+
+    def __init__(self, network: MaskedMLP) -> None:
+        self.network, self.dtype = network, network.inputs.weight.dtype
+        self.at = lru_cache(maxsize=_LEVELS)(self._at)
+
+    def _at(self, s: float) -> LevelNetwork:
+        return LevelNetwork(self.network, torch.tensor(math.log(s), dtype=self.dtype))
+
+
+class CorrectedRows:
+    """Some numbers of rows, all of which are queried as a whole, or none, counted from each row's `mean`.
+
+    Args:
+        bound: the model of the rows.
+        levels: of the model's network, in its own or in single precision.
+        mean: `(n, numbers)`.
+        columns: `(d,)`, those that are queried in some row.
+        counted: `(n, d)`, whether they are in this one.
+    """
+
+    def __init__(self, bound: BoundDenoiser, levels: Levels, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
+        self.bound, self.levels, self.mean, self.columns, self.counted = bound, levels, mean, columns, counted
+        numbers = mean.shape[1]
+        self._directions = torch.eye(numbers, dtype=torch.float64)[columns][:, None]
+        self._given = bound.given.to(levels.dtype)
+
+    def base(self, z: Tensor, s: float) -> Tensor:
+        """`E[eps | z]` of the reference at (1, s)."""
+        return torch.where(self.counted, self.bound.reference_noise(self._moved(z), s)[:, self.columns], 0.0)
+
+    def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        """What the network adds to `E[x0]`, and its divergence."""
+        size, dtype = 1 / math.sqrt(1 + s**2), self._given.dtype
+        raw, moved = self.levels.at(s).answer_and_derivatives(
+            (self._moved(z) * size).to(dtype), self._given, (self._directions * size).to(dtype)
+        )
+        basis = self.bound.model.basis if self.bound.whole else None
+        scaled = Residual(Estimate(raw, raw), basis, self.bound.scale(s)).scaled
+        change, moved = scaled(raw.double())[:, self.columns], scaled(moved.double())
+        trace = torch.where(self.counted.T, moved[torch.arange(len(self.columns)), :, self.columns], 0.0).sum(0)
+        return torch.where(self.counted, change, 0.0), trace[None]
+
+    def log_density(self, z: Tensor, s: float) -> Tensor:
+        """Of the reference."""
+        return self.bound.reference_log_density(self._moved(z), s)
+
+    def _moved(self, z: Tensor) -> Tensor:
+        return self.mean.index_add(1, self.columns, z)
+
+
+def corrected_rows(model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tensor) -> tuple[CorrectedRows, Points]:
+    """The law of rows all of which are queried as a whole, or none, and the points at which it is asked.
+
+    Args:
+        model: of rows.
+        levels: of its network.
+        given: `(n, numbers + codes)`, the condition.
+        x: `(n, numbers)`, the numbers that are queried.
+    """
+    bound, numbers = model.bound(given), x.shape[1]
+    ask = torch.isnan(given[:, :numbers])
+    columns = ask.any(0).nonzero()[:, 0]
+    if bound.whole:
+        mean, reference = model.mean.expand(len(x), -1), Reference.of(model, x, 0.0, model.covariance)
+    else:
+        mean = centre(bound, numbers)
+        reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
+    z, counted = torch.where(ask, x - mean, 0.0)[:, columns], ask[:, columns]
+    return CorrectedRows(bound, levels, mean, columns, counted), Points(z, counted, reference)
+
+
+def numbers_log_density(
+    model: MaskedDenoiser,
+    given: Tensor,
+    x: Tensor,
+    tolerance: float,
+    evaluations: int | None,
+    batch: int | None,
+    report: Report,
+) -> LogDensity:
+    """`log p` of the numbers that are queried, of rows all of which are queried as a whole, or none.
+
+    Args:
+        model: of rows.
+        given: `(n, numbers + codes)`, the condition.
+        x: `(n, numbers)` float64.
+        tolerance: in nats.
+        evaluations: instead of a tolerance.
+        batch: rows at a time; default: as many as keep their tangents in a processor's cache.
+        report: hears how far the work is.
+    """
+    levels = Levels(copy.deepcopy(model.network).float() if tolerance >= _SINGLE else model.network)
+    order = _by_pattern(torch.isnan(given[:, : x.shape[1]]), torch.isfinite(given[:, : x.shape[1]]))
+    at_once = batch or _rows_at_once(model.network, x.shape[1])
+
+    def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
+        return corrected_rows(model, levels, given[order[rows]], x[order[rows]])
+
+    found = corrected_log_density(
+        law_of, len(x), at_once, model.sigma_min, model.sigma_max, tolerance, evaluations, report
+    )
+    back = order.argsort()
+    return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
+
+
+def _by_pattern(queried: Tensor, given: Tensor) -> Tensor:
+    """The rows in an order in which those with the same pattern are together."""
+    return torch.unique(torch.cat([queried, given], 1), dim=0, return_inverse=True)[1].argsort(stable=True)
+
+
+def _rows_at_once(network: MaskedMLP, directions: int) -> int:
+    members, _, width = network.inputs.weight.shape
+    return max(16, _TANGENTS // (members * directions * width))

@@ -1,0 +1,92 @@
+"""The answers of a masked network together with their derivatives, in one pass: cheaper than d pullbacks.
+
+All rows are at one noise level, so that the level's gates and scales are multiplied into the weights once. Along each
+direction a tangent goes through the layers as the value does; the derivatives of the activations are shared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scorefield.nets._members import MembersBlock
+from scorefield.tables.network import WAVE, MaskedMLP
+
+
+class _Layer(NamedTuple):
+    """`x @ weight + bias` in each member, a level's scales and gates multiplied in."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Of `(n, inputs)` or `(members, n, inputs)`."""
+        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
+
+
+class LevelNetwork:
+    """A masked network at one noise level, in evaluation mode.
+
+    Args:
+        network: of rows.
+        level_feature: 0-d, of its weights' type.
+    """
+
+    def __init__(self, network: MaskedMLP, level_feature: Tensor) -> None:
+        self.network = network
+        e = network.embedding(level_feature, level_feature, None)
+        self._inputs = _Layer(network.inputs.weight, network.inputs.bias)
+        self._blocks = [_at_level(block, e) for block in network.blocks if isinstance(block, MembersBlock)]
+        self._scale, self._shift = network.last(e).chunk(2, dim=-1)
+        d = network.dim
+        self._outputs = _Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
+        kinds = (0, 3, 4) if network.waves else (0,)
+        self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
+
+    def answer_and_derivatives(self, x: Tensor, given: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean of the members' raw answers, and its derivatives along directions of x.
+
+        Args:
+            x: `(n, dim)` noised numbers.
+            given: `(n, dim + codes)`, as the network takes it.
+            directions: `(q, n, dim)`, or `(q, 1, dim)` for the same ones in every row. What a row does not query does
+                not move, whatever the directions say.
+
+        Returns:
+            The raw answers `(n, dim)`, and the derivatives `(q, n, dim)`.
+        """
+        h, tangent = self._inputs(self.network.features(x, given)), self._first(x, given, directions)
+        for up, down in self._blocks:
+            active, slope = _silu(up(h))
+            inner = torch.bmm(tangent, up.weight).unflatten(1, (-1, len(x))).mul_(slope[:, None])
+            h = h.baddbmm_(active, down.weight).add_(down.bias)
+            tangent = tangent.baddbmm_(inner.flatten(1, 2), down.weight)
+        value, slope = _silu(torch.addcmul(self._shift, h, 1 + self._scale))
+        raw = self._outputs(value).mean(0)
+        last = tangent.unflatten(1, (-1, len(x))).mul_(slope.mul_(1 + self._scale)[:, None])
+        moved = torch.bmm(last.flatten(1, 2), self._outputs.weight).mean(0)
+        return raw, moved.unflatten(0, (-1, len(x)))
+
+    def _first(self, x: Tensor, given: Tensor, directions: Tensor) -> Tensor:
+        """The tangents behind the first layer, `(members, q n, width)`."""
+        moving = torch.where(torch.isnan(given[:, : self.network.dim]), directions, 0.0)
+        places = [moving]
+        if self.network.waves:
+            place = WAVE * x
+            places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
+        return torch.matmul(torch.cat(places, 2).flatten(0, 1), self._slopes)
+
+
+def _at_level(block: MembersBlock, e: Tensor) -> tuple[_Layer, _Layer]:
+    gate, scale, shift = block.modulation(e).chunk(3, dim=-1)
+    up = _Layer(block.up.weight * (1 + scale), block.up.bias * (1 + scale) + shift)
+    return up, _Layer(block.down.weight * (1 + gate), block.down.bias * (1 + gate))
+
+
+def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
+    """silu and its derivative."""
+    share = torch.sigmoid(x)
+    value = x * share
+    return value, (share + value).addcmul_(value, share, value=-1.0)
