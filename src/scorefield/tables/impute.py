@@ -11,6 +11,7 @@ from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
 from scorefield.tables.recalibration import Recalibration
 from scorefield.tables.row_model import Layout, RowModel, by_pattern, centre
+from scorefield.tables.wall import folded
 
 
 @torch.no_grad()
@@ -82,6 +83,7 @@ def _completed(
     some = ask.any(1)
     if bool(some.any()):
         drawn = _numbers(model, given[some], plan, seed, index[some], numbers, recalibration)
+        drawn = folded(drawn, layout.walls)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
     return out
 

@@ -53,11 +53,13 @@ class Layout(NamedTuple):
         numbers: how many come first.
         codes: how many follow.
         gates: for each number the index of the code that must be 0 for it to exist, or -1.
+        walls: of each number, between which its draws lie; infinite, or none at all, for no walls.
     """
 
     numbers: int
     codes: int
     gates: tuple[int, ...]
+    walls: tuple[tuple[float, float], ...] = ()
 
 
 def centre(bound: BoundRows, numbers: int) -> Tensor:
