@@ -14,6 +14,8 @@ from scorefield.tables.mixture_statistics import Sums, around_zero, expected, gr
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 40, 100, 240, 480)
 """Numbers of components that `choose_mixture` tries, in this order, until they no longer help."""
+FEWER = (1, 3, 8, 20, 40, 100, 240, 480)
+"""What it tries for many rows."""
 _FEW = 8  # up to here every prior is tried; the most where each row has holes of its own and costs matrices of its own
 _MANY_ROWS = 5000  # speak for themselves: the prior matters little
 _ROWS_FOR_EACH = 15  # components beyond `_FEW`
@@ -24,6 +26,7 @@ that: much keeps correlations small that few rows suggest, little keeps columns 
 _LOOSE = (5.0, 0.003)
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
 _MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
+_MOST_PRODUCTS = 4_000_000  # rows times pairs of numbers, likewise
 _MOST_WITH_HOLES = 1500
 _PATTERNS = 32  # of holes, that a fit to many rows looks at
 
@@ -70,19 +73,20 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
     """The mixture with the greatest log-density on held-out rows, over `COMPONENTS` and `PRIORS`.
 
     Args:
-        x: `(n, d)`, NaN where missing; at most 10,000 of them are looked at.
+        x: `(n, d)`, NaN where missing; of many rows a part is looked at.
         held: `(m, d)`.
         seed: of the starts and of the choice of rows.
     """
     order = uniform(len(x), (), seed, "mixture rows", dtype=torch.float64).argsort()
-    rows, test = (_of_common_patterns(part[torch.isfinite(part).any(1)][:_MOST_ROWS]) for part in (x[order], held))
+    at_most = min(_MOST_ROWS, _MOST_PRODUCTS // x.shape[1] ** 2)
+    rows, test = (_of_common_patterns(part[torch.isfinite(part).any(1)][:at_most]) for part in (x[order], held))
     own_holes = one_by_one(groups_of(rows), len(rows))
     rows = rows[:_MOST_WITH_HOLES] if own_holes else rows
     test = test if len(test) else rows
     most = _FEW if own_holes else max(_FEW, _MOST_NUMBERS // x.shape[1])
     best, prior = -math.inf, list(PRIORS if len(rows) < _MANY_ROWS else PRIORS[:1])
     law = fit_mixture(rows, 1, *_LOOSE, seed)
-    for components in COMPONENTS:
+    for components in COMPONENTS if len(rows) < _MANY_ROWS else FEWER:
         needed = (10 if components <= _FEW else _ROWS_FOR_EACH) * components  # rows
         if components > 1 and (len(rows) < needed or components > most):
             break
