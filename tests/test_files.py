@@ -528,7 +528,7 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     always=st.booleans(),
     padded=st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_what_is_filled_differs_from_what_was_read_in_the_holes_alone(
     tmp_path_factory,
     kinds: list[str],
