@@ -17,6 +17,7 @@ from scorefield.core import Estimate
 _MOST_NUMBERS = 1 << 25  # that are kept of decompositions: 256 MB
 _FEW_ROWS = 4  # of a pattern: fewer are quicker one by one
 _FEW_PATTERNS = 8  # are quicker one after another whatever their rows
+_A_PATTERN = 23_000  # numbers of matrices of single rows that are read as fast as a pattern is answered
 
 
 class Decomposition(NamedTuple):
@@ -198,6 +199,13 @@ class DecompositionCache:
         """Which rows, `(n,)` bool, are quicker answered by `grouped`: they share their pattern with others."""
         _, place, count = torch.unique(_bits(pattern), dim=0, return_inverse=True, return_counts=True)
         return (count >= _FEW_ROWS)[place] | (len(count) <= _FEW_PATTERNS)
+
+    def grouping_pays(self, pattern: Pattern) -> bool:
+        """Whether all rows are quicker answered by `grouped` than each with matrices of its own."""
+        if bool(self.shared(pattern).all()):
+            return True
+        (count, d), patterns = pattern.queried.shape, len(torch.unique(_bits(pattern), dim=0))
+        return patterns * _A_PATTERN < count * self.law.means.numel() * d
 
     def grouped(self, pattern: Pattern) -> GroupedRows:
         """The rows by their patterns."""

@@ -44,7 +44,7 @@ class BoundDenoiser:
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
         self.pattern = model.pattern(given)
         self._whole = self.pattern.queried.all(1)
-        common = len(given) and bool(model.decompositions[0].shared(self.pattern).all())
+        common = len(given) and model.decompositions[0].grouping_pays(self.pattern)
         self._law, self._total = (
             cache.grouped(self.pattern) if common else ConditionedRows.of(cache.law, self.pattern)
             for cache in model.decompositions
