@@ -12,7 +12,7 @@ from scorefield._files import shown
 from scorefield.data.dataset import Array, DataError
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.detection import coordinate
-from scorefield.tables.given import Among, Between, Condition
+from scorefield.tables.given import Among, Between, Condition, known
 from scorefield.tables.schema import Column, Name, describe
 from scorefield.tables.series import read_numbers, read_times
 
@@ -45,7 +45,7 @@ def event(codec: RowCodec, name: Name, wanted: Sequence[Condition]) -> Event | N
     Raises:
         ValueError: for a value or range that the model knows nothing of, or conditions that exclude each other.
     """
-    column = codec.schema[name]
+    column = codec.schema[known(name, codec.schema)]
     column = codec.schema[column.of] if column.kind == "copy" else column
     if column.kind == "constant" or column.coded:
         allowed = _allowed(column, [_value_of(column, v) for v in column.values], wanted)
