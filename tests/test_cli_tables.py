@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from scorefield import runs
 from scorefield._files import read_tensors
 from scorefield.data import read_frame
 from scorefield.data.sources import frame as source_frame
+from scorefield.tables import calibrate as calibrating
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.conform import conform, free_name
 from scorefield.tables.detection import detect
@@ -290,6 +293,23 @@ def test_evaluate_tells_and_draws_how_good_it_is(scorefield, folder: Path, tmp_p
     assert verdict.count("<li") >= 5 and "Privacy" in text and "Each pair of columns" in text
 
 
+def test_check_and_calibrate_take_a_run_of_a_table(
+    scorefield, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrating, "calibration", partial(calibrating.calibration, trajectories=16))
+    copy = tmp_path / "run"
+    shutil.copytree(folder / "run", copy)
+    code, out, err = scorefield("check", copy, "--json", tmp_path / "check.json")
+    assert not err
+    assert "table: sampler and density" in out and "table: codec round trip" in out
+    laws = json.loads((tmp_path / "check.json").read_text())["laws"]
+    assert code == (0 if all(law["passed"] for law in laws) else 1)  # 30 steps of training: all but calibration
+    assert all(law["passed"] or "calibration" in law["name"] or "solver" in law["name"] for law in laws), out
+    code, out, _ = scorefield("calibrate", copy, "--steps", 4, "--no-search", "--quiet")
+    assert code == 0 and "RMS error" in out and set(runs.load(copy).plans) == {4}
+    assert scorefield("sample", copy, "-n", 5, "-o", tmp_path / "new.csv", "--steps", 4)[0] == 0
+
+
 # ---------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -358,9 +378,6 @@ def test_a_command_for_the_other_kind_of_run_says_so(scorefield, folder: Path, t
     for words in (("density",), ("outliers",), ("impute",), ("predict", "--target", "x")):
         code, _, err = scorefield(words[0], array, table, *words[1:], "-o", tmp_path / "x.csv")
         assert code == 2 and "arrays or images" in err and err.count("\n") == 1
-    for words in (("calibrate", folder / "run"), ("check", folder / "run")):
-        code, _, err = scorefield(*words)
-        assert code == 2 and "run of a table" in err
     code, _, err = scorefield("predict", folder / "run", table, "--target", "prize", "-o", tmp_path / "x.csv")
     assert code == 2 and "'prize'" in err and "'price'" in err
     code, _, err = scorefield("density", folder / "run", table, "-o", tmp_path / "x.npy")

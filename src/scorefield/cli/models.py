@@ -145,25 +145,15 @@ def calibrate(
     from dataclasses import replace
 
     from scorefield import runs
-    from scorefield.plans import calibration
     from scorefield.training import parallel
 
     budgets = whole_numbers(steps)
     with parallel.folder_lock(run):
-        model = runs.load_for(run, "calibrate")
+        kind = runs.kind_of_run(run)
+        model = kind.load(run)
         for n in budgets:
-            condition = model.conditions(1024, seed=seed)
             with ProgressBar("calibration", quiet) as bar:
-                result = calibration(
-                    model.model,
-                    n,
-                    model.codec.shape,
-                    seed=seed,
-                    search=search,
-                    condition=condition,
-                    std=model.model.sigma_data,
-                    report=bar,
-                )
+                result = kind.calibrate(model, n, search=search, seed=seed, report=bar)
             print(result, end="\n\n")
             model = replace(model, plans={**model.plans, n: result.plan})
             model.save(run)
@@ -189,7 +179,7 @@ def check(run: Path | None = None, data: str | None = None, *, json: Path | None
     from scorefield import _files, check, runs
 
     with ProgressBar("laws"):
-        report = check.laws(None if run is None else runs.load_for(run, "check"), data, seed=seed)
+        report = check.laws(None if run is None else runs.load(run), data, seed=seed)
     print(report)
     if json is not None:
         _files.write_json(json, report.to_json())

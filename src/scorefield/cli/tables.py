@@ -51,6 +51,8 @@ class RowsOptions:
         from scorefield.tables.files import read_rows
 
         check_frame_suffix(self.output)
+        if self.output.exists() and Path(self.data).exists() and self.output.samefile(self.data):
+            raise ValueError(f"{self.output} is the table that is read, which is left as it is; give --output another.")
         model = runs.load_for(self.run, command)
         table = say(read_rows(model, self.data, self.reading.dialect))
         rows = table.frame

@@ -10,7 +10,8 @@ from scorefield.plans import Plan, run
 from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
 from scorefield.tables.recalibration import Recalibration
-from scorefield.tables.row_model import Layout, RowModel, centre
+from scorefield.tables.row_model import Layout, RowModel, by_pattern, centre
+from scorefield.tables.wall import folded
 
 
 @torch.no_grad()
@@ -48,12 +49,13 @@ def complete(
     if plan.stochastic:
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
-    pieces = torch.arange(len(rows)).split(batch or model.rows_at_once)
-    parts = [
-        _completed(model, layout, rows[part], plan, seed, index[part], recalibration)
-        for part in counted(pieces, len(pieces), report, "draws")
-    ]
-    return torch.cat(parts) if parts else rows.clone()
+    out = rows.double().clone()
+    asked = torch.isnan(rows).any(1).nonzero()[:, 0]
+    pieces = asked[by_pattern(rows[asked])].split(batch or model.rows_at_once)
+    for part in counted(pieces, len(pieces), report, "draws"):
+        out[part] = _completed(model, layout, rows[part], plan, seed, index[part], recalibration)
+    out[:, : layout.numbers] = gated(out, layout.numbers, layout.gates)[:, : layout.numbers]
+    return torch.where(torch.isinf(out), torch.nan, out)
 
 
 def _completed(
@@ -81,9 +83,8 @@ def _completed(
     some = ask.any(1)
     if bool(some.any()):
         drawn = _numbers(model, given[some], plan, seed, index[some], numbers, recalibration)
+        drawn = folded(drawn, layout.walls)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
-    out[:, :numbers] = torch.where(torch.isinf(given[:, :numbers]), torch.nan, out[:, :numbers])
-    out[:, numbers:] = torch.where(torch.isinf(out[:, numbers:]), torch.nan, out[:, numbers:])
     return out
 
 

@@ -19,7 +19,7 @@ from scorefield.tables.transforms import Identity
 from scorefield.tables.transport import backward, conditional_mean, deviates_of, values_at
 
 _NODES = torch.arange(-22, 23, dtype=torch.float64) / 4  # standard normal deviates, of the trapezoidal rule
-_ROWS = 2048  # rows that the network sees at a time
+_ROWS = 512  # rows that the network sees at a time
 
 
 @dataclass(frozen=True)

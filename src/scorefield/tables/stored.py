@@ -14,6 +14,8 @@ from scorefield._files import shown
 from scorefield.analytic import GaussianMixture
 from scorefield.plans import Plan
 from scorefield.plans.plan import plans_from_json
+from scorefield.tables.code_table import TENSORS as CODES
+from scorefield.tables.code_table import code_table_from
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP, inference_dtype
@@ -48,6 +50,8 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
         law = parts.model.reference.law
         moments = (law.weights, law.means, law.covariances)
         tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
+    if parts.model.code_table is not None:
+        tensors |= parts.model.code_table.tensors()
     if parts.training_log_densities is not None:
         tensors[_LEVELS] = parts.training_log_densities
     if parts.recalibration is not None:
@@ -71,7 +75,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
     """
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _LEVELS, _RECALIBRATION, *_REFERENCE)
+    own = ("log_frequencies", "gains", _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES)
     weights = {name: value for name, value in tensors.items() if name not in own}
     network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
     codec = RowCodec.from_json(header["codec"])
@@ -84,6 +88,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         shrinkage=tensors.get("gains"),
         sigma_min=float(header["sigma_min"]),
         sigma_max=float(header["sigma_max"]),
+        code_table=code_table_from(tensors, codec.sizes),
     )
     return Parts(
         model.to(device).eval(),

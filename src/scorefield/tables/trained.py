@@ -276,7 +276,7 @@ class TrainedTable:
     @property
     def layout(self) -> Layout:
         """What the entries of an encoded row are."""
-        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates)
+        return Layout(self.codec.continuous, len(self.codec.sizes), self.codec.gates, self.codec.walls)
 
     # ------------------------------------------------------------------------------------------------ the folder
 
