@@ -10,6 +10,7 @@ import numpy as np
 
 from scorefield._files import shown
 from scorefield.data.dataset import Array, DataError
+from scorefield.tables.cells import shown as shown_value
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.detection import coordinate
 from scorefield.tables.given import Among, Between, Condition, known
@@ -205,6 +206,6 @@ def _impossible(column: Column, wanted: Sequence[Condition]) -> ValueError:
 
 
 def _text(column: Column, x: float) -> str:
-    from scorefield.tables.cells import shown as shown_value
-
-    return shown_value(column, x)
+    """A number on the column's own scale as the user writes it."""
+    near = x if column.lattice is None or column.holds == "times" else float(column.lattice.nearest(np.array([x]))[0])
+    return shown_value(column, near)
