@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
+from scorefield import ScoreDensity
 from scorefield.analytic import GaussianMixture
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -179,3 +180,14 @@ def test_what_is_too_rare_is_told_with_its_probability(monkeypatch: pytest.Monke
         numbers().sample(200, given=given)
     said = float(str(told.value).split(" of about ")[1].split()[0]) if " of about " in str(told.value) else None
     assert p < 0.01 and (said is None or said < 10 * p)
+
+
+def test_estimators_take_conditions_too() -> None:
+    model = ScoreDensity.from_table(numbers(), random_state=1, sampling_steps=6)
+    found = pd.DataFrame(model.sample(20, given={"x": Between(low=1), "y": 0.5}))
+    assert (found["x"] >= 1).all() and (found["y"] == 0.5).all()
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    rows = ScoreDensity(steps=1, seconds=None, random_state=0).fit(X).sample(5, given={1: Between(high=0)})
+    assert rows.shape == (5, 2) and (rows[:, 1] <= 0).all()
+    with pytest.raises(ValueError, match="no column 'town' to give; the columns are 'x', 'y'"):
+        numbers().sample(1, given={"town": 3})

@@ -27,7 +27,7 @@ def sample(
     seed: Seed = 0,
     condition: Class | None = None,
     guidance: Guidance = 1.0,
-    given: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = (),
+    given: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=False)] = None,
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -40,18 +40,19 @@ def sample(
         seed: the same seed gives the same samples.
         condition: class to draw; default: classes as often as in the training data.
         guidance: towards the class, classifier-free; 1 is none, 1.5 to 4 sharpen and take twice the evaluations.
-        given: of tables, what rows must be, such as region=North,age=30, "price>100", "10<=age<=20", "age!=30" or
-            "city in Bern|Wien"; may be given several times, all hold. Names and values with signs or commas go in
-            double quotes.
+        given: what rows of a table must be: region=North,age=30 or "price>100" or "10<=age<=20" or "age!=30" or
+            "city in Bern|Wien"; several times if need be, all hold. Names and values with signs or commas go in double
+            quotes.
         quiet: show no progress.
     """
     from scorefield import runs
 
     kind = runs.kind_of_run(run)
     model = kind.load(run)
+    wanted = given or ()
     with ProgressBar("samples", quiet) as bar:
         kind.write_samples(
-            model, output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, given=given, report=bar
+            model, output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, given=wanted, report=bar
         )
     print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
 

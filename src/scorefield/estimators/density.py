@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from scorefield.data.dataset import Array
 from scorefield.estimators._base import TableEstimator
+from scorefield.tables.given import Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,19 +43,26 @@ class ScoreDensity(DensityMixin, TableEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        given: Given | None = None,
     ) -> pd.DataFrame | Array:
         """New rows `(n_samples, d)` without holes: an array when `fit` was given one, else a data frame.
 
         Args:
             n_samples: how many, >= 1.
             random_state: None: the estimator's own.
+            given: what must hold, as `TrainedTable.sample` takes it; columns of arrays by their place.
         """
         check_is_fitted(self, "table_")
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
-        made = self.table_.sample(int(n_samples), steps=self.sampling_steps, seed=self._seed(random_state))
-        return self._written(made)
+        names = self.table_.codec.schema.names
+        wanted = {names[n] if isinstance(n, int) and n not in names else n: what for n, what in (given or {}).items()}
+        seed = self._seed(random_state)
+        return self._written(self.table_.sample(int(n_samples), steps=self.sampling_steps, seed=seed, given=wanted))
 
     def score_samples(self, X: Any) -> Array:
         """`log p(row)` of each row `(n,)`, in nats and in the units of X.

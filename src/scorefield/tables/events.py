@@ -10,9 +10,10 @@ import numpy as np
 
 from scorefield._files import shown
 from scorefield.data.dataset import Array, DataError
+from scorefield.tables.cells import shown as shown_value
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.detection import coordinate
-from scorefield.tables.given import Among, Between, Condition
+from scorefield.tables.given import Among, Between, Condition, known
 from scorefield.tables.schema import Column, Name, describe
 from scorefield.tables.series import read_numbers, read_times
 
@@ -45,7 +46,7 @@ def event(codec: RowCodec, name: Name, wanted: Sequence[Condition]) -> Event | N
     Raises:
         ValueError: for a value or range that the model knows nothing of, or conditions that exclude each other.
     """
-    column = codec.schema[name]
+    column = codec.schema[known(name, codec.schema)]
     column = codec.schema[column.of] if column.kind == "copy" else column
     if column.kind == "constant" or column.coded:
         allowed = _allowed(column, [_value_of(column, v) for v in column.values], wanted)
@@ -205,6 +206,6 @@ def _impossible(column: Column, wanted: Sequence[Condition]) -> ValueError:
 
 
 def _text(column: Column, x: float) -> str:
-    from scorefield.tables.cells import shown as shown_value
-
-    return shown_value(column, x)
+    """A number on the column's own scale as the user writes it."""
+    near = x if column.lattice is None or column.holds == "times" else float(column.lattice.nearest(np.array([x]))[0])
+    return shown_value(column, near)

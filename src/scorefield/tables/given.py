@@ -153,10 +153,15 @@ def _plain(text: str) -> str:
 
 def _column(text: str, schema: Schema) -> Name:
     wanted = _plain(text)
-    found = next((name for name in schema.names if str(name) == wanted), None)
-    if found is None:
-        raise ValueError(f"there is no column {shown(wanted)} to give; the columns are {list_names(schema.names)}.")
-    return found
+    found = [name for name in schema.names if str(name) == wanted]
+    return found[0] if found else known(wanted, schema)
+
+
+def known(name: Name, schema: Schema) -> Name:
+    """The name of a column; a ValueError that lists the columns for another one."""
+    if name not in schema.names:
+        raise ValueError(f"there is no column {shown(name)} to give; the columns are {list_names(schema.names)}.")
+    return name
 
 
 def _unclear(text: str) -> ValueError:
