@@ -195,15 +195,80 @@ def test_predictions_of_every_kind(scorefield, folder: Path, tmp_path: Path) -> 
 
     for target in ("price", "garden", "sold"):
         found, narrow = predicted(target), predicted(target, "--interval", 0.5)
-        assert list(found.columns) == ["mean", "median", "low", "high"] and len(found) == 6
+        assert list(found.columns) == ["row", "mean", "median", "low", "high"] and list(found["row"]) == [*range(1, 7)]
         assert (found["low"] <= found["median"]).all() and (found["median"] <= found["high"]).all()
         assert (found["low"] <= narrow["low"]).all() and (narrow["high"] <= found["high"]).all()
     assert str(found["mean"].dtype).startswith("datetime")
     for target, values in (("city", ["Bern", "Lyon", "Wien"]), ("lift", ["False", "True"])):
         found = predicted(target)
-        assert list(found.columns) == ["prediction", *(f"p_{value}" for value in values)]
-        assert np.allclose(found.iloc[:, 1:].sum(axis=1), 1)
+        assert list(found.columns) == ["row", "prediction", *(f"p_{value}" for value in values)]
+        assert np.allclose(found.iloc[:, 2:].sum(axis=1), 1)
     assert (predicted("country")["p_EU"] == 1).all()
+
+
+def test_predictions_stand_beside_what_is_known_and_tell_their_coverage(
+    scorefield, folder: Path, tmp_path: Path
+) -> None:
+    rows = houses(40)
+    table = written(tmp_path, rows)
+    for target, words in (("price", "90% intervals hold"), ("sold", "90% intervals hold"), ("city", "most probable")):
+        code, out, _ = scorefield("predict", folder / "run", table, "--target", target, "-o", tmp_path / "p.parquet")
+        found, known = pd.read_parquet(tmp_path / "p.parquet"), rows[target].notna()
+        assert code == 0 and list(found.columns[:2]) == ["row", "actual"]
+        assert (found["actual"].isna() == ~known).all() and (found["actual"][known] == rows[target][known]).all()
+        inside = (
+            (found["actual"] >= found["low"]) & (found["actual"] <= found["high"])
+            if target != "city"
+            else (found["actual"] == found["prediction"])
+        )
+        count = f"{inside[known].sum()} of {known.sum()} known values"
+        assert words in out and count in out and out.count("\n") == 1
+    rows.assign(price=None).to_csv(table, index=False)
+    code, out, _ = scorefield("predict", folder / "run", table, "--target", "price", "-o", tmp_path / "p.csv")
+    assert code == 0 and "known" not in out
+
+
+def test_completed_tables_go_to_files_of_their_own_in_the_order_of_the_rows(
+    scorefield, folder: Path, tmp_path: Path
+) -> None:
+    rows = houses(20)
+    table = written(tmp_path, rows)
+    words = ("impute", folder / "run", table, "--steps", 4, "--draws", 3)
+    assert scorefield(*words, "-o", tmp_path / "full-{}.csv")[0] == 0
+    assert scorefield(*words, "-o", tmp_path / "long.csv")[0] == 0
+    long = read_frame(tmp_path / "long.csv")
+    for k in (1, 2, 3):
+        own = read_frame(tmp_path / f"full-{k}.csv")
+        assert list(own.columns) == list(rows.columns) and (own["area"] == rows["area"]).all()
+        one = long[long["draw"] == k].drop(columns="draw").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, one, check_dtype=False)
+    assert not (tmp_path / "full-{}.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.Index([5, 5, 3, 1], name="id"), pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=["x", "y"])],
+    ids=["doubled", "levels"],
+)
+def test_filled_rows_keep_their_index(folder: Path, index: pd.Index) -> None:
+    model = TrainedTable.load(folder / "run")
+    rows = conform(model.codec, read_frame(folder / "houses.csv").head(4)).set_axis(index)
+    rows["area"] = rows["square"] = np.nan
+    filled = model.impute(rows, draws=2, steps=4)
+    for table in filled:
+        pd.testing.assert_index_equal(table.index, index)
+        assert not table.isna().any().any() and (table["sold"] == rows["sold"]).all()
+
+
+def test_samples_under_conditions(scorefield, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.csv"
+    words = ("sample", folder / "run", "-n", 30, "-o", out, "--steps", 6, "--given")
+    assert scorefield(*words, "city in Bern|Wien,30<=area<60", "--given", "country=EU")[0] == 0
+    found = read_frame(out)
+    assert set(found["city"]) <= {"Bern", "Wien"} and found["area"].between(30, 60).all() and len(found) == 30
+    for text, message in (("city=Rome", "it had Bern, Lyon, Wien"), ("size>3", "there is no column 'size'")):
+        code, _, err = scorefield(*words, text)
+        assert code == 2 and message in err and err.count("\n") == 1
 
 
 def test_evaluate_tells_and_draws_how_good_it_is(scorefield, folder: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from scorefield.tables.transforms import (
     transform_from_json,
     transform_to_json,
 )
+from scorefield.tables.wall import Wall, Walls
 
 RNG = np.random.default_rng(1)
 N = 2000
@@ -48,12 +49,14 @@ DETECTED: list[tuple[str, object, dict[str, object]]] = [
     ("two spikes", np.where(U < 0.1, -9.0, np.where(U > 0.9, 9.0, Z)), {"atoms": (-9.0, 9.0)}),
     ("no spike in counts", RNG.geometric(0.1, N), {"kind": "integer", "atoms": ()}),
     ("log-normal", np.exp(Z), {"transform": Log(), "low": 0.0, "high": None}),
-    ("counts from 0", RNG.geometric(0.01, N) - 1, {"transform": Log(-0.5), "low": 0.0}),
+    ("counts from 0", np.floor(3 * np.exp(Z)), {"transform": Log(-0.5), "low": 0.0}),
+    ("waits from 0", RNG.geometric(0.01, N) - 1, {"kind": "integer", "low": 0.0, "high": None}),
     ("negative", -np.exp(Z), {"transform": Log(0.0, above=False), "low": None, "high": 0.0}),
     ("share", 1 / (1 + np.exp(-3 * Z)), {"transform": Logit(0.0, 1.0), "low": 0.0, "high": 1.0}),
     ("correlations", np.tanh(2 * Z), {"transform": Logit(-1.0, 1.0)}),
     ("per cent", np.rint(100 / (1 + np.exp(-3 * Z))), {"transform": Logit(-0.5, 100.5), "low": 0.0, "high": 100.0}),
-    ("uniform apart from intervals", 2 + 5 * U, {"transform": Identity()}),
+    ("uniform apart from intervals", 2 + 5 * U, {"transform": Walls(2.0, 7.0), "low": 2.0, "high": 7.0}),
+    ("days of a month", RNG.integers(1, 32, N), {"transform": Walls(0.5, 31.5), "low": 1.0, "high": 31.0}),
     ("outliers", np.append(Z, [1e12, -1e12]), {"kind": "continuous", "low": None}),
     ("times", pd.Timestamp("2024-01-01") + pd.to_timedelta(U, unit="D"), {"kind": "datetime", "resolution": 0.0}),
     (
@@ -101,6 +104,10 @@ TRANSFORMS: list[Transform] = [
     Logit(-2.0, 10.0),
     Asinh(),
     Asinh(3.0, 1e-3),
+    Wall(),
+    Wall(0.5, False, 2.0, 0.5),
+    Walls(),
+    Walls(-2.0, 10.0),
 ]
 
 

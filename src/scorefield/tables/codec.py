@@ -28,6 +28,7 @@ from scorefield.tables.detection import detect
 from scorefield.tables.schema import Name, Place, Schema
 from scorefield.tables.series import as_frame, restore
 from scorefield.tables.transforms import moments
+from scorefield.tables.wall import walls_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,16 @@ class RowCodec:
     def gates(self) -> tuple[int, ...]:
         """For each coordinate the code (0 to D - 1) that must be 0 for it to be there, or -1."""
         return tuple(-1 if p.code is None else p.code for p in self.schema.places() if p.coordinate is not None)
+
+    @property
+    def walls(self) -> tuple[tuple[float, float], ...]:
+        """For each coordinate its values at the walls of its column, infinite where there is none."""
+        columns = [column for column in self.schema if column.floating]
+        ends = (walls_of(column.transform) for column in columns)
+        return tuple(
+            ((low - mean) / std, (high - mean) / std)
+            for (low, high), mean, std in zip(ends, self.mean, self.std, strict=True)
+        )
 
     @property
     def shape(self) -> tuple[int]:

@@ -21,6 +21,7 @@ from scorefield.analytic.partial import (
     standard_normal_elsewhere,
 )
 from scorefield.core import Estimate, Level
+from scorefield.tables.code_table import CodeTable
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual, answer_separately, interpolation_weights, safe_sqrt
 
@@ -121,6 +122,7 @@ class MaskedDenoiser(nn.Module):
             `shrinkage.fit_shrinkage`.
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
+        code_table: of combinations of codes, see `CodeTable`; default: the network alone.
 
     Example:
         >>> law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
@@ -141,8 +143,10 @@ class MaskedDenoiser(nn.Module):
         shrinkage: Tensor | None = None,
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
+        code_table: CodeTable | None = None,
     ) -> None:
         super().__init__()
+        self.code_table = code_table
         d = network.dim
         if (reference is not None and reference.means.shape[1] != d) or (reference is None and d):
             raise ValueError(f"the reference must be a mixture in the network's {d} dimensions, got {reference}.")
@@ -302,7 +306,8 @@ class MaskedDenoiser(nn.Module):
         """`log P(code = k | given)` of every code, `(n, K)` each, nothing noised being seen."""
         first = next(self.network.parameters())
         logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
-        return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+        found = tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+        return found if self.code_table is None else self.code_table.blended(found, given)
 
     def unknown(self, x: Tensor) -> Tensor:
         """The condition in which all numbers are queried and nothing is given, `(n, d + codes)`."""
@@ -359,10 +364,10 @@ class MaskedDenoiser(nn.Module):
 
     @property
     def rows_at_once(self) -> int:
-        """Rows whose matrices for all components stay in a processor's cache: more at a time take longer each."""
-        if self.reference is None:
-            return 4096
-        return max(32, (1 << 20) // self.law.means.numel())
+        """Rows whose layers and matrices for all components stay in a processor's cache: more take longer each."""
+        members, _, width = self.network.inputs.weight.shape
+        most = max(32, (1 << 20) // (members * width))
+        return most if self.reference is None else max(32, min(most, (1 << 20) // self.law.means.numel()))
 
     def pattern(self, given: Tensor) -> Pattern:
         """What each number of each row is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,17 +26,7 @@ from scorefield.tables.series import (
     read_values,
     tick_digits,
 )
-from scorefield.tables.transforms import (
-    INTERVALS,
-    TRANSFORMS,
-    Asinh,
-    Identity,
-    Log,
-    Logit,
-    Transform,
-    asinh_for,
-    choose_transform,
-)
+from scorefield.tables.transform_choice import last_values, transform_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +59,8 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
       more than 5 % of the rows (and 10 rows, and 5 times the rows of the values next to them).
     - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
       lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
-    - The transform is that of `choose_transform`; times have identity or asinh.
+    - The transform is that of `choose_transform`; times have identity or asinh. Where the density ends in a wall
+      (`find_walls`), it is `Wall` or `Walls`.
 
     Args:
         frame: at least one row and one column.
@@ -213,7 +205,7 @@ def _value_column(base: Column, values: Array, full: bool, choice: Mapping[str, 
     if len(used) > max(_MOST_TEXTS, len(values) // 2) and "kind" not in choice:
         raise DataError(
             f"column {base.name!r} holds {len(used)} different texts in {len(values)} rows, as names or numbers of "
-            "records do: leave it out, or join its values into fewer."
+            "records do: leave it out (--leave-out), or join its values into fewer."
         )
     usual: ColumnKind = "boolean" if base.holds == "booleans" else "categorical"
     return replace(base, kind=_not_out(base, choice) or usual, values=_all_values(base, used, choice))
@@ -299,10 +291,10 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
     usual = lattice.width if lattice is not None and (kind == "integer" or repeats) else 0.0
     resolution = float(choice.get("resolution", usual))
     lattice = _of_width(base, lattice, resolution)
-    low, high = (None if choice.get(side) is None else float(choice[side]) for side in ("low", "high"))
-    transform = _transform(base, rest, lattice, low, high, choice)
-    if low is None and high is None and isinstance(transform, (Log, Logit)):
-        low, high = (_data_bound(bound) for bound in transform.bounds)
+    low, high = (_bound(base, choice.get(side)) for side in ("low", "high"))
+    transform = transform_for(base, rest, lattice, low, high, choice, resolution)
+    if low is None and high is None:
+        low, high = last_values(transform, lattice)
     return replace(
         base, kind=kind, transform=transform, low=low, high=high, atoms=atoms, lattice=lattice, resolution=resolution
     )
@@ -346,44 +338,15 @@ def _of_width(base: Column, lattice: Lattice | None, resolution: float) -> Latti
     return Lattice(lattice.digits, step, lattice.offset % step)
 
 
-def _data_bound(bound: float) -> float | None:
-    """The bound that the user sees: the end of an interval, without the half cell beyond it."""
-    ends = {end for interval in INTERVALS for end in interval}
-    return min(ends, key=lambda end: abs(end - bound)) if math.isfinite(bound) else None
+def _bound(base: Column, given: Any) -> float | None:
+    """A bound on the column's own scale: times in seconds since its origin."""
+    if given is None:
+        return None
+    if base.holds == "times" and isinstance(given, date):
+        import pandas as pd
 
-
-def _transform(
-    base: Column, x: Array, lattice: Lattice | None, low: float | None, high: float | None, choice: Mapping[str, Any]
-) -> Transform:
-    wanted = choice.get("transform")
-    if wanted is None:
-        if low is None and high is None:
-            return choose_transform(x, lattice, bounded=base.holds == "numbers")
-        wanted = "log" if low is None or high is None else "logit"
-    if wanted not in TRANSFORMS:
-        raise DataError(f"column {base.name!r}: the transform is one of {', '.join(TRANSFORMS)}, got {wanted!r}.")
-    if wanted == "identity":
-        return Identity()
-    if wanted == "asinh":
-        usual = asinh_for(x)
-        return Asinh(float(choice.get("centre", usual.centre)), float(choice.get("scale", usual.scale)))
-    low = 0.0 if low is None and high is None else low
-    if wanted == "log" and (low is None) != (high is None):
-        if low is None:
-            return Log(_beyond(base, high or 0.0, x, lattice, up=True), above=False)
-        return Log(_beyond(base, low, x, lattice, up=False))
-    if wanted == "logit" and low is not None and high is not None:
-        return Logit(_beyond(base, low, x, lattice, up=False), _beyond(base, high, x, lattice, up=True))
-    raise DataError(f"column {base.name!r}: log needs one of low and high, logit both; got low={low}, high={high}.")
-
-
-def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up: bool) -> float:
-    """The bound itself, or half a cell beyond it where the values of a lattice touch it."""
-    worst = float(x.max() if up else x.min())
-    if (worst > bound) if up else (worst < bound):
-        raise DataError(f"column {base.name!r} is to be bounded by {bound:g} and holds {worst:g}; move the bound.")
-    if worst != bound:
-        return bound
-    if lattice is None:
-        raise DataError(f"column {base.name!r} holds its bound {bound:g} itself; make that an atom, or move the bound.")
-    return bound + lattice.width / 2 * (1 if up else -1)
+        ticks = pd.Timestamp(given).value // 10 ** (9 - tick_digits(base.dtype))
+        return float(coordinate(base, np.array([ticks]))[0])
+    if isinstance(given, date):
+        raise DataError(f"column {base.name!r} holds {base.holds}, so its bounds are numbers, got {given}.")
+    return float(given)

@@ -37,6 +37,8 @@ class MaskedMLP(nn.Module):
         dropout: share of hidden features left out while training.
         members: networks that answer together.
         seed: of the initialisation.
+        values: of each code the standardised numbers behind it, none where there are none: codes of numbers enter as
+            such, too, so that what is learned of one carries over to its neighbours. Default: none for all.
 
     Example:
         >>> net = MaskedMLP(2, (3,), width=16, depth=1)
@@ -54,6 +56,7 @@ class MaskedMLP(nn.Module):
         dropout: float = 0.0,
         members: int = 1,
         seed: int = 0,
+        values: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         check_sizes(width=width, depth=depth, members=members)
@@ -70,9 +73,14 @@ class MaskedMLP(nn.Module):
             "members": members,
             "seed": seed,
         }
+        self.values = {j: [float(v) for v in part] for j, part in enumerate(values) if len(part)}
+        if values:
+            self.config["values"] = [[float(v) for v in part] for part in values]
+        if any(j >= len(sizes) or len(part) != sizes[j] for j, part in self.values.items()):
+            raise ValueError(f"a network of codes {sizes} needs as many values for each, or none, got {values}.")
         self.dim, self.sizes = dim, sizes
         self.waves = 0 < dim <= _WAVE_DIMS
-        inputs = dim * (7 if self.waves else 3) + sum(sizes)
+        inputs = dim * (7 if self.waves else 3) + sum(sizes) + len(self.values)
         self.embedding = Embedding(_EMBEDDING)
         self.inputs = Members(members, inputs, width)
         self.blocks = nn.ModuleList(MembersBlock(members, width, _EMBEDDING) for _ in range(depth))
@@ -94,7 +102,7 @@ class MaskedMLP(nn.Module):
         for block in self.blocks:
             h = self.dropout(block(h, e))
         scale, shift = self.last(e).chunk(2, dim=-1)
-        out = self.outputs(nn.functional.silu((1 + scale) * h + shift))
+        out = self.outputs(nn.functional.silu(torch.addcmul(shift, 1 + scale, h)))
         return out[..., : self.dim], out[..., self.dim :]
 
     def together(self, logits: Tensor) -> Tensor:
@@ -123,12 +131,13 @@ class MaskedMLP(nn.Module):
         return torch.cat([*parts, *self._codes(given, x.dtype)], 1)
 
     def _codes(self, given: Tensor, dtype: torch.dtype) -> list[Tensor]:
-        """One-hot codes, all 0 where unknown."""
+        """One-hot codes and the numbers behind them, all 0 where unknown."""
         found = []
         for j, size in enumerate(self.sizes):
             code = given[:, self.dim + j]
             places = torch.arange(size, device=given.device, dtype=given.dtype)
             found.append((code[:, None] == places).to(dtype))
+        found += [found[j] @ found[j].new_tensor(part)[:, None] for j, part in self.values.items()]
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import date
 from numbers import Real
 from typing import Any, cast
 
@@ -45,7 +46,7 @@ def _is_value(value: object) -> bool:
     return isinstance(value, (str, np.bool_, Real)) and not (isinstance(value, float) and not math.isfinite(value))
 
 
-_BOUND = ("a finite number", lambda v: v is None or _is_number(v))
+_BOUND = ("a finite number, or a time", lambda v: v is None or _is_number(v) or isinstance(v, date))
 SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "kind": (f"one of {', '.join(KINDS)}", lambda v: isinstance(v, str) and v in KINDS),
     "transform": (f"one of {', '.join(TRANSFORMS)}", lambda v: v is None or (isinstance(v, str) and v in TRANSFORMS)),
@@ -54,6 +55,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "resolution": ("a finite number", _is_number),
     "bound": ("a finite number", _is_number),
     "centre": ("a finite number", _is_number),
+    "shape": ("a number >= 0", lambda v: _is_number(v) and v >= 0),
     "scale": ("a number > 0", lambda v: _is_number(v) and v > 0),
     "atoms": ("a list of finite numbers", lambda v: _is_list(v, _is_number)),
     "values": ("a list of texts, numbers or booleans", lambda v: _is_list(v, _is_value)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -291,11 +290,8 @@ def describe(column: Column) -> str:
         return text if len(text) <= 60 else f"{len(column.values)} values: {text[:40]}..."
     parts = [] if isinstance(column.transform, Identity) else [transform_name(column.transform)]
     if column.low is not None or column.high is not None:
-        low, high = (
-            (-math.inf if column.low is None else column.low),
-            (math.inf if column.high is None else column.high),
-        )
-        parts.append(f"within {low:g} and {high:g}")
+        low, high = (bound_text(column, bound) for bound in (column.low, column.high))
+        parts.append(f"within {low or '-inf'} and {high or 'inf'}")
     parts += [f"atom at {atom:g}" for atom in column.atoms]
     if column.lattice is not None and column.kind != "datetime":
         parts.append(f"steps of {column.lattice.width:g}")
@@ -304,10 +300,24 @@ def describe(column: Column) -> str:
     return ", ".join(parts) or "any"
 
 
+def bound_text(column: Column, bound: float | None) -> str:
+    """A bound as users write it, times as such; empty for none."""
+    if bound is None:
+        return ""
+    if column.holds != "times":
+        return f"{bound:g}"
+    second = int(np.timedelta64(1, "s").astype(f"timedelta64[{_unit(column)}]").astype(np.int64))
+    return text_of(column, round(bound * second) + column.origin)
+
+
 def text_of(column: Column, value: Value) -> str:
     """A value on one line; times from their ticks."""
     if column.holds == "times":
-        head, _, tail = column.dtype.partition("[")
-        unit = tail.rstrip("]").split(",")[0]
-        return str(np.array(value, dtype=np.int64).view(f"{head}[{unit}]"))
+        head = column.dtype.partition("[")[0]
+        return str(np.array(value, dtype=np.int64).view(f"{head}[{_unit(column)}]"))
     return " ".join(str(value).split())
+
+
+def _unit(column: Column) -> str:
+    """The unit of a column of times."""
+    return column.dtype.partition("[")[2].rstrip("]").split(",")[0]

@@ -11,14 +11,16 @@ from scorefield import _files
 from scorefield._files import reason, shortened
 from scorefield.data.dataset import DataError, named
 from scorefield.tables.detection import detect
-from scorefield.tables.schema import Column, Schema, describe
+from scorefield.tables.schema import Column, Schema, bound_text, describe
 from scorefield.tables.transforms import Asinh, transform_name
+from scorefield.tables.wall import Wall
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _HEAD = """# What the columns of the table are. Change what is wrong; settings that are left out are detected again.
-# kind: continuous, integer, ordinal, categorical, boolean, datetime. transform: identity, log, logit, asinh.
+# kind: continuous, integer, ordinal, categorical, boolean, datetime.
+# transform: identity, log, logit, asinh; wall and walls where the density ends at low, at high, at both.
 # low and high bound the values, atoms are values with a point mass, resolution is the distance of repeated values.
 """
 
@@ -113,14 +115,25 @@ def _fine(column: Column) -> list[str]:
     lines = [f"transform = {_text(transform_name(column.transform))}"]
     if isinstance(column.transform, Asinh):
         lines += [f"centre = {_value(column.transform.centre)}", f"scale = {_value(column.transform.scale)}"]
+    if isinstance(column.transform, Wall):
+        lines += [f"scale = {_value(column.transform.scale)}", f"shape = {_value(column.transform.shape)}"]
     for side in ("low", "high"):
         bound = getattr(column, side)
         if bound is not None:
-            lines.append(f"{side} = {_value(bound)}")
+            lines.append(f"{side} = {_bound(column, bound)}")
     lines.append(f"resolution = {_value(column.resolution)}")
     if column.holds == "numbers":
         lines.append(f"atoms = [{', '.join(map(_value, column.atoms))}]")
     return lines
+
+
+def _bound(column: Column, bound: float) -> str:
+    """A number; a time (UTC) where TOML's microseconds hold it, else seconds since the column's origin."""
+    text = bound_text(column, bound).rstrip("0") if column.holds == "times" else ""
+    fraction = text.partition(".")[2]
+    if not text or len(fraction) > 6:
+        return _value(bound)
+    return text if fraction else bound_text(column, bound).partition(".")[0]
 
 
 def _value(value: str | int | float | bool) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.tables.lattice import Lattice
+from scorefield.tables.wall import Wall, Walls, walls_around
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,15 @@ class Asinh:
         return np.asarray(math.log(2) - size - np.log1p(np.exp(-2 * size)) - math.log(self.scale))
 
 
-Transform: TypeAlias = Identity | Log | Logit | Asinh
-TRANSFORMS: dict[str, type[Transform]] = {"identity": Identity, "log": Log, "logit": Logit, "asinh": Asinh}
+Transform: TypeAlias = Identity | Log | Logit | Asinh | Wall | Walls
+TRANSFORMS: dict[str, type[Transform]] = {
+    "identity": Identity,
+    "log": Log,
+    "logit": Logit,
+    "asinh": Asinh,
+    "wall": Wall,
+    "walls": Walls,
+}
 
 
 def transform_name(transform: Transform) -> str:
@@ -177,6 +185,7 @@ INTERVALS = ((0.0, 1.0), (0.0, 100.0), (-1.0, 1.0))  # in which shares, per cent
 _NEAR = 0.05  # of an interval's length: how near both its ends the data come that are taken to be bounded by it
 _MARGIN = 0.05  # nats per row by which another transform must beat the identity
 _REACH = 50.0  # trimmed standard deviations: a column whose values lie farther out is not left as it is
+_DIGITS = 1e-14  # of the range of values: a lattice finer than that, as nanoseconds of years, may be left by walls
 _SCALES = (1.0, 0.3, 0.1, 0.03)  # of asinh, in robust standard deviations
 
 
@@ -209,15 +218,62 @@ def choose_transform(x: Array, lattice: Lattice | None = None, *, bounded: bool 
         return min(scored, key=lambda c: scored[c][1])
     exact = [identity, *(c for c in candidates if lattice is None or _error(c, x).max() <= lattice.width / 4)]
     best = max(exact, key=lambda c: float(scored[c][0].mean()))
-    gain = scored[best][0] - scored[identity][0]
-    threshold = _MARGIN + 2 * float(gain.std()) / math.sqrt(len(gain))
-    return best if float(gain.mean()) > threshold else identity
+    return best if _better(best, identity, x) else identity
+
+
+def walled(
+    x: Array, usual: Transform, low: float | None, high: float | None, lattice: Lattice | None = None
+) -> Transform:
+    """The transform of values whose density ends in walls; for one wall that after which a Gaussian fits them best.
+
+    A log or logit that already ends at these sides stays where a Gaussian fits all values, the last ones included, even
+    better after it; its free end, where it has one, becomes the other wall.
+
+    Args:
+        x: `(n,)` finite.
+        usual: the transform without walls.
+        low: the lower wall, below the values; None for none.
+        high: the upper wall.
+        lattice: on which the values lie.
+    """
+    x = np.sort(x)
+    if isinstance(usual, Log | Logit):
+        ends = usual.bounds
+        if low is None and math.isfinite(ends[0]):
+            low = ends[0] if high is not None else None
+        if high is None and math.isfinite(ends[1]):
+            high = ends[1] if low is not None else None
+    if low is None and high is None:
+        return usual
+    made: Transform
+    if low is not None and high is not None:
+        made = Walls(low, high)
+    else:
+        made = fitted_wall(x, low if low is not None else high or 0.0, above=low is not None)
+    wrong = _error(made, x).max()
+    if not _restores(made, x) or (lattice is not None and wrong > max(lattice.width / 4, _DIGITS * (x[-1] - x[0]))):
+        return usual
+    ends = usual.bounds
+    bounded = (low is None or math.isfinite(ends[0])) and (high is None or math.isfinite(ends[1]))
+    return usual if bounded and _score_of_all(usual, x) > _score_of_all(made, x) else made
+
+
+def fitted_wall(x: Array, bound: float, *, above: bool) -> Wall:
+    """The wall at a place, of those with scales and shapes around the values', after which a Gaussian fits best."""
+    x = np.sort(x)
+    return max(walls_around(x, bound, above=above), key=lambda wall: float(_score(wall, x)[0].mean()))
 
 
 def asinh_for(x: Array, scale: float = 1.0) -> Asinh:
     """asinh around the median, its scale in robust standard deviations."""
     centre = float(np.median(x))
     return Asinh(centre, scale * _robust_std(x))
+
+
+def _better(new: Transform, usual: Transform, x: Array) -> bool:
+    """Whether a transform is better than another by the margin and two standard errors."""
+    gain = _score(new, x)[0] - _score(usual, x)[0]
+    return float(gain.mean()) > _MARGIN + 2 * float(gain.std()) / math.sqrt(len(gain))
 
 
 def _candidates(x: Array, lattice: Lattice | None, bounded: bool) -> list[Transform]:
@@ -268,6 +324,12 @@ def _score(transform: Transform, x: Array) -> tuple[Array, float]:
     if len(kept) == len(y) and cut:  # rows of equal number for every transform
         density = density[cut : len(y) - cut]
     return density, float(np.abs((y - np.median(y)) / std).max())
+
+
+def _score_of_all(transform: Transform, x: Array) -> float:
+    """The mean log-density of all rows up to a constant."""
+    y = transform.forward(x)
+    return float(transform.log_slope(y).mean()) - math.log(moments(y)[1])
 
 
 def moments(y: Array) -> tuple[float, float]:

@@ -1,0 +1,147 @@
+"""The transform of a column: detected, or as the user has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from scorefield.data.dataset import Array, DataError
+from scorefield.tables.lattice import Lattice
+from scorefield.tables.schema import Column
+from scorefield.tables.series import tick_digits
+from scorefield.tables.transforms import (
+    INTERVALS,
+    TRANSFORMS,
+    Asinh,
+    Identity,
+    Log,
+    Logit,
+    Transform,
+    asinh_for,
+    choose_transform,
+    fitted_wall,
+    walled,
+)
+from scorefield.tables.wall import Wall, Walls
+from scorefield.tables.wall_test import find_walls
+
+
+def transform_for(
+    base: Column,
+    x: Array,
+    lattice: Lattice | None,
+    low: float | None,
+    high: float | None,
+    choice: Mapping[str, Any],
+    cell: float,
+) -> Transform:
+    """The transform of a fine column.
+
+    Args:
+        base: what is known of the column.
+        x: `(n,)` its values but atoms.
+        lattice: on which they lie.
+        low: as the user says.
+        high: as the user says.
+        choice: the user's other settings.
+        cell: the width of cells where values repeat.
+
+    Raises:
+        DataError: for settings that do not fit the values or each other.
+    """
+    wanted = choice.get("transform")
+    if wanted is None:
+        if low is None and high is None:
+            return _detected_transform(base, x, lattice, cell)
+        wanted = "log" if low is None or high is None else "logit"
+    if wanted not in TRANSFORMS:
+        raise DataError(f"column {base.name!r}: the transform is one of {', '.join(TRANSFORMS)}, got {wanted!r}.")
+    if wanted == "identity":
+        return Identity()
+    if wanted == "asinh":
+        usual = asinh_for(x)
+        return Asinh(float(choice.get("centre", usual.centre)), float(choice.get("scale", usual.scale)))
+    if wanted in ("wall", "walls"):
+        return _given_walls(base, wanted, x, lattice, low, high, choice)
+    low = 0.0 if low is None and high is None else low
+    if wanted == "log" and (low is None) != (high is None):
+        if low is None:
+            return Log(_beyond(base, high or 0.0, x, lattice, up=True), above=False)
+        return Log(_beyond(base, low, x, lattice, up=False))
+    if wanted == "logit" and low is not None and high is not None:
+        return Logit(_beyond(base, low, x, lattice, up=False), _beyond(base, high, x, lattice, up=True))
+    raise DataError(f"column {base.name!r}: log needs one of low and high, logit both; got low={low}, high={high}.")
+
+
+def _detected_transform(base: Column, x: Array, lattice: Lattice | None, cell: float) -> Transform:
+    usual = choose_transform(x, lattice, bounded=base.holds == "numbers")
+    epoch = base.origin / 10.0 ** tick_digits(base.dtype) if base.holds == "times" else None
+    ends = find_walls(x, lattice, cell, epoch)
+    half = lattice.width / 2 if lattice else 0.0
+    low, high = (None if end is None else end + sign * half for end, sign in zip(ends, (-1, 1), strict=True))
+    return walled(x, usual, low, high, lattice)
+
+
+def _given_walls(
+    base: Column,
+    wanted: str,
+    x: Array,
+    lattice: Lattice | None,
+    low: float | None,
+    high: float | None,
+    choice: Mapping[str, Any],
+) -> Transform:
+    """The walls that the user has set: half a cell beyond the last possible values of a lattice."""
+    half = lattice.width / 2 if lattice else 0.0
+    for bound, worst, outside in ((low, x.min(), np.less), (high, x.max(), np.greater)):
+        if bound is not None and outside(worst, bound):
+            raise DataError(f"column {base.name!r} is to be bounded by {bound:g} and holds {worst:g}; move the bound.")
+    if wanted == "walls" and low is not None and high is not None:
+        return Walls(low - half, high + half)
+    if wanted == "walls" or (low is None) == (high is None):
+        raise DataError(
+            f"column {base.name!r}: wall needs one of low and high, walls both; got low={low}, high={high}."
+        )
+    above = low is not None
+    usual = fitted_wall(x, (low or 0.0) - half if above else (high or 0.0) + half, above=above)
+    return replace(usual, scale=float(choice.get("scale", usual.scale)), shape=float(choice.get("shape", usual.shape)))
+
+
+def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up: bool) -> float:
+    """The bound itself, or half a cell beyond it where the values of a lattice touch it."""
+    worst = float(x.max() if up else x.min())
+    if (worst > bound) if up else (worst < bound):
+        raise DataError(f"column {base.name!r} is to be bounded by {bound:g} and holds {worst:g}; move the bound.")
+    if worst != bound:
+        return bound
+    if lattice is None:
+        raise DataError(f"column {base.name!r} holds its bound {bound:g} itself; make that an atom, or move the bound.")
+    return bound + lattice.width / 2 * (1 if up else -1)
+
+
+def last_values(transform: Transform, lattice: Lattice | None) -> tuple[float | None, float | None]:
+    """The bounds that the user sees: the last possible values, without the half cell beyond them."""
+    if isinstance(transform, (Log, Logit)):
+        low, high = (_data_bound(bound) for bound in transform.bounds)
+        return low, high
+    if isinstance(transform, Walls):
+        ends: tuple[float | None, float | None] = transform.low, transform.high
+    elif isinstance(transform, Wall):
+        ends = (transform.bound, None) if transform.above else (None, transform.bound)
+    else:
+        return None, None
+    low, high = (
+        end if end is None or lattice is None else float(lattice.nearest(np.array(end + sign * lattice.width / 2)))
+        for end, sign in zip(ends, (1, -1), strict=True)
+    )
+    return low, high
+
+
+def _data_bound(bound: float) -> float | None:
+    """The bound that the user sees: the end of an interval, without the half cell beyond it."""
+    ends = {end for interval in INTERVALS for end in interval}
+    return min(ends, key=lambda end: abs(end - bound)) if math.isfinite(bound) else None
