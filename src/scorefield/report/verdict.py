@@ -60,7 +60,7 @@ def headline(c: TableComparison) -> str:
 
 def findings(c: TableComparison, quality: Quality) -> list[Finding]:
     """What else is to be said, the verdict's own accuracy first."""
-    found = [*_of_judge(_judge(c)), *of_columns(quality.marginals), *of_pairs(quality.associations)]
+    found = [*_of_judge(_judge(c), len(c.real)), *of_columns(quality.marginals), *of_pairs(quality.associations)]
     found += [*of_intervals(c.coverage), of_privacy(quality.privacy), *_of_densities(c.densities)]
     return found
 
@@ -69,14 +69,14 @@ def _judge(c: TableComparison) -> Figure | None:
     return next((f for f in c.figures if f.name == "C2ST accuracy"), None)
 
 
-def _of_judge(judge: Figure | None) -> list[Finding]:
+def _of_judge(judge: Figure | None, rows: int) -> list[Finding]:
     if judge is None:
         return []
     error = judge.error or 0.0
     floor = f"two halves of the real rows give {100 * judge.floor:.0f}"
     beside = f"{floor}, and chance moves such a number by {_points(2 * error)}"
     if judge.value <= 0.5 + 2 * error:
-        return [Finding(True, f"Nothing that it finds sets generated rows apart: {beside}.")]
+        return [Finding(True, f"Nothing that it finds in {rows:,} real rows sets generated ones apart: {beside}.")]
     much = "Small" if judge.value < 0.6 else "Clear" if judge.value < 0.75 else "Gross"
     return [Finding(False, f"{much} differences remain: {beside}. What columns and pairs show of them stands below.")]
 
@@ -168,7 +168,8 @@ def _of_densities(found: Densities) -> list[Finding]:
     if len(gain) < 2:
         return []
     mean, error = float(gain.mean()), float(gain.std(ddof=1) / math.sqrt(len(gain)))
-    text = f"the network adds {mean:.2f} nats per row to the mixture it starts from, give or take {2 * error:.2f}"
+    text = f"the network adds {mean + 0.0:.2f} nats per row to the mixture it starts from, give or take {2 * error:.2f}"
+    text = text.replace("-0.00", "0.00")
     if mean < -2 * error:
         return [Finding(False, f"On the real rows {text}: it has learned its rows by heart; train shorter.")]
     return [Finding(None, f"On the real rows {text}.")]
