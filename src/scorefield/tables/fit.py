@@ -21,12 +21,14 @@ from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import row_log_density
 from scorefield.tables.detection import detect
+from scorefield.tables.ending import ending_seconds
 from scorefield.tables.files import read_to_fit
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
+from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Schema
 from scorefield.tables.schema_toml import schema_from_file
 from scorefield.tables.shrinkage import fit_shrinkage
@@ -157,7 +159,11 @@ class TableFit:
             figures = {"value": found.value, "floor": found.floor, "meaning": found.meaning}
             return replace(table, info={**table.info, "memorisation": figures})
 
-        return Preparation(self.model, self.rows, self.held, finish, objective=self.objective, seconds=self.seconds)
+        codec, model = self.encoded.codec, self.model.eval()
+        layout = Layout(codec.continuous, len(codec.sizes), codec.gates, codec.walls)
+        ending = ending_seconds(model, layout, len(self.encoded.held), len(self.encoded.training))
+        seconds = self.seconds + ending
+        return Preparation(model, self.rows, self.held, finish, objective=self.objective, seconds=seconds)
 
     def table(self, info: Mapping[str, Any] | None = None) -> TrainedTable:
         """The trained model; its network counts, and its intervals are wide, as the held-out rows allow."""
