@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
 import pytest
 import torch
 
@@ -16,8 +20,10 @@ from scorefield.records.trained import TrainedModel
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 
+Model = TypeVar("Model", bound=torch.nn.Module)
 
-def stirred(model: Denoiser) -> Denoiser:
+
+def stirred(model: Model) -> Model:
     """A network that has not been trained, with answers that are not trivial."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -43,6 +49,38 @@ def digits_session() -> Session:
     }
     run = TrainedModel(stirred(Denoiser(network)), fit_codec(dataset), frequencies=(0.1,) * 10, info=info)
     return Session(run, "digits")
+
+
+def mixed_table_session(folder: Path) -> Session:
+    """On a run of a table of numbers, whole numbers, times, categories, a point mass and holes, whose file is there."""
+    import numpy as np
+    import pandas as pd
+
+    from scorefield.data.splitting import split
+    from scorefield.tables.codec import fit_row_codec
+    from scorefield.tables.held import digest
+    from scorefield.tables.mixture import fit_mixture
+    from scorefield.tables.trained import TrainedTable
+
+    rng = np.random.default_rng(0)
+    n = 160
+    town = rng.choice(["Bern", "Lyon", "Wien"], n)
+    area = np.exp(rng.normal(4.0, 0.3, n)).round(1)
+    frame = pd.DataFrame({"town": town, "area": area, "rooms": rng.integers(1, 60, n)})
+    frame["price"] = (np.where(town == "Bern", 300.0, 100.0) * area * np.exp(rng.normal(0, 0.1, n))).round()
+    frame["garden"] = np.where(rng.random(n) < 0.4, 0.0, rng.normal(50, 10, n).round(2))
+    frame["sold"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.permutation(4 * n)[:n], unit="D")
+    frame.loc[::9, "town"] = None
+    frame.to_csv(folder / "homes.csv", index=False)
+    keep, _ = split(n, 0.25, 0)
+    codec = fit_row_codec(frame.iloc[keep])
+    rows = codec.encode(frame)
+    data = {"source": str(folder / "homes.csv"), "records": digest(rows[keep]), "held_share": 0.25}
+    network = MaskedMLP(codec.continuous, codec.sizes, width=8, depth=1)
+    model = stirred(MaskedDenoiser(network, fit_mixture(rows[:, : codec.continuous], 2)))
+    run = TrainedTable(model, codec, info={"data": data, "training": {"settings": {"seed": 0}}})
+    levels = run.reference_log_density(rows[keep]).sort().values
+    return Session(replace(run, training_log_densities=levels), "homes")
 
 
 def table_session() -> Session:

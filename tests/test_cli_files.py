@@ -63,6 +63,12 @@ def test_imputation_changes_no_character_but_in_the_holes(scorefield, folder: Pa
     assert (folder / "t.csv").read_bytes() == source
 
 
+def test_the_table_that_is_read_is_never_written(scorefield, folder: Path) -> None:
+    before = (folder / "t.csv").read_bytes()
+    code, _, err = scorefield("impute", folder / "run", folder / "t.csv", "-o", folder / "." / "t.csv")
+    assert code == 2 and "another" in err and (folder / "t.csv").read_bytes() == before
+
+
 def test_every_answer_has_the_dialect_of_the_table(scorefield, folder: Path, tmp_path: Path) -> None:
     run, table = folder / "run", folder / "t.csv"
     assert scorefield("density", run, table, "-o", tmp_path / "d.csv", "--tolerance", 1)[0] == 0
@@ -141,3 +147,19 @@ def test_a_column_that_is_whole_by_chance_is_filled_with_numbers(scorefield, boo
     number = r"-?\d+(\.\d+)?"
     full = rf",x,kind,y\nr1,1,04,{number}\nr1,{number},5,1.50\nr2,2,04,0\n"
     assert re.fullmatch(full, (tmp_path / "full.csv").read_text())
+
+
+def test_columns_that_are_left_out_are_written_as_they_are(scorefield, tmp_path: Path) -> None:
+    many = pd.concat([few()] * 3, ignore_index=True).assign(id=[f"{k:05d}" for k in range(120)])
+    many.to_csv(tmp_path / "t.csv", index=False)
+    code, _, err = scorefield("schema", tmp_path / "t.csv")
+    assert code == 2 and "--leave-out" in err.splitlines()[-1]
+    assert "id" not in scorefield("schema", tmp_path / "t.csv", "--leave-out", "id")[1].split()
+    words = ("fit", tmp_path / "t.csv", "-o", tmp_path / "run", *FIT)
+    code, _, err = scorefield(*words, "--leave-out", "no")
+    assert code == 2 and "'no'" in err
+    assert scorefield(*words, "--leave-out", "id")[0] == 0 and scorefield(*words, "--resume")[0] == 0
+    out = tmp_path / "full.csv"
+    assert scorefield("impute", tmp_path / "run", tmp_path / "t.csv", "-o", out, "--steps", 2)[0] == 0
+    full = read_table(out).frame
+    assert full["id"].tolist() == many["id"].tolist() and full.notna().all().all()

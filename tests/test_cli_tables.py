@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from scorefield import runs
 from scorefield._files import read_tensors
 from scorefield.data import read_frame
 from scorefield.data.sources import frame as source_frame
+from scorefield.tables import calibrate as calibrating
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.conform import conform, free_name
 from scorefield.tables.detection import detect
@@ -192,15 +195,80 @@ def test_predictions_of_every_kind(scorefield, folder: Path, tmp_path: Path) -> 
 
     for target in ("price", "garden", "sold"):
         found, narrow = predicted(target), predicted(target, "--interval", 0.5)
-        assert list(found.columns) == ["mean", "median", "low", "high"] and len(found) == 6
+        assert list(found.columns) == ["row", "mean", "median", "low", "high"] and list(found["row"]) == [*range(1, 7)]
         assert (found["low"] <= found["median"]).all() and (found["median"] <= found["high"]).all()
         assert (found["low"] <= narrow["low"]).all() and (narrow["high"] <= found["high"]).all()
     assert str(found["mean"].dtype).startswith("datetime")
     for target, values in (("city", ["Bern", "Lyon", "Wien"]), ("lift", ["False", "True"])):
         found = predicted(target)
-        assert list(found.columns) == ["prediction", *(f"p_{value}" for value in values)]
-        assert np.allclose(found.iloc[:, 1:].sum(axis=1), 1)
+        assert list(found.columns) == ["row", "prediction", *(f"p_{value}" for value in values)]
+        assert np.allclose(found.iloc[:, 2:].sum(axis=1), 1)
     assert (predicted("country")["p_EU"] == 1).all()
+
+
+def test_predictions_stand_beside_what_is_known_and_tell_their_coverage(
+    scorefield, folder: Path, tmp_path: Path
+) -> None:
+    rows = houses(40)
+    table = written(tmp_path, rows)
+    for target, words in (("price", "90% intervals hold"), ("sold", "90% intervals hold"), ("city", "most probable")):
+        code, out, _ = scorefield("predict", folder / "run", table, "--target", target, "-o", tmp_path / "p.parquet")
+        found, known = pd.read_parquet(tmp_path / "p.parquet"), rows[target].notna()
+        assert code == 0 and list(found.columns[:2]) == ["row", "actual"]
+        assert (found["actual"].isna() == ~known).all() and (found["actual"][known] == rows[target][known]).all()
+        inside = (
+            (found["actual"] >= found["low"]) & (found["actual"] <= found["high"])
+            if target != "city"
+            else (found["actual"] == found["prediction"])
+        )
+        count = f"{inside[known].sum()} of {known.sum()} known values"
+        assert words in out and count in out and out.count("\n") == 1
+    rows.assign(price=None).to_csv(table, index=False)
+    code, out, _ = scorefield("predict", folder / "run", table, "--target", "price", "-o", tmp_path / "p.csv")
+    assert code == 0 and "known" not in out
+
+
+def test_completed_tables_go_to_files_of_their_own_in_the_order_of_the_rows(
+    scorefield, folder: Path, tmp_path: Path
+) -> None:
+    rows = houses(20)
+    table = written(tmp_path, rows)
+    words = ("impute", folder / "run", table, "--steps", 4, "--draws", 3)
+    assert scorefield(*words, "-o", tmp_path / "full-{}.csv")[0] == 0
+    assert scorefield(*words, "-o", tmp_path / "long.csv")[0] == 0
+    long = read_frame(tmp_path / "long.csv")
+    for k in (1, 2, 3):
+        own = read_frame(tmp_path / f"full-{k}.csv")
+        assert list(own.columns) == list(rows.columns) and (own["area"] == rows["area"]).all()
+        one = long[long["draw"] == k].drop(columns="draw").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, one, check_dtype=False)
+    assert not (tmp_path / "full-{}.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.Index([5, 5, 3, 1], name="id"), pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=["x", "y"])],
+    ids=["doubled", "levels"],
+)
+def test_filled_rows_keep_their_index(folder: Path, index: pd.Index) -> None:
+    model = TrainedTable.load(folder / "run")
+    rows = conform(model.codec, read_frame(folder / "houses.csv").head(4)).set_axis(index)
+    rows["area"] = rows["square"] = np.nan
+    filled = model.impute(rows, draws=2, steps=4)
+    for table in filled:
+        pd.testing.assert_index_equal(table.index, index)
+        assert not table.isna().any().any() and (table["sold"] == rows["sold"]).all()
+
+
+def test_samples_under_conditions(scorefield, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.csv"
+    words = ("sample", folder / "run", "-n", 30, "-o", out, "--steps", 6, "--given")
+    assert scorefield(*words, "city in Bern|Wien,30<=area<60", "--given", "country=EU")[0] == 0
+    found = read_frame(out)
+    assert set(found["city"]) <= {"Bern", "Wien"} and found["area"].between(30, 60).all() and len(found) == 30
+    for text, message in (("city=Rome", "it had Bern, Lyon, Wien"), ("size>3", "there is no column 'size'")):
+        code, _, err = scorefield(*words, text)
+        assert code == 2 and message in err and err.count("\n") == 1
 
 
 def test_evaluate_tells_and_draws_how_good_it_is(scorefield, folder: Path, tmp_path: Path) -> None:
@@ -223,6 +291,23 @@ def test_evaluate_tells_and_draws_how_good_it_is(scorefield, folder: Path, tmp_p
     value = next(f["value"] for f in found["figures"] if f["name"] == "C2ST accuracy")
     assert f"A classifier tells {100 * value:.0f} of 100 generated rows from real ones; 50 is perfect." in verdict
     assert verdict.count("<li") >= 5 and "Privacy" in text and "Each pair of columns" in text
+
+
+def test_check_and_calibrate_take_a_run_of_a_table(
+    scorefield, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrating, "calibration", partial(calibrating.calibration, trajectories=16))
+    copy = tmp_path / "run"
+    shutil.copytree(folder / "run", copy)
+    code, out, err = scorefield("check", copy, "--json", tmp_path / "check.json")
+    assert not err
+    assert "table: sampler and density" in out and "table: codec round trip" in out
+    laws = json.loads((tmp_path / "check.json").read_text())["laws"]
+    assert code == (0 if all(law["passed"] for law in laws) else 1)  # 30 steps of training: all but calibration
+    assert all(law["passed"] or "calibration" in law["name"] or "solver" in law["name"] for law in laws), out
+    code, out, _ = scorefield("calibrate", copy, "--steps", 4, "--no-search", "--quiet")
+    assert code == 0 and "RMS error" in out and set(runs.load(copy).plans) == {4}
+    assert scorefield("sample", copy, "-n", 5, "-o", tmp_path / "new.csv", "--steps", 4)[0] == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input
@@ -293,9 +378,6 @@ def test_a_command_for_the_other_kind_of_run_says_so(scorefield, folder: Path, t
     for words in (("density",), ("outliers",), ("impute",), ("predict", "--target", "x")):
         code, _, err = scorefield(words[0], array, table, *words[1:], "-o", tmp_path / "x.csv")
         assert code == 2 and "arrays or images" in err and err.count("\n") == 1
-    for words in (("calibrate", folder / "run"), ("check", folder / "run")):
-        code, _, err = scorefield(*words)
-        assert code == 2 and "run of a table" in err
     code, _, err = scorefield("predict", folder / "run", table, "--target", "prize", "-o", tmp_path / "x.csv")
     assert code == 2 and "'prize'" in err and "'price'" in err
     code, _, err = scorefield("density", folder / "run", table, "-o", tmp_path / "x.npy")

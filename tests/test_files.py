@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from scorefield.data import DataError, Dialect, read_table, write_filled, write_frame
+from scorefield.data.delimited import raw_cells, records
 
 DAYS = [datetime.datetime(2024, 1 + k % 12, 1 + (7 * k) % 28) for k in range(8)]
 ROWS: dict[str, list[Any]] = {
@@ -54,6 +58,7 @@ class Written:
     tail: str = "\n"
     head: str = ""
     pad: str = ""
+    end: str = ""
     hole: str = ""
     says: tuple[str, ...] = ()
     told: Dialect = field(default_factory=Dialect)
@@ -63,7 +68,7 @@ class Written:
         lines = [[self._quoted(name) for name in ROWS]] if self.header else []
         for i in range(8):
             lines.append([self._cell(name, i, full) for name in ROWS])
-        body = self.newline.join((self.pad + self.separator).join(line) for line in lines)
+        body = self.newline.join((self.pad + self.separator).join(line) + self.end for line in lines)
         return self.head + body + (self.newline if self.tail == "\n" else self.tail)
 
     def bytes(self, full: bool) -> bytes:
@@ -99,7 +104,7 @@ def german(value: float) -> str:
 DIALECTS = {
     "plain": Written(),
     "semicolons, decimal commas": Written(
-        ";", german, german, says=("separator ';'", "decimal comma in columns 'price', 'share'")
+        ";", german, german, says=("separator ';', ", "decimal comma in columns 'price', 'share'")
     ),
     "german": Written(
         ";",
@@ -149,6 +154,8 @@ DIALECTS = {
     "named holes": Written(hole="NA"),
     "capital booleans": Written(ok=("TRUE", "FALSE")),
     "no header": Written(header=False),
+    "excel's hint": Written(";", head="sep=;\n", says=("separator ';'",)),
+    "separators at the end": Written(";", german, end=";", says=("nothing after the last separator",)),
 }
 
 
@@ -349,8 +356,8 @@ OPEN = {
     "both orders": (["25/12/2024", "12/25/2024"], r"'25/12/2024' in .*line 2.*day\s+first.*'12/25/2024' in .*line 3"),
     "both signs": (["1,5", "1.5"], r"'1,5' in .*line 2.*'1.5' in .*line 3.*write all alike"),
     "two currencies": (["$5", "€7"], r"'\$5' in .*line 2.*'€7' in .*line 3.*write all alike"),
-    "one word": ([*map(str, range(99)), "1.2.3"], r"'1.2.3' in data row 100 \(line 101 of the file\)"),
-    "one word, commas": ([*(f"{i},5" for i in range(99)), "x"], r"'x' in data row 100 \(line 101 of the file\)"),
+    "one word": ([*map(str, range(99)), "1.2.3"], r"'1.2.3' in data row 100 \(line 101 of the file;"),
+    "one word, commas": ([*(f"{i},5" for i in range(99)), "x"], r"'x' in data row 100 \(line 101 of the file;"),
 }
 
 
@@ -396,6 +403,13 @@ def test_what_is_told_or_shown_by_the_file_settles_it(name: str, file) -> None:
     assert like.frame["a"].tolist() in ([1], ["1"])
     again = read_table(file(column(cells), name="new"), like=table.dialect)
     assert again.frame["a"].tolist() == values
+
+
+def test_a_file_of_its_own_dialect_is_not_read_as_the_first_was(file) -> None:
+    german = read_table(file(column(["1,5", "2,25"], ["25.12.2024", "01.02.2024"])))
+    text = "a,b,c\n1.234,01/02/2024,0.5\n5.678,03/04/2024,1.5\n"
+    english = read_table(file(text, name="new"), like=german.dialect).frame
+    assert english["a"].tolist() == [1.234, 5.678] and english["b"][0] == pd.Timestamp("2024-02-01")
 
 
 def test_defaults_that_are_no_guess_are_said(file) -> None:
@@ -456,6 +470,8 @@ FAULTS = {
     "no workbook": ("a", ".xlsx", "cannot be read as xlsx"),
     "no feather": ("a", ".feather", "cannot be read as feather"),
     "empty": ("", ".jsonl", "is empty"),
+    "ragged after a hint": ("sep=;\na;b\n1;2\n3\n", ".csv", "line 4.*has 1 cells and the header has 2"),
+    "a hint alone": ("sep=;\n", ".csv", "is empty"),
     "an old workbook": ("a", ".xls", "suffix '.xls'"),
 }
 
@@ -486,3 +502,113 @@ def test_a_dialect_goes_through_json(name: str, file) -> None:
     again = file("", one.suffix, "again")
     write_frame(expected(True, one), again, found)
     assert_frame_equal(read_table(again, one.told).frame, expected(True, one))
+
+
+# ----------------------------------------------------------------------------------------------------------- properties
+
+KINDS: dict[str, Callable[[random.Random], str]] = {
+    "text": lambda r: r.choice(["a", "b;c", 'd"e', "f,g", " h ", "i\nj", "k|l", "-", "?"]),
+    "code": lambda r: f"0{r.randrange(1000)}",
+    "whole": lambda r: str(r.randrange(-99, 10**6)),
+    "padded": lambda r: f"{r.randrange(10**6) / 100:.2f}",
+    "comma": lambda r: grouped(r.randrange(10**8) / 100 + 0.01, ".", ","),
+    "percent": lambda r: f"{r.randrange(100)}.{r.randrange(10)} %",
+    "day": lambda r: f"{r.randrange(1, 29):02d}.{r.randrange(1, 13):02d}.20{r.randrange(10, 30)}",
+    "iso": lambda r: f"20{r.randrange(10, 30)}-0{r.randrange(1, 10)}-1{r.randrange(10)}",
+    "logical": lambda r: r.choice(["true", "false"]),
+}
+
+
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=2, max_size=5),
+    seed=st.integers(0, 10**6),
+    separator=st.sampled_from(";,\t|"),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    always=st.booleans(),
+    padded=st.booleans(),
+)
+@settings(max_examples=60)
+def test_what_is_filled_differs_from_what_was_read_in_the_holes_alone(
+    tmp_path_factory,
+    kinds: list[str],
+    seed: int,
+    separator: str,
+    newline: str,
+    encoding: str,
+    always: bool,
+    padded: bool,
+) -> None:
+    r = random.Random(seed)
+
+    def cell(text: str) -> str:
+        needed = any(sign in text for sign in (separator, '"', "\n")) or text != text.strip()
+        text = '"' + text.replace('"', '""') + '"' if needed or (always and text) else text
+        return f" {text}" if padded and separator != "\t" else text
+
+    rows = [[KINDS[kind](r) for kind in kinds] for _ in range(12)]
+    holes = {(r.randrange(12), r.randrange(len(kinds))) for _ in range(6)}
+    names = [cell(f"{kind} {j}") for j, kind in enumerate(kinds)]
+    before = [[cell("" if (i, j) in holes else row[j]) for j in range(len(kinds))] for i, row in enumerate(rows)]
+    folder = tmp_path_factory.mktemp("p")
+    content = newline.join(separator.join(line) for line in [names, *before]) + newline
+    (folder / "a.csv").write_bytes(content.encode(encoding))
+    table = read_table(folder / "a.csv", Dialect(separator=separator, decimal="point", dates="day-first"))
+    full = table.frame.copy()
+    for name in full.columns[full.notna().any()]:
+        full[name] = full[name].where(full[name].notna(), full[name].dropna().iloc[0])
+    write_filled(table, table.frame, [full], folder / "b.csv")
+    texts = [(folder / name).read_bytes().decode(encoding) for name in ("a.csv", "b.csv")]
+    one, other = ([raw_cells(record.raw, separator) for record in records(text, separator)] for text in texts)
+    places = [(i, j) for i in range(12) for j in range(len(kinds))]
+    changed = {(i, j) for i, j in places if one[i + 1][j] != other[i + 1][j]}
+    assert [len(row) for row in one] == [len(row) for row in other] and one[0] == other[0]
+    assert changed == set(zip(*np.nonzero((table.frame.isna() & full.notna()).to_numpy()), strict=True))
+    again = read_table(folder / "b.csv", table.dialect).frame
+    assert_frame_equal(again, full, check_dtype=False)
+    write_filled(table, table.frame, [table.frame], folder / "c.csv")
+    assert (folder / "c.csv").read_bytes() == (folder / "a.csv").read_bytes()
+
+
+def test_a_sheet_may_begin_anywhere_and_have_no_header(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in ([None, None], [None, 1, 2.5, "a"], [], [None, 3, None, "b"]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    table = read_table(tmp_path / "a.xlsx")
+    assert list(table.frame.columns) == ["x0", "x1", "x2"] and table.frame["x0"].tolist() == [1, 3]
+    write_filled(table, table.frame, [table.frame.fillna({"x1": 9.0})], tmp_path / "b.xlsx")
+    assert openpyxl.load_workbook(tmp_path / "b.xlsx").active["C4"].value == 9.0
+
+
+def test_another_file_of_the_table_is_taken_apart_as_the_first_was(file) -> None:
+    first = read_table(file("größe|x\n1|2\n".encode("cp1250")), Dialect(encoding="cp1250", separator="|"))
+    again = read_table(file("größe|x;y\nř|2;3\nš|2;3\n".encode("cp1250"), name="b"), like=first.dialect)
+    assert again.dialect.encoding == "cp1250" and again.frame["größe"].tolist() == ["ř", "š"]
+
+
+def test_json_lines_are_in_utf_8_whatever_the_table_was_in(tmp_path: Path) -> None:
+    write_frame(pd.DataFrame({"ort": ["Köln"]}), tmp_path / "a.jsonl", Dialect(encoding="cp1252", mark=True))
+    assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == '{"ort": "Köln"}\n'
+
+
+BROKEN = [
+    {"columns": {"a": {"kind": "numbers", "decimal": 7}}},
+    {"columns": {"a": {"kind": "numbers", "thousands": None}}},
+    {"columns": {"a": {"kind": "numbers", "places": 10**9}}},
+    {"columns": {"a": {"kind": "times", "zone": "x"}}},
+    {"columns": {"a": {"kind": "booleans", "true": 1}}},
+    {"columns": {"a": {"kind": "words"}}},
+    {"columns": 5},
+    {"columns": {}, "separator": 5},
+    {"columns": {}, "colour": "red"},
+    {},
+]
+
+
+@pytest.mark.parametrize("stored", BROKEN, ids=str)
+def test_a_dialect_that_is_none_is_refused(stored: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"dialect of a table cannot be read|a separator is"):
+        Dialect.from_json(stored)

@@ -11,7 +11,8 @@ from torch import Tensor
 from scorefield import levels, plans, schedules
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Level, Levels
-from scorefield.plans import ANGLE, EPS, FLOW, LOG_X0, VARIABLES, Plan, laws, run
+from scorefield.plans import ANGLE, EPS, FLOW, LOG_X0, VARIABLES, Plan, Variable, laws, run
+from scorefield.plans.multistep import _of_data
 
 F64 = torch.float64
 Build = Callable[[Levels], Plan]
@@ -242,6 +243,13 @@ def same_tables(one: Plan, two: Plan, tolerance: float = 1e-12) -> None:
     for name in ("P", "E", "c"):
         got, want = getattr(one, name), getattr(two, name)
         assert float((got - want).abs().max()) <= tolerance * (1 + float(want.abs().max())), name
+
+
+@pytest.mark.parametrize("variable", [*VARIABLES, *(_of_data(v) for v in VARIABLES)], ids=repr)
+def test_rates_are_the_derivatives_of_points(variable: Variable) -> None:
+    u = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    want = torch.func.jvp(variable.point, (u,), (torch.ones_like(u),))[1]
+    torch.testing.assert_close(torch.stack(variable.rate(u)), torch.stack(want), rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("lv", GRIDS.values(), ids=GRIDS)

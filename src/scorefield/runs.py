@@ -14,14 +14,15 @@ from typing import Any, Protocol
 from scorefield import _files, records, tables
 from scorefield.data import TableFile
 from scorefield.data.sources import is_table
-from scorefield.plans import Plan
+from scorefield.plans import Calibration, Plan
+from scorefield.records import calibrate as _records_calibrate
 from scorefield.records import evaluate as _records_evaluate
 from scorefield.records import fit as _records_fit
-from scorefield.records import held as _records_held
 from scorefield.records import trained as _records_trained
 from scorefield.records import write as _records_write
 from scorefield.report import records as _records_report
 from scorefield.report import tables as _tables_report
+from scorefield.tables import calibrate as _tables_calibrate
 from scorefield.tables import evaluate as _tables_evaluate
 from scorefield.tables import fit as _tables_fit
 from scorefield.tables import trained as _tables_trained
@@ -77,9 +78,9 @@ class Kind:
         trained: the class of its trained models.
         load: folder -> trained model.
         fit: (source, folder, settings=, resume=, **options) -> the training, step by step.
-        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, progress=): new records to a file.
+        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, given=, report=): new records to a file.
         evaluate: (model, source, n=, steps=, seed=) -> Comparison.
-        held_out: (model, source or None, seed=) -> records that it has not seen, encoded; None: no laws to check by.
+        calibrate: (model, evaluations, search=, seed=, report=) -> Calibration: a plan fitted to the model.
         describe: model -> what is known of it, as text.
         write_report: (path, model, comparison): an HTML page.
     """
@@ -95,7 +96,7 @@ class Kind:
     fit: Callable[..., Iterator[Progress]]
     write_samples: Callable[..., None]
     evaluate: Callable[..., Any]
-    held_out: Callable[..., Any] | None
+    calibrate: Callable[..., Calibration]
     describe: Callable[[Any], str]
     write_report: Callable[[Path, Any, Any], None]
 
@@ -112,7 +113,7 @@ TABLES = Kind(
     fit=_tables_fit.fit,
     write_samples=_tables_write.write_samples,
     evaluate=_tables_evaluate.evaluate,
-    held_out=None,
+    calibrate=_tables_calibrate.calibrate,
     describe=_tables_report.describe,
     write_report=_tables_report.write_report,
 )
@@ -120,7 +121,7 @@ RECORDS = Kind(
     name="arrays or images",
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
-    commands=frozenset({"calibrate", "check"}),
+    commands=frozenset(),
     options=frozenset({"size", "energy", "labels", "dequantise", "held_share"}),
     no_option="only a table has columns of several kinds",
     trained=records.TrainedModel,
@@ -128,7 +129,7 @@ RECORDS = Kind(
     fit=_records_fit.fit,
     write_samples=_records_write.write_samples,
     evaluate=_records_evaluate.evaluate,
-    held_out=_records_held.held_out,
+    calibrate=_records_calibrate.calibrate,
     describe=_records_report.describe,
     write_report=_records_report.write_report,
 )

@@ -19,7 +19,7 @@ from scorefield.numerics.random import noise_like, normal
 from scorefield.plans import Plan, run
 
 
-class _Scales(NamedTuple):
+class Scales(NamedTuple):
     """A model's range of noise and its data's standard deviation."""
 
     low: float
@@ -54,21 +54,21 @@ def of_model(
         True
     """
     defaults = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 1.0}
-    scales = _Scales(*(float(getattr(model, name, value)) for name, value in defaults.items()))
+    scales = Scales(*(float(getattr(model, name, value)) for name, value in defaults.items()))
     with torch.no_grad():
         x = _samples_of(model, scales, shape, seed) if held is None else held
         check_batch("held", x)
-        rows = [_identity(model, x, condition, scales, seed)]
+        rows = [identity(model, x, condition, scales, seed)]
         if isinstance(model, Energy):
             rows.append(_potential(model, x, condition, scales, seed))
         if held is not None:
             rows += _calibration(model, x, condition, scales, seed)
         if rows[0].passed:  # `run` refuses a model that contradicts itself
-            rows.append(_step_error(model, x, condition, plan, scales, seed))
+            rows.append(step_error(model, x, condition, plan, scales, seed))
     return tuple(rows)
 
 
-def _samples_of(model: Model, scales: _Scales, shape: tuple[int, ...] | None, seed: int) -> Tensor:
+def _samples_of(model: Model, scales: Scales, shape: tuple[int, ...] | None, seed: int) -> Tensor:
     """Samples of the model itself, where no data are at hand."""
     if shape is None:
         raise ValueError("of_model needs held-out data, or the shape of one record; give held=... or shape=...")
@@ -82,7 +82,7 @@ def _dtype(model: Model) -> torch.dtype:
     return torch.float32
 
 
-def _identity(model: Model, held: Tensor, condition: Tensor | None, scales: _Scales, seed: int) -> Row:
+def identity(model: Model, held: Tensor, condition: Tensor | None, scales: Scales, seed: int) -> Row:
     """`alpha x0 + sigma eps = x` over the whole range, in units of x and of the rounding of its dtype."""
     x0, given = held[:64], None if condition is None else condition[:64]
     worst = 0.0
@@ -97,7 +97,7 @@ def _identity(model: Model, held: Tensor, condition: Tensor | None, scales: _Sca
     return Row("model: estimate identity", worst, bound, "alpha x0 + sigma eps = x over the range of noise")
 
 
-def _potential(model: Energy, held: Tensor, condition: Tensor | None, scales: _Scales, seed: int) -> Row:
+def _potential(model: Energy, held: Tensor, condition: Tensor | None, scales: Scales, seed: int) -> Row:
     """The score against finite differences of the energy, in float64."""
     wide = copy.deepcopy(model).double()
     x0, given = held[:32].double(), None if condition is None else condition[:32]
@@ -119,7 +119,7 @@ class _Fit(NamedTuple):
     residual: Tensor
 
 
-def _calibration(model: Model, held: Tensor, condition: Tensor | None, scales: _Scales, seed: int) -> list[Row]:
+def _calibration(model: Model, held: Tensor, condition: Tensor | None, scales: Scales, seed: int) -> list[Row]:
     """`E[target | prediction] = prediction` at five levels, and a residual below that of the best linear guess.
 
     Below half a standard deviation of noise x0 is nearly x itself, so that eps is what can be wrong. A slope
@@ -165,8 +165,8 @@ def _regression(model: Model, held: Tensor, condition: Tensor | None, sigma: flo
     return _Fit(slope, error, rest / (rounds * x0[0].numel()))
 
 
-def _step_error(
-    model: Model, held: Tensor, condition: Tensor | None, plan: Plan | None, scales: _Scales, seed: int
+def step_error(
+    model: Model, held: Tensor, condition: Tensor | None, plan: Plan | None, scales: Scales, seed: int
 ) -> Row:
     """The median error of a plan's end points against a fine plan's, from the same starts."""
     plan = plan or plans.default(18, scales.data, scales.low, scales.high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from scorefield import metrics, runs
 from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
+from scorefield.check.tables import of_table
 from scorefield.data import Dataset
+from scorefield.records.held import held_out as held_records
+from scorefield.tables.held import held_out as held_rows
 
 
 def laws(model: Any = None, data: str | Path | Dataset | None = None, *, seed: int = 0) -> CheckReport:
@@ -37,12 +41,13 @@ def laws(model: Any = None, data: str | Path | Dataset | None = None, *, seed: i
     return CheckReport((*rows, *own.rows), own.note)
 
 
-def of_trained(model: Any, data: str | Path | Dataset | None = None, *, seed: int = 0) -> CheckReport:
+def of_trained(model: Any, data: Any = None, *, seed: int = 0) -> CheckReport:
     """The laws on a trained model alone; arguments as `laws`."""
-    held_out = runs.kind_of_model(model).held_out
-    if held_out is None:
-        raise ValueError(f"{type(model).__name__} has no laws of its own yet; they are for arrays and images.")
-    held = held_out(model, data, seed=seed)
+    return _LAWS[runs.kind_of_model(model).form](model, data, seed)
+
+
+def _of_records(model: Any, data: Any, seed: int) -> CheckReport:
+    held = held_records(model, data, seed=seed)
     rows = of_model(
         model.model, held.x, condition=held.condition, plan=model.plan(18), shape=model.codec.shape, seed=seed
     )
@@ -51,9 +56,21 @@ def of_trained(model: Any, data: str | Path | Dataset | None = None, *, seed: in
     return CheckReport(rows, held.note)
 
 
+def _of_table(model: Any, data: Any, seed: int) -> CheckReport:
+    held = held_rows(model, data)
+    return CheckReport(of_table(model, held, seed=seed), held.note)
+
+
 def _memorisation(model: Any, held: Tensor, training: Tensor, seed: int) -> Row:
     n = min(len(held), 500)
     new = model.codec.encode(model.sample(n, seed=seed))
     ratio = metrics.memorisation(new, training, held[:n].cpu())
     text = "distance of new records to their nearest training record, over that of held-out ones"
     return Row("model: memorisation", ratio, 0.8, text, at_least=True)
+
+
+_LAWS: Mapping[str, Callable[[Any, Any, int], CheckReport]] = {
+    runs.RECORDS.form: _of_records,
+    runs.TABLES.form: _of_table,
+}
+"""For each kind of data the laws of its models."""

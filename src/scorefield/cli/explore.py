@@ -42,6 +42,7 @@ def explore(
         return _export(export, run)
     from scorefield.explorer import server
     from scorefield.explorer.queries import QUERIES
+    from scorefield.explorer.queries.about import About, about
     from scorefield.explorer.session import opened
 
     if not host.strip():
@@ -50,7 +51,10 @@ def explore(
     if host not in ("127.0.0.1", "localhost", "::1"):
         warn(f"listening on {host}: whoever reaches this machine and has the token can make it compute.")
 
+    first = {"images": "#/images", "table": "#/table"}.get(about(About(), session)["kind"], "")
+
     def ready(address: str) -> None:
+        address += first
         print(f"explorer: {address}\nexplorer: Ctrl-C ends it.", flush=True)
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.progress import ProgressBar
-from scorefield.cli.reading import AS_FOUND, Reading, say
+from scorefield.cli.reading import AS_FOUND, Columns, Reading, say
 
 if TYPE_CHECKING:
     from scorefield.data import TableFile
@@ -24,6 +24,7 @@ def schema(
     data: str,
     *,
     output: Annotated[Path | None, Parameter(("--output", "-o"))] = None,
+    leave_out: Columns = (),
     reading: Reading = AS_FOUND,
 ) -> None:
     """Say what the columns of a table are taken for, or write it to a file to edit.
@@ -32,6 +33,7 @@ def schema(
         data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet or .feather file, or a built-in table (wine,
             breast_cancer, iris, diabetes).
         output: TOML file to write.
+        leave_out: a column to leave out, such as names or numbers of records; may be given several times.
     """
     from scorefield import _files
     from scorefield.data import named
@@ -39,7 +41,7 @@ def schema(
     from scorefield.tables import detect, to_toml
 
     with named(data), ProgressBar("reading the table"):
-        found = detect(say(table(data, reading.dialect)).frame)
+        found = detect(say(table(data, reading.dialect)).without(leave_out).frame)
     if output is None:
         print(found)
         return
@@ -72,6 +74,7 @@ def fit(
     fsdp: bool = False,
     resume: bool = False,
     quiet: bool = False,
+    leave_out: Columns = (),
     reading: Reading = AS_FOUND,
 ) -> None:
     """Fit a score model to a data file.
@@ -98,6 +101,8 @@ def fit(
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.
+        leave_out: a column of a table that the model is not to see, such as names or numbers of records; may be given
+            several times.
     """
     from scorefield import runs
     from scorefield.cli.progress import watch
@@ -121,7 +126,7 @@ def fit(
         "held_share": held,
     }
     plans = _stored_plans(output) if resume else ()
-    source = _source(data, reading, output if resume else None, energy=energy)
+    source = _source(data, reading, output if resume else None, leave_out, energy=energy)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume),
         quiet or not parallel.first_process(),
@@ -142,7 +147,9 @@ def fit(
         )
 
 
-def _source(data: str, reading: Reading, folder: Path | None, *, energy: bool) -> str | TableFile:
+def _source(
+    data: str, reading: Reading, folder: Path | None, leave_out: tuple[str, ...], *, energy: bool
+) -> str | TableFile:
     """What to fit: a table, once it is read and said how; or the name of other data."""
     from scorefield import runs
     from scorefield.tables.files import read_to_fit
@@ -150,10 +157,11 @@ def _source(data: str, reading: Reading, folder: Path | None, *, energy: bool) -
 
     if runs.kind_of_source(data, energy=energy) is runs.TABLES:
         with ProgressBar("reading the table"):
-            found = read_to_fit(data, reading.dialect, folder)
+            found = read_to_fit(data, reading.dialect, folder, leave_out)
         return say(found) if parallel.first_process() else found
-    if reading.given:
-        raise ValueError(f"{data} is not fitted as a table, so it has no option {reading.given[0]}; leave it out.")
+    given = [*reading.given, *(["--leave-out"] if leave_out else [])]
+    if given:
+        raise ValueError(f"{data} is not fitted as a table, so it has no option {given[0]}; leave it out.")
     return data
 
 

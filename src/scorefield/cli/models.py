@@ -15,6 +15,7 @@ from scorefield.cli.reading import AS_FOUND, Reading, say
 @app.command(
     help_epilogue="""Examples:
   scorefield sample run -n 1000 -o new.csv
+  scorefield sample run -n 1000 -o new.csv --given "region=North,10<=age<=20" --given "price>100"
   scorefield sample run -n 100 -o digits.png --steps 30 --condition 7 --guidance 2"""
 )
 def sample(
@@ -26,6 +27,7 @@ def sample(
     seed: Seed = 0,
     condition: Class | None = None,
     guidance: Guidance = 1.0,
+    given: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = (),
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -38,14 +40,18 @@ def sample(
         seed: the same seed gives the same samples.
         condition: class to draw; default: classes as often as in the training data.
         guidance: towards the class, classifier-free; 1 is none, 1.5 to 4 sharpen and take twice the evaluations.
+        given: of tables, what rows must be, such as region=North,age=30, "price>100", "10<=age<=20", "age!=30" or
+            "city in Bern|Wien"; may be given several times, all hold. Names and values with signs or commas go in
+            double quotes.
         quiet: show no progress.
     """
     from scorefield import runs
 
     kind = runs.kind_of_run(run)
+    model = kind.load(run)
     with ProgressBar("samples", quiet) as bar:
         kind.write_samples(
-            kind.load(run), output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, report=bar
+            model, output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, given=given, report=bar
         )
     print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
 
@@ -138,25 +144,15 @@ def calibrate(
     from dataclasses import replace
 
     from scorefield import runs
-    from scorefield.plans import calibration
     from scorefield.training import parallel
 
     budgets = whole_numbers(steps)
     with parallel.folder_lock(run):
-        model = runs.load_for(run, "calibrate")
+        kind = runs.kind_of_run(run)
+        model = kind.load(run)
         for n in budgets:
-            condition = model.conditions(1024, seed=seed)
             with ProgressBar("calibration", quiet) as bar:
-                result = calibration(
-                    model.model,
-                    n,
-                    model.codec.shape,
-                    seed=seed,
-                    search=search,
-                    condition=condition,
-                    std=model.model.sigma_data,
-                    report=bar,
-                )
+                result = kind.calibrate(model, n, search=search, seed=seed, report=bar)
             print(result, end="\n\n")
             model = replace(model, plans={**model.plans, n: result.plan})
             model.save(run)
@@ -182,7 +178,7 @@ def check(run: Path | None = None, data: str | None = None, *, json: Path | None
     from scorefield import _files, check, runs
 
     with ProgressBar("laws"):
-        report = check.laws(None if run is None else runs.load_for(run, "check"), data, seed=seed)
+        report = check.laws(None if run is None else runs.load(run), data, seed=seed)
     print(report)
     if json is not None:
         _files.write_json(json, report.to_json())

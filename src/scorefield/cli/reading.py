@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from scorefield.data import Dialect, TableFile
 
+Columns: TypeAlias = Annotated[tuple[str, ...], Parameter(consume_multiple=False)]
+"""Names of columns, an option for each."""
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
 

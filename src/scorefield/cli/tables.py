@@ -51,6 +51,8 @@ class RowsOptions:
         from scorefield.tables.files import read_rows
 
         check_frame_suffix(self.output)
+        if self.output.exists() and Path(self.data).exists() and self.output.samefile(self.data):
+            raise ValueError(f"{self.output} is the table that is read, which is left as it is; give --output another.")
         model = runs.load_for(self.run, command)
         table = say(read_rows(model, self.data, self.reading.dialect))
         rows = table.frame
@@ -119,13 +121,15 @@ def outliers(options: RowsOptions, *, share: Share = 0.05, tolerance: Tolerance 
 @app.command(
     help_epilogue="""Examples:
   scorefield impute run table.csv -o full.csv
-  scorefield impute run table.csv -o draws.parquet --draws 20"""
+  scorefield impute run table.csv -o draws.parquet --draws 20
+  scorefield impute run table.csv -o "full-{}.csv" --draws 20"""
 )
 def impute(options: RowsOptions, *, draws: Draws = 1, steps: Steps = 18) -> None:
     """Fill the holes of a table by draws given what is there; no character of any other cell changes.
 
     What is written has the dialect of what was read: separators, decimal and thousands signs, dates, quotes. With more
-    than one draw the completed tables are written one under the other, their number, from 1, in a first column `draw`.
+    than one draw the completed tables are written one under the other, their number, from 1, in a first column `draw`;
+    with {} in the name of the output each to a file of its own, its number in that place. Rows keep their order.
     With --unseen missing a category that training did not have is filled too.
 
     Args:
@@ -139,8 +143,16 @@ def impute(options: RowsOptions, *, draws: Draws = 1, steps: Steps = 18) -> None
         model, rows, table = options.load("impute")
         found = model.impute(rows, draws=draws, steps=steps, seed=options.seed, report=bar)
     holes = int(rows[list(model.codec.schema.names)].isna().to_numpy().sum())
-    write_filled(table, rows, found, options.output, free_name("draw", list(rows.columns)))
+    for path, tables in _outputs(options.output, found):
+        write_filled(table, rows, tables, path, free_name("draw", list(rows.columns)))
     options.say(f"{holes:,} holes in {len(rows):,} rows filled, {draws} draw(s), seed {options.seed}.")
+
+
+def _outputs(output: Path, found: list[pd.DataFrame]) -> list[tuple[Path, list[pd.DataFrame]]]:
+    """Which completed tables go to which file: all to one, or each to its own where the name has {} for its number."""
+    if "{}" not in output.name:
+        return [(output, found)]
+    return [(output.with_name(output.name.replace("{}", str(k))), [part]) for k, part in enumerate(found, 1)]
 
 
 @app.command(
@@ -151,8 +163,9 @@ def impute(options: RowsOptions, *, draws: Draws = 1, steps: Steps = 18) -> None
 def predict(options: RowsOptions, *, target: str, interval: Probability = 0.9, steps: Steps = 18) -> None:
     """Predict a column from the others: mean, median and interval, or the probability of each category.
 
-    The target may be among the columns and is not looked at. Times are predicted by draws, numbers and categories
-    without.
+    Written are row (from 1), actual (where the target is among the columns; the prediction does not look at it), then
+    mean, median, low and high, or prediction and p_... of each category. How many of the actual values lie within their
+    intervals is said. Times are predicted by draws, numbers and categories without.
 
     Args:
         target: the column to predict.
@@ -161,7 +174,7 @@ def predict(options: RowsOptions, *, target: str, interval: Probability = 0.9, s
     """
     import numpy as np
 
-    from scorefield.tables.answers import predicted
+    from scorefield.tables.answers import beside_actual, coverage_text, predicted
 
     with ProgressBar("predictions") as bar:
         model, rows, table = options.load("predict", target)
@@ -169,4 +182,6 @@ def predict(options: RowsOptions, *, target: str, interval: Probability = 0.9, s
     lost = int((~np.isfinite(found.select_dtypes("number").to_numpy())).any(1).sum())
     if lost:
         warn(f"{lost} prediction(s) are beyond all numbers: the rest of the row is far from all that was learned.")
-    options.write(found, f"{target} of {len(found):,} rows.", table)
+    found = beside_actual(found, table.frame.get(target), model.codec.schema[target])
+    text = f"{target} of {len(found):,} rows. {coverage_text(found, interval)}"
+    options.write(found, text.strip(), table)

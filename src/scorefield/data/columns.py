@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
     series: pd.Series
     notation: Notation | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Columns(NamedTuple):
@@ -80,8 +80,8 @@ class _Open(NamedTuple):
 def read_columns(cells: Cells, told: Dialect, like: Dialect) -> Columns:
     """The columns in the types that all of their cells have.
 
-    Numbers and dates that can be read in two ways are read as told; else as the column of this name was in a file like
-    this one; else as the other columns of the file are. What is still open is 1.234 with a decimal point, 01.02.2024
+    Numbers and dates that can be read in two ways are read as told; else as the other columns of the file are; else as
+    the column of this name was in a file like this one. What is still open is 1.234 with a decimal point, 01.02.2024
     with the day first, and an error else.
 
     Args:
@@ -133,17 +133,17 @@ def _settled(cells: Cells, name: str) -> Found | _Open:
     times = _as_times(cells, name, present, missing) if known in (None, "times") else None
     if times is not None:
         return times
-    note = ""
+    notes: tuple[str, ...] = ()
     if known is None:
-        note = _check_text(cells, name, present, np.flatnonzero(~missing))
-    return Found(_spread(present, missing), None, note)
+        notes = _check_text(cells, name, present, np.flatnonzero(~missing))
+    return Found(_spread(present, missing), None, notes)
 
 
 def _as_numbers(present: list[str], missing: Any, known: str | None) -> Found | _Open | None:
     """A column whose present cells are numbers; None where they are not."""
     blob = "\n".join(present)
     if known is None and _CODES.search(blob) and (note := _codes(present)):
-        return Found(_spread(present, missing), None, note)
+        return Found(_spread(present, missing), None, (note,))
     try:
         values = list(map(float, present))
     except ValueError:
@@ -178,7 +178,7 @@ def _noted(notation: Numbers, present: Sequence[str], missing: Any, known: str |
     said = ["decimal comma"] if notation.decimal == "comma" and any("," in cell for cell in present) else []
     said += [f"thousands {shown(notation.thousands)}"] if notation.thousands else []
     said += [f"sign {sign!r}" for sign in (notation.prefix.strip(), notation.suffix.strip()) if sign]
-    return found._replace(note=" and ".join([*said, *([found.note] if found.note else [])]))
+    return found._replace(notes=(*said, *found.notes))
 
 
 def _of_numbers(
@@ -190,7 +190,7 @@ def _of_numbers(
     largest = max(map(abs, values), default=0.0)
     fits = largest < 2.0**63 or all(abs(int(cell)) < 2**63 for cell in bare) if whole else False
     if whole and not fits and known is None:
-        return Found(_spread(bare, missing), None, "whole numbers from 2^63 on, kept as text,")
+        return Found(_spread(bare, missing), None, ("whole numbers from 2^63 on, kept as text,",))
     if fits:
         held = np.zeros(len(missing), dtype=np.int64)
         held[~missing] = [int(cell) for cell in bare]
@@ -199,7 +199,7 @@ def _of_numbers(
     floats = np.full(len(missing), np.nan)
     floats[~missing] = values
     rounded = largest >= 2.0**53 and any(re.fullmatch(r"[+-]?\d+", cell) and int(cell) != float(cell) for cell in bare)
-    return Found(pd.Series(floats), notation, "more digits than a float holds, rounded," if rounded else "")
+    return Found(pd.Series(floats), notation, ("more digits than a float holds, rounded,",) if rounded else ())
 
 
 def _spread(present: Sequence[str], missing: Any) -> Any:
@@ -261,7 +261,7 @@ def _timed(made: TimeCells, order: Order | None, missing: Any) -> Found:
     series = pd.Series(pd.NaT, index=range(len(missing)), dtype="datetime64[us]")
     series[~missing] = made.times[order].to_numpy()
     words = {"day-first": "dates day first", "month-first": "dates month first", None: "dates"}
-    return Found(series, made.notations[order], words[order])
+    return Found(series, made.notations[order], (words[order],))
 
 
 # ----------------------------------------------------------------------------------------- what can be read in two ways
@@ -286,14 +286,14 @@ def _chosen_numbers(
     made = one.numbers or NumberCells({})
     known = cells.known.get(name)
     remembered = like.decimal if isinstance(like, Numbers) and like.telling else None
-    decimal = told or remembered or (next(iter(votes)) if len(votes) == 1 else None)
+    decimal = told or (next(iter(votes)) if len(votes) == 1 else remembered)
     if decimal is not None:
         return _noted(made.notations[decimal], one.cells, one.missing, known)
     i = next(i for i, cell in enumerate(one.cells) if "." in cell or "," in cell)
     cell, row = one.cells[i], int(np.flatnonzero(~one.missing)[i])
     if "." in cell:
         found = _noted(made.notations["point"], one.cells, one.missing, known)
-        return found._replace(note=f"{shown(cell)} with a decimal point (or: --decimal comma)")
+        return found._replace(notes=(f"{shown(cell)} with a decimal point (or: --decimal comma)",))
     whole = cell.replace(",", "")
     raise DataError(
         f"{cells.path}: column {shown(name)} holds {shown(cell)} in {cells.where(row)}, and the file does not show "
@@ -306,12 +306,12 @@ def _chosen_times(
 ) -> Found:
     made = one.times or TimeCells({}, {})
     remembered = like.order if isinstance(like, Times) else None
-    order = told or remembered or (next(iter(votes)) if len(votes) == 1 else None)
+    order = told or (next(iter(votes)) if len(votes) == 1 else remembered)
     if order is not None:
         return _timed(made, order, one.missing)
     if made.dotted:
         found = _timed(made, "day-first", one.missing)
-        return found._replace(note=f"{found.note} (or: --dates month-first)")
+        return found._replace(notes=("dates day first (or: --dates month-first)",))
     row = int(np.flatnonzero(~one.missing)[0])
     raise DataError(
         f"{cells.path}: column {shown(name)} holds {shown(one.cells[0])} in {cells.where(row)}, and the file does not "
@@ -322,8 +322,8 @@ def _chosen_times(
 # -------------------------------------------------------------------------------------------------------------- text
 
 
-def _check_text(cells: Cells, name: str, present: Sequence[str], rows: Any) -> str:
-    """A note of what looks like something else; raises where text stands among numbers."""
+def _check_text(cells: Cells, name: str, present: Sequence[str], rows: Any) -> tuple[str, ...]:
+    """Notes of what looks like something else; raises where text stands among numbers."""
     kinds = {cell: is_number(cell) for cell in dict.fromkeys(present)}
     numeric = [kinds[cell] for cell in present]
     start = f"{cells.path}: column {shown(name)} holds "
@@ -343,15 +343,15 @@ def _check_text(cells: Cells, name: str, present: Sequence[str], rows: Any) -> s
             f"{start}{shown(present[others[0]])} in {cells.where(rows[others[0]])}, which is no number, and numbers in "
             "almost all other rows; correct the cell or leave it empty."
         )
-    return "dates with years of two digits, kept as text," if has_short_years(present) else ""
+    return ("dates with years of two digits, kept as text,",) if has_short_years(present) else ()
 
 
 def _notes(found: Mapping[str, Found]) -> Iterator[str]:
     """What was found, a note for all columns of which it is true."""
     columns: dict[str, list[str]] = {}
     for name, one in found.items():
-        if one.note:
-            columns.setdefault(one.note, []).append(name)
+        for note in one.notes:
+            columns.setdefault(note, []).append(name)
     for note, names in columns.items():
         listed = ", ".join(shown(name) for name in names[:3])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -50,6 +50,12 @@ class Times:
     zone: str = ""
     order: Order | None = None
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.format, str) and isinstance(self.zone, str) and isinstance(self.fraction, int)):
+            raise ValueError(f"times have a format, a number of decimals and a zone, got {self}.")
+        if self.order not in (None, *_ORDERS) or not re.fullmatch(r"Z?|[+-]\d{2}:?\d{2}", self.zone):
+            raise ValueError(f"times have the day or the month first, and a zone such as +02:00, got {self}.")
+
     def texts(self, series: pd.Series) -> list[str]:
         """Times as cells; "" where nothing is."""
         return ["" if missing else self._text(value) for value, missing in zip(series, series.isna(), strict=True)]
@@ -67,7 +73,7 @@ class Times:
             "%S": f"{time.second:02d}",
         }
         parts["%f"] = f"{time.microsecond:06d}{time.nanosecond:03d}"[: self.fraction]
-        text = re.sub(r"%[A-Za-z]", lambda match: parts[match[0]], self.format)
+        text = re.sub(r"%[A-Za-z]", lambda match: parts.get(match[0], match[0]), self.format)
         return text + self.zone
 
 

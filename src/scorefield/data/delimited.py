@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -15,6 +15,8 @@ from scorefield.data.dataset import DataError, check_names
 from scorefield.data.dialect import SEPARATORS, Dialect, Quoting
 from scorefield.data.numbers import is_number
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_HINT = re.compile(r"sep=(.)(?:\r\n|\r|\n)")
 _SAMPLE = 1 << 16  # characters, and
 _ROWS = 100  # rows, that tell the separator
 _WORDS = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})  # are no names of columns above numbers
@@ -45,8 +47,10 @@ class Delimited:
         rows: a cell for each column, without spaces around.
         lines: of each row, the first one.
         header: whether the names stand in the text.
-        text: the whole.
+        text: the whole, without the head.
         dialect: its separator, quotes and line ends.
+        head: a first line such as `sep=;`, by which Excel knows the separator; "" for none.
+        tail: whether every row ends with a separator, after which nothing stands.
     """
 
     names: tuple[str, ...]
@@ -55,13 +59,15 @@ class Delimited:
     header: bool
     text: str
     dialect: Dialect
+    head: str = ""
+    tail: bool = False
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
-        return f"data row {row + 1} (line {self.lines[row]} of the file)"
+        return f"data row {row + 1} (line {self.lines[row]} of the file; data rows count from 1)"
 
 
-def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
+def parse(text: str, path: Path, told: Dialect, suffix: str, like: str | None = None) -> Delimited:
     """Take a text apart: separators as told, or found; a header if there is one.
 
     The first row is a header when none of its cells is a number, or when one of them is text above a number.
@@ -69,32 +75,45 @@ def parse(text: str, path: Path, told: Dialect, suffix: str) -> Delimited:
     Raises:
         DataError: for a text without rows, rows of unequal length, unnamed or doubled columns.
     """
-    separator = told.separator or separator_of(text, suffix)
+    hint = _HINT.match(text)
+    head, text = ("", text) if hint is None else (hint[0], text[hint.end() :])
+    separator = told.separator or (hint[1] if hint else separator_of(text, suffix, like))
     if told.separator and separator not in text:
         raise DataError(f"{path}: the separator {shown(separator)} stands nowhere in it; leave --separator out.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " ")
+    reader = csv.reader(lines_of(text), delimiter=separator, skipinitialspace=separator != " ")
     rows, lines, before = [], [], 0
     for row in reader:
         if row and (len(row) > 1 or row[0].strip()):
             rows.append(list(map(str.strip, row)))
-            lines.append(before + 1)
+            lines.append(before + 1 + bool(head))
         before = reader.line_num
+    tail = all(len(row) > 1 and not row[-1] for row in rows)
+    rows = [row[:-1] for row in rows] if tail else rows
     if not rows:
         raise DataError(f"{path} is empty; a table needs a header and rows of numbers.")
-    header = _is_header(rows[0], rows[1] if len(rows) > 1 else [])
+    header = is_header(rows[0], rows[1] if len(rows) > 1 else [])
     names = tuple(rows[0]) if header else tuple(f"x{j}" for j in range(len(rows[0])))
     if header:
         check_names(_named(names), str(path))
         del rows[0], lines[0]
     if not rows:
         raise DataError(f"{path} has no data rows, only the header {shown(','.join(names))}.")
-    found = Delimited(
-        names, rows, lines, header, text, Dialect(separator, newline=_newline(text), quoting=_quoting(text, separator))
-    )
+    dialect = Dialect(separator, newline=_newline(text), quoting=_quoting(text, separator))
+    found = Delimited(names, rows, lines, header, text, dialect, head, tail)
     _check_lengths(found, path)
     if '"' in text:
         _check_quotes(found, path)
     return found
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text with their ends, without a copy of the whole (`io.StringIO` takes four bytes a character).
+
+    Example:
+        >>> list(lines_of("a\\r\\n\\nb"))
+        ['a\\r\\n', '\\n', 'b']
+    """
+    return map(itemgetter(0), _LINE.finditer(text))
 
 
 def _named(names: Sequence[str]) -> list[str]:
@@ -105,7 +124,7 @@ def _named(names: Sequence[str]) -> list[str]:
 def _check_quotes(found: Delimited, path: Path) -> None:
     """Raise where the last row ends within quotes."""
     last = found.lines[-1]
-    raw = [line for number, line in enumerate(io.StringIO(found.text, newline=""), 1) if number >= last]
+    raw = [line for number, line in enumerate(lines_of(found.text), 1 + bool(found.head)) if number >= last]
     cells = raw_cells("".join(raw), found.dialect.separator or ",")
     if any(cell.lstrip().startswith('"') and not re.match(r'\s*"(?:[^"]|"")*"(?!")', cell) for cell in cells):
         raise DataError(f"{path}: a quote that begins in line {last} is never closed; close it, or remove it.")
@@ -119,15 +138,16 @@ def _check_lengths(found: Delimited, path: Path) -> None:
             inside = any("\n" in cell for cell in row)
             quoted = "; a cell of it in quotes holds line ends, is a quote left open" if inside else ""
             raise DataError(
-                f"{path}: data row {i + 1} (line {found.lines[i]} of the file; data rows count from 1) has {len(row)} "
-                f"cells and {than} has {wanted}; every row needs one cell per column{quoted}."
+                f"{path}: {found.where(i)} has {len(row)} cells and {than} has {wanted}; every row needs one cell per "
+                f"column{quoted}."
             )
 
 
-def separator_of(text: str, suffix: str = ".csv") -> str:
+def separator_of(text: str, suffix: str = ".csv", like: str | None = None) -> str:
     """The separator by which the first rows have equally many cells, two or more.
 
-    Among several: a semicolon, tab or bar before the comma, which stands in decimals and in lists as well.
+    Among several: that of another file of the same table, then a semicolon, tab or bar before the comma, which stands
+    in decimals and in lists as well.
 
     Example:
         >>> separator_of("a;b\\n1,5;2,5\\n"), separator_of("a,b\\n1;2,3\\n")
@@ -135,8 +155,8 @@ def separator_of(text: str, suffix: str = ".csv") -> str:
     """
     sample = text[:_SAMPLE]
     whole = len(sample) == len(text)
-    tried = ("\t", *SEPARATORS) if suffix == ".tsv" else SEPARATORS
-    for separator in tried:
+    tried = (like or "", "\t" if suffix == ".tsv" else "", *SEPARATORS)
+    for separator in filter(None, tried):
         counts = _counts(sample, separator)
         counts = counts if whole or len(counts) > _ROWS else counts[:-1]
         if counts and min(counts) == max(counts) > 1:
@@ -149,7 +169,7 @@ def _counts(sample: str, separator: str) -> list[int]:
     """How many cells each of the first rows has; none where they cannot be read so."""
     counts = []
     try:
-        for row in csv.reader(io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=True):
+        for row in csv.reader(lines_of(sample), delimiter=separator, skipinitialspace=True):
             if row and (len(row) > 1 or row[0].strip()):
                 counts.append(len(row))
             if len(counts) > _ROWS:
@@ -159,14 +179,16 @@ def _counts(sample: str, separator: str) -> list[int]:
     return counts
 
 
-def _is_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    named = [not is_number(cell) and not _is_float(cell) and cell.lower() not in _WORDS for cell in first]
-    if any(is_number(cell) or _is_float(cell) for cell in first):
+def is_header(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether a first row holds names: none of its cells is a number, or one of them is text above a number."""
+    named = [not is_number(cell) and not is_float(cell) and cell.lower() not in _WORDS for cell in first]
+    if any(is_number(cell) or is_float(cell) for cell in first):
         return any(name and is_number(below) for name, below in zip(named, second, strict=False))
     return any(named)
 
 
-def _is_float(cell: str) -> bool:
+def is_float(cell: str) -> bool:
+    """Whether a cell is a number as Python writes it."""
     try:
         float(cell)
     except ValueError:
@@ -204,7 +226,7 @@ def records(text: str, separator: str) -> Iterator[Record]:
     taken: list[str] = []
 
     def lines() -> Iterator[str]:
-        for line in io.StringIO(text, newline=""):
+        for line in lines_of(text):
             taken.append(line)
             yield line
 
@@ -259,6 +281,7 @@ def write_filled(
     """
     own = source.dialect.separator or ","
     other = separator or own
+    to.write(source.head.replace(own, other))
     for number, fill in enumerate(fills, 1):
         row = -1 - source.header
         for record in records(source.text, own):

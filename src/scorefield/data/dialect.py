@@ -23,6 +23,10 @@ class Booleans:
     true: str = "True"
     false: str = "False"
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.true, str) and isinstance(self.false, str)):
+            raise ValueError(f"true and false are words, got {self}.")
+
     def texts(self, series: Any) -> list[str]:
         """Booleans as cells; "" where nothing is."""
         return [

@@ -11,6 +11,7 @@ from typing import Any
 from scorefield import _memory
 from scorefield._files import shown
 from scorefield.data.dataset import DataError, check_names
+from scorefield.data.delimited import is_header
 
 _GROWTH = 50  # bytes of memory for one of the packed file
 
@@ -46,51 +47,63 @@ class Sheet:
         return [row[j] for row in self.rows]
 
 
-def parse(path: Path, title: str | None = None) -> Sheet:
+def parse(path: Path, title: str | None = None, like: str | None = None) -> Sheet:
     """The sheet of this title, or the first that holds anything; its first row that does has the names.
 
+    Args:
+        path: of the workbook.
+        title: of the sheet, as the user tells it.
+        like: title to prefer where the user tells none.
+
     Raises:
-        DataError: for an unknown sheet, one without rows, names that are no text, formulas without a stored value.
+        DataError: for an unknown sheet, one without rows, columns without names, formulas without a stored value.
     """
     import openpyxl
 
     too_much = _memory.lacking(_GROWTH * path.stat().st_size)
     if too_much:
         raise DataError(f"{path} {too_much}; save it as .parquet, or give fewer rows.")
-    book = openpyxl.load_workbook(path, data_only=True)
-    if title is not None and title not in book.sheetnames:
-        raise DataError(f"{path} has no sheet {shown(title)}; there are {', '.join(map(shown, book.sheetnames[:8]))}.")
-    sheets = [book[title]] if title is not None else list(book.worksheets)
-    found = next((sheet for sheet in sheets if hasattr(sheet, "iter_rows") and _filled(sheet)), None)
-    if found is None:
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    titles = [sheet.title for sheet in book.worksheets]
+    if title is not None and title not in titles:
+        raise DataError(f"{path} has no sheet {shown(title)}; there are {', '.join(map(shown, titles[:8]))}.")
+    tried = [title] if title is not None else [*(t for t in titles if t == like), *titles]
+    found, rows = next(((t, rows) for t in tried if (rows := _filled(book[t]))), ("", []))
+    book.close()
+    if not rows:
         raise DataError(f"{path} is empty; a table needs a header and rows of numbers.")
-    rows = _filled(found)
-    columns = [j for j in range(len(rows[0][1])) if any(row[j] is not None for _, row in rows)]
-    low, high = columns[0], columns[-1] + 1
-    header = [_name(cell) for cell in rows[0][1][low:high]]
-    if not header[-1] or any(not name for name in header[1:]):
-        raise DataError(
-            f"{path}: row {rows[0][0]} of the sheet {shown(found.title)} has no name for each column; the first row "
-            "that is not empty holds the names."
-        )
-    check_names(["index" if j == 0 and not name else name for j, name in enumerate(header)], str(path))
-    if len(rows) < 2:
-        raise DataError(f"{path} has no data rows, only the header {shown(','.join(header))}.")
-    made = [[_plain(cell) for cell in row[low:high]] for _, row in rows[1:]]
-    sheet = Sheet(
-        tuple(header), made, [number for number, _ in rows[1:]], low + 1, found.title, len(book.sheetnames), path
-    )
+    sheet = _cut(rows, path, found, len(titles))
     _check_formulas(sheet)
     return sheet
 
 
 def _filled(sheet: Any) -> list[tuple[int, tuple[Any, ...]]]:
-    """The rows that hold anything, each with its number."""
-    size = _memory.lacking(64 * sheet.max_row * sheet.max_column)
-    if size:
-        raise DataError(f"the sheet {shown(sheet.title)}, of {sheet.max_row:,} rows, {size}.")
+    """The rows that hold anything, each with its number, all equally long."""
+    sheet.reset_dimensions()  # what a file says of them may be wrong
     rows = enumerate(sheet.iter_rows(values_only=True), 1)
-    return [(number, row) for number, row in rows if any(cell is not None for cell in row)]
+    found = [(number, row) for number, row in rows if any(cell is not None for cell in row)]
+    width = max((len(row) for _, row in found), default=0)
+    return [(number, (*row, *(None,) * (width - len(row)))) for number, row in found]
+
+
+def _cut(rows: list[tuple[int, tuple[Any, ...]]], path: Path, title: str, sheets: int) -> Sheet:
+    """The columns from the first to the last that hold anything, with their names."""
+    columns = [j for j in range(len(rows[0][1])) if any(row[j] is not None for _, row in rows)]
+    low, high = columns[0], columns[-1] + 1
+    numbers = [number for number, _ in rows]
+    cells = [[_plain(cell) for cell in row[low:high]] for _, row in rows]
+    first, second = ([_name(cell) for cell in row] for row in (cells[0], cells[1] if len(cells) > 1 else []))
+    if not is_header(first, second):
+        return Sheet(tuple(f"x{j}" for j in range(high - low)), cells, numbers, low + 1, title, sheets, path)
+    if any(not name for name in first[1:]):
+        raise DataError(
+            f"{path}: row {numbers[0]} of the sheet {shown(title)} has no name for each column; the first row that is "
+            "not empty holds the names."
+        )
+    check_names(["index" if j == 0 and not name else name for j, name in enumerate(first)], str(path))
+    if len(rows) < 2:
+        raise DataError(f"{path} has no data rows, only the header {shown(','.join(first))}.")
+    return Sheet(tuple(first), cells[1:], numbers[1:], low + 1, title, sheets, path)
 
 
 def _name(cell: Any) -> str:
@@ -111,17 +124,20 @@ def _plain(cell: Any) -> Any:
 def _check_formulas(sheet: Sheet) -> None:
     """Raise for a formula of which the file has no value: it is no hole."""
     import openpyxl
+    from openpyxl.utils import get_column_letter
 
     if all(cell is not None for row in sheet.rows for cell in row):
         return
-    whole = openpyxl.load_workbook(sheet.path)[sheet.title]
+    book = openpyxl.load_workbook(sheet.path, read_only=True)
+    whole = dict(_filled(book[sheet.title]))
+    book.close()
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-        for j, cell in enumerate(row):
-            there = whole.cell(number, sheet.first + j) if cell is None else None
-            if there is not None and there.value is not None and str(there.value).strip():
+        for j, cell in enumerate(row, sheet.first - 1):
+            there = whole.get(number, ())
+            if cell is None and j < len(there) and there[j] is not None and str(there[j]).strip():
                 raise DataError(
-                    f"{sheet.path}: cell {there.coordinate} of the sheet {shown(sheet.title)} is a formula without a "
-                    "stored value; open the file in a program that computes it, and save it."
+                    f"{sheet.path}: cell {get_column_letter(j + 1)}{number} of the sheet {shown(sheet.title)} is a "
+                    "formula without a stored value; open the file in a program that computes it, and save it."
                 )
 
 

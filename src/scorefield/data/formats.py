@@ -11,6 +11,7 @@ Form: TypeAlias = Literal["csv", "json lines", "xlsx", "parquet", "feather"]
 _FORMS: dict[str, Form] = {
     ".csv": "csv",
     ".tsv": "csv",
+    ".txt": "csv",
     ".jsonl": "json lines",
     ".ndjson": "json lines",
     ".xlsx": "xlsx",
@@ -19,7 +20,7 @@ _FORMS: dict[str, Form] = {
 }
 _COMPRESSED = (".gz", ".zst")
 _TEXTS = ("csv", "json lines")
-WRITTEN = ".csv, .tsv, .jsonl (each also with .gz or .zst), .xlsx, .parquet or .feather"
+WRITTEN = ".csv, .tsv, .txt, .jsonl (each also with .gz or .zst), .xlsx, .parquet or .feather"
 
 
 class Format(NamedTuple):

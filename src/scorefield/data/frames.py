@@ -111,7 +111,9 @@ def _renamed(parts: Iterable[pd.DataFrame], path: Path) -> Iterator[pd.DataFrame
 
 
 def fitting(dialect: Dialect, form: Format) -> Dialect:
-    """The dialect with a separator that goes with the suffix."""
+    """The dialect with what goes with the suffix."""
+    if form.form == "json lines":
+        return Dialect()  # JSON is in UTF-8
     if form.suffix == ".tsv":
         return replace(dialect, separator="\t")
     return dialect if dialect.separator not in (None, "\t") else replace(dialect, separator=",")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -61,6 +62,13 @@ class Numbers:
     places: int | None = None
     telling: bool = False
 
+    def __post_init__(self) -> None:
+        texts = (self.thousands, self.prefix, self.suffix)
+        if self.decimal not in DECIMALS or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"numbers have a decimal point or comma, and signs that are text, got {self}.")
+        if self.places is not None and not (isinstance(self.places, int) and 0 <= self.places < 400):
+            raise ValueError(f"numbers have from 0 to 399 decimals, got {self.places!r}.")
+
     @property
     def plain(self) -> bool:
         """Whether it is what Python, and every program, reads."""
@@ -74,12 +82,15 @@ class Numbers:
         """A cell that is written so, as Python reads it."""
         if self.plain:
             return cell
-        match = _CELL.fullmatch(cell)
-        if match is None:
-            raise ValueError(f"no number: {cell!r}")
-        body = match["body"].replace(self.thousands, "") if self.thousands else match["body"]
-        negative = match["open"] or match["minus"] or match["sign"] in ("-", "−")
-        return ("-" if negative else "") + body.replace(DECIMALS[self.decimal], ".")
+        text = cell.removeprefix(self.prefix).removesuffix(self.suffix)
+        if not (text[:1].isdigit() and text[-1:].isdigit()):
+            match = _CELL.fullmatch(cell)
+            if match is None:
+                raise ValueError(f"no number: {cell!r}")
+            negative = match["open"] or match["minus"] or match["sign"] in ("-", "−")
+            text = ("-" if negative else "") + match["body"]
+        text = text.replace(self.thousands, "") if self.thousands else text
+        return text.replace(DECIMALS[self.decimal], ".")
 
     def texts(self, series: pd.Series) -> list[str]:
         """Numbers as cells; "" where nothing is."""
@@ -129,43 +140,33 @@ def is_number(cell: str) -> bool:
 
 def number_cells(cells: Sequence[str]) -> NumberCells:
     """In which notations all cells of a column are numbers; of one sign ($, %), with one separator of thousands."""
-    matches = []
+    left: dict[Decimal, str] = dict.fromkeys(DECIMALS, "")  # decimal signs with their separators of thousands, so far
+    signs: Counter[tuple[str, str]] = Counter()
+    bodies: list[str] = []
     for i, cell in enumerate(cells):
         match = _CELL.fullmatch(cell)
         if match is None or bool(match["open"]) != bool(match["close"]):
             return NumberCells({}, i)
-        matches.append(match)
-    signs = [((m["prefix"] or "").strip(_SPACES), (m["suffix"] or "").strip(_SPACES)) for m in matches]
-    other = next((i for i, sign in enumerate(signs) if sign != signs[0]), None)
-    if other is not None or not matches or all(signs[0]):
-        return NumberCells({}, other)
-    bodies = [m["body"] for m in matches]
-    affixes = [(m["prefix"] or "", m["suffix"] or "") for m in matches]
-    prefix, suffix = max(sorted(set(affixes)), key=affixes.count)
+        sign = match["prefix"] or "", match["suffix"] or ""
+        body = match["body"]
+        signs[sign] += 1
+        bodies.append(body)
+        left = {d: mark for d, seen in left.items() if (mark := _thousands(_BODY[d], body, seen)) is not None}
+        if not left or (len(signs) > 1 and len({(a.strip(_SPACES), b.strip(_SPACES)) for a, b in signs}) > 1):
+            return NumberCells({}, i)
     telling = any(sign in body for body in bodies for sign in ".,")
-    found: dict[Decimal, Numbers] = {}
-    faults = []
-    for decimal in DECIMALS:
-        thousands, fault = _thousands(decimal, bodies)
-        if fault is None:
-            found[decimal] = Numbers(decimal, thousands, prefix, suffix, places(bodies, DECIMALS[decimal]), telling)
-        else:
-            faults.append(fault)
-    if not telling and all(_PHONE_LIKE.fullmatch(body) for body in bodies):
+    if not bodies or all(next(iter(signs))) or (not telling and all(map(_PHONE_LIKE.fullmatch, bodies))):
         return NumberCells({})
-    return NumberCells(found, max(faults) if len(faults) == 2 else None, not telling)
+    prefix, suffix = max(sorted(signs), key=signs.__getitem__)
+    found = {d: Numbers(d, mark, prefix, suffix, places(bodies, DECIMALS[d]), telling) for d, mark in left.items()}
+    return NumberCells(found, None, not telling)
 
 
-def _thousands(decimal: Decimal, bodies: Sequence[str]) -> tuple[str, int | None]:
-    """The separator of thousands, and the place of the first cell that does not fit."""
-    seen = ""
-    for i, body in enumerate(bodies):
-        match = _BODY[decimal].fullmatch(body)
-        mark = None if match is None else match["t"] or ""
-        if mark is None or (mark and seen and mark != seen):
-            return "", i
-        seen = seen or mark
-    return seen, None
+def _thousands(pattern: re.Pattern[str], body: str, seen: str) -> str | None:
+    """The separator of thousands, seen so far or now; None where a number is not written so."""
+    match = pattern.fullmatch(body)
+    mark = None if match is None else match["t"] or seen
+    return None if mark is None or (seen and mark != seen) else mark
 
 
 def places(cells: Sequence[str], point: str = ".") -> int | None:

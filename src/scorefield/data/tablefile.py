@@ -37,6 +37,7 @@ class TableFile:
         notes: what of that is not what every program reads, in words.
         parsed: the file taken apart, so that it can be written again with some cells filled.
         names: of the columns as the file has them, with that of the index.
+        left_out: columns of the file that are not in the frame; they are written again as they are.
     """
 
     path: Path
@@ -46,6 +47,17 @@ class TableFile:
     notes: tuple[str, ...] = ()
     parsed: Parsed = field(default=None, repr=False)
     names: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def without(self, columns: Sequence[str]) -> TableFile:
+        """The table without these columns, as those that name or number its rows; unknown ones are an error."""
+        unknown = [name for name in columns if name not in self.frame.columns]
+        if unknown:
+            known = ", ".join(shown(name) for name in self.frame.columns[:12])
+            raise DataError(f"{self.path} has no column {shown(unknown[0])} to leave out; there are {known}.")
+        if len(set(columns)) == len(self.frame.columns):
+            raise DataError(f"{self.path}: every column is to be left out; leave one in.")
+        return replace(self, frame=self.frame.drop(columns=list(columns)), left_out=tuple(columns))
 
     @property
     def said(self) -> str:
@@ -118,6 +130,10 @@ class _Hints:
     like: Dialect
     known: Mapping[str, str]
 
+    def decoded(self, path: Path, form: Format) -> tuple[str, str, bool]:
+        """The text of a file, its encoding, and whether it has a byte order mark."""
+        return decode(read_bytes(path, form.compression), path, self.told.encoding, self.like.encoding)
+
 
 def _check_told(told: Dialect, form: Format, path: Path) -> None:
     """Raise for what is told of a file that has no such thing."""
@@ -130,14 +146,17 @@ def _check_told(told: Dialect, form: Format, path: Path) -> None:
 
 
 def _read_csv(path: Path, form: Format, hints: _Hints) -> TableFile:
-    text, encoding, mark = decode(read_bytes(path, form.compression), path, hints.told.encoding)
-    parsed = delimited.parse(text, path, hints.told, form.suffix)
+    text, encoding, mark = hints.decoded(path, form)
+    parsed = delimited.parse(text, path, hints.told, form.suffix, hints.like.separator)
     columns = dict(zip(parsed.names, zip(*parsed.rows, strict=True), strict=True))
     notes = _text_notes(encoding, hints)
     if parsed.dialect.separator != ("\t" if form.suffix == ".tsv" else ","):
         notes.append(f"separator {shown(parsed.dialect.separator)}")
+    if parsed.tail:
+        notes.append("nothing after the last separator of each row")
     found = read_columns(Cells(columns, parsed.where, str(path), hints.known), hints.told, hints.like)
     frame, notes = _indexed(found.frame, [*notes, *found.notes])
+    parsed = replace(parsed, rows=[], lines=[])  # a text for each cell: not kept
     dialect = replace(
         parsed.dialect,
         encoding=encoding,
@@ -158,7 +177,7 @@ def _decimal(notations: Mapping[str, Any]) -> Any:
 def _text_notes(encoding: str, hints: _Hints) -> list[str]:
     if encoding == "utf-8" or hints.told.encoding:
         return []
-    return [f"encoding {encoding}" + (" (it is not UTF-8; or tell its --encoding)" if encoding == "cp1252" else "")]
+    return [f"encoding {encoding}" + (" (not UTF-8; or tell --encoding)" if encoding == "cp1252" else "")]
 
 
 def _indexed(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -170,7 +189,7 @@ def _indexed(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[
 
 
 def _read_json_lines(path: Path, form: Format, hints: _Hints) -> TableFile:
-    text, encoding, mark = decode(read_bytes(path, form.compression), path, hints.told.encoding)
+    text, encoding, mark = hints.decoded(path, form)
     parsed = jsonlines.parse(text, path)
     columns = {name: parsed.column(name) for name in parsed.names}
     known = {name: "times" for name, values in columns.items() if all(isinstance(v, str | None) for v in values)}
@@ -178,7 +197,7 @@ def _read_json_lines(path: Path, form: Format, hints: _Hints) -> TableFile:
 
 
 def _read_excel(path: Path, form: Format, hints: _Hints) -> TableFile:
-    parsed = excel.parse(path, hints.told.sheet)
+    parsed = excel.parse(path, hints.told.sheet, hints.like.sheet)
     columns = {name: parsed.column(j) for j, name in enumerate(parsed.names)}
     found = _of_values(path, form, hints, columns, parsed)
     notes = found.notes

@@ -2,156 +2,70 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from scorefield import _files, _memory
+from scorefield import _files
 from scorefield._files import shortened, shown
 from scorefield.data.arrowfiles import arrow_table
 from scorefield.data.dataset import Array, DataError, Dataset, check_names, not_finite
+from scorefield.data.delimited import is_float, is_header, parse, separator_of
+from scorefield.data.delimited import records as records_of
+from scorefield.data.dialect import Dialect
+from scorefield.data.textfiles import decode, read_bytes
 
 _MISSING = frozenset({"", "na", "n/a", "null", "none", "missing", "?", "-"})
 _CATEGORICAL = "categorical columns are not supported yet: remove the column or write it as numbers"
 
 
-class _Layout(NamedTuple):
-    """How a csv file is written: names of the columns, whether they stand in a header, and where the data begin."""
-
-    delimiter: str
-    columns: tuple[str, ...]
-    header: bool
-    skip: int  # lines before the data
-
-
 def read_csv(path: Path) -> Dataset:
-    """A csv file of numbers, with or without a header, separated by commas, semicolons or tabs.
+    """A csv file of numbers, with or without a header, in UTF-8, separated as `separator_of` finds.
 
-    The first row is a header when none of its cells is a number, or when one of them is text above a number.
-    Files that numpy's reader takes are read by it; the others by a slower reader that finds the fault.
+    Files that numpy's reader takes are read by it; the others cell by cell, which finds the fault.
 
     Raises:
         DataError: for no data, rows of unequal length, cells that are not finite numbers, unnamed or doubled columns;
             with the column, the data row (from 1, the header not counted) and the line of the file.
     """
-    with reading_csv(path, 4):
-        layout = _layout(path)
-        records = _read_fast(path, layout)
-        if records is None:
-            records = _read_cell_by_cell(path, layout)
-    return Dataset(records, "table", layout.columns, source=str(path))
-
-
-@contextmanager
-def reading_csv(path: Path, growth: int) -> Iterator[None]:
-    """Around the reading of a csv file that takes `growth` times its size in memory."""
-    too_much = _memory.lacking(growth * path.stat().st_size)
-    if too_much:
-        raise DataError(f"{path} {too_much}; save it as .parquet, or give fewer rows.")
     with _files.reading(path, "csv", DataError):
-        try:
-            yield
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
-            ) from None
+        text, _, _ = decode(read_bytes(path), path, "utf-8")
+        names, records = _read_fast(text) or _read_cell_by_cell(text, path)
+        check_names(names, str(path))
+    return Dataset(records, "table", names, source=str(path))
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of its last line (from 1)."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        for row in reader:
-            if row and (len(row) > 1 or row[0].strip()):
-                yield reader.line_num, [cell.strip() for cell in row]
-
-
-def _layout(path: Path) -> _Layout:
-    delimiter = _delimiter(path)
-    rows = _rows(path, delimiter)
-    line, first = next(rows, (0, []))
-    _, second = next(rows, (0, []))
-    if not first:
-        raise DataError(f"{path} is empty; a table needs a header and rows of numbers.")
-    if not _is_header(first, second):
-        return _Layout(delimiter, tuple(f"x{j}" for j in range(len(first))), False, 0)
-    check_names(first, str(path))
-    if not second:
-        raise DataError(f"{path} has no data rows, only the header {shown(','.join(first))}.")
-    return _Layout(delimiter, tuple(first), True, line)
-
-
-def _delimiter(path: Path) -> str:
-    """The separator that stands in the first two lines; a comma next to a semicolon is a decimal comma."""
-    with path.open(encoding="utf-8-sig") as file:
-        lines = []
-        for line in file:
-            if line.strip():
-                lines.append(re.sub(r'"[^"]*"', "", line))
-            if len(lines) == 2:
-                break
-    return next((c for c in ";\t" if lines and all(c in line for line in lines)), ",")
-
-
-def _is_header(first: list[str], second: list[str]) -> bool:
-    named = [not _is_number(cell) and cell.lower() not in _MISSING for cell in first]
-    if any(_is_number(cell) for cell in first):
-        return any(name and _is_number(below) for name, below in zip(named, second, strict=False))
-    return any(named)
-
-
-def _is_number(cell: str) -> bool:
+def _read_fast(text: str) -> tuple[tuple[str, ...], Array] | None:
+    """The names and the numbers, or None when the slower reader has to say what is wrong."""
+    separator = separator_of(text)
+    rows = (record for record in records_of(text, separator) if record.cells)
+    first, second = next(rows, None), next(rows, None)
+    if first is None or second is None:
+        return None
+    cells = [cell.strip() for cell in first.cells]
+    header = is_header(cells, [cell.strip() for cell in second.cells])
+    names = tuple(cells) if header else tuple(f"x{j}" for j in range(len(cells)))
     try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _read_fast(path: Path, layout: _Layout) -> Array | None:
-    """The numbers, or None when the slower reader has to say what is wrong."""
-    try:
-        records = np.loadtxt(
-            path,
-            delimiter=layout.delimiter,
-            skiprows=layout.skip,
-            comments=None,
-            quotechar='"',
-            encoding="utf-8-sig",
-            ndmin=2,
-        )
-    except UnicodeDecodeError:
-        raise
+        file, skip = io.StringIO(text), first.last * header
+        records = np.loadtxt(file, delimiter=separator, skiprows=skip, comments=None, quotechar='"', ndmin=2)
     except ValueError:
         return None
-    return records if records.shape[1] == len(layout.columns) and np.isfinite(records).all() else None
+    return (names, records) if records.shape[1] == len(names) and np.isfinite(records).all() else None
 
 
-def _read_cell_by_cell(path: Path, layout: _Layout) -> Array:
+def _read_cell_by_cell(text: str, path: Path) -> tuple[tuple[str, ...], Array]:
     """Row by row, stopping at the first fault."""
-    records: list[list[float]] = []
-    rows = _rows(path, layout.delimiter)
-    if layout.header:
-        next(rows)
-    for line, row in rows:
-        where = f"data row {len(records) + 1} (line {line} of the file; data rows count from 1)"
-        if len(row) != len(layout.columns):
-            than = "the header" if layout.header else "the first row"
-            raise DataError(
-                f"{path}: {where} has {len(row)} cells and {than} has {len(layout.columns)}; "
-                "every row needs one cell per column."
-            )
-        records.append([_number(cell, path, name, where) for cell, name in zip(row, layout.columns, strict=True)])
-    return np.array(records, dtype=np.float64)
+    found = parse(text, path, Dialect(), ".csv")
+    records = [
+        [_number(cell, path, name, found.where(i)) for cell, name in zip(row, found.names, strict=True)]
+        for i, row in enumerate(found.rows)
+    ]
+    return found.names, np.array(records, dtype=np.float64)
 
 
 def _number(cell: str, path: Path, column: str, where: str) -> float:
-    if _is_number(cell):
+    if is_float(cell):
         value = float(cell)
         if np.isfinite(value):
             return value
@@ -159,9 +73,9 @@ def _number(cell: str, path: Path, column: str, where: str) -> float:
     elif cell.lower() in _MISSING:
         fault = f"no number ({shown(cell)})" if cell else "nothing"
         fix = "fill it in or remove the row, missing values are not supported yet"
-    elif _is_number(cell.replace(",", ".", 1)):
+    elif is_float(cell.replace(",", ".", 1)):
         fault, fix = shown(cell), "write decimals with a point and thousands without a separator"
-    elif all(_is_number(part) for part in cell.split()):
+    elif all(is_float(part) for part in cell.split()):
         fault, fix = shown(cell), "separate columns by commas, semicolons or tabs"
     else:
         fault, fix = f"{shown(cell)}, which is not a number", _CATEGORICAL

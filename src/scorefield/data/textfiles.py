@@ -17,7 +17,6 @@ from scorefield.data.dialect import Dialect
 _CHUNK = 1 << 20
 _GROWTH = 8  # bytes of memory for a byte of text: a cell is a Python text for a while
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_PLAIN = {"utf-8-sig": "utf-8", "utf-16": "utf-16"}
 _FALLBACK = "cp1252"
 
 
@@ -55,7 +54,7 @@ def _unpacked(path: Path, compression: str) -> Any:
     return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
 
 
-def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str, str, bool]:
+def decode(content: bytes, path: Path, encoding: str | None = None, like: str | None = None) -> tuple[str, str, bool]:
     """The text, its encoding, and whether a byte order mark stood before it.
 
     UTF-8; UTF-16 with a byte order mark; what is neither is Windows-1252, of which latin-1 is a part.
@@ -64,19 +63,15 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str
         content: of the file.
         path: for messages.
         encoding: as the user tells; None: found.
+        like: the encoding of another file of the same table, taken for what is neither UTF-8 nor marked.
 
     Raises:
         DataError: for bytes that have no meaning in the encoding.
     """
     marked = next((name for mark, name in _MARKS if content.startswith(mark)), None)
-    told = _PLAIN.get(codecs.lookup(encoding).name, encoding) if encoding else None
-    tried = (
-        [marked]
-        if marked and told in (None, "utf-16")
-        else [told.replace("utf-16", "utf-16-le")]
-        if told
-        else (["utf-8", _FALLBACK])
-    )
+    told = codecs.lookup(encoding).name if encoding else ""
+    told = {"utf-8-sig": "utf-8", "utf-16": marked or "utf-16-le"}.get(told, told)
+    tried = [told] if told else [marked] if marked else list(dict.fromkeys(["utf-8", like or _FALLBACK, _FALLBACK]))
     for name in tried:
         try:
             text = content.decode(name)

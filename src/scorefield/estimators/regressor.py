@@ -103,7 +103,8 @@ class ScoreRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]  # s
         frame = self._read(X)
         joint = self._joint(frame, self._target_values(y, len(frame)))
         found = self.table_.log_density(joint, self.target_, tolerance=self.tolerance)
-        return np.asarray(found.value.numpy())
+        law = Prediction(self.table_, self.target_, self.sampling_steps)
+        return np.asarray(found.value.numpy() + law.log_gain(self.table_.codec.encode(joint)))
 
     # -------------------------------------------------------------------------------------------------- helpers
 

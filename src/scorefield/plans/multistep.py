@@ -213,7 +213,11 @@ def _of_data(variable: Variable) -> Variable:
         A, B = variable.point(u)
         return A / B, torch.ones_like(u)
 
-    return Variable(f"{variable.name} of x0", variable.coordinate, lambda a, s: s, point)
+    def rate(u: Tensor) -> tuple[Tensor, Tensor]:
+        (A, B), (dA, dB) = variable.point(u), variable.rate(u)
+        return (dA - A / B * dB) / B, torch.zeros_like(u)
+
+    return Variable(f"{variable.name} of x0", variable.coordinate, lambda a, s: s, point, rate)
 
 
 def _renewed(start: Point, end: Point) -> float:

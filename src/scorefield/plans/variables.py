@@ -26,13 +26,15 @@ class Variable:
         name: for display.
         coordinate: `(alpha, sigma) -> u`; may be infinite at an end.
         radius: `(alpha, sigma) -> r`.
-        point: `u -> (A, B)`, differentiable, for tensors.
+        point: `u -> (A, B)`, for tensors.
+        rate: `u -> (dA/du, dB/du)`.
     """
 
     name: str
     coordinate: Callable[[float, float], float]
     radius: Callable[[float, float], float]
     point: Callable[[Tensor], tuple[Tensor, Tensor]]
+    rate: Callable[[Tensor], tuple[Tensor, Tensor]]
 
     def __repr__(self) -> str:
         return f"Variable({self.name})"
@@ -60,18 +62,32 @@ def _divide(a: float, b: float) -> float:
     return a / b if b else math.inf
 
 
-EPS = Variable("eps", lambda a, s: _divide(s, a), lambda a, s: a, lambda u: (torch.ones_like(u), u))
+def _one(u: Tensor) -> Tensor:
+    return torch.ones_like(u)
+
+
+def _zero(u: Tensor) -> Tensor:
+    return torch.zeros_like(u)
+
+
+EPS = Variable("eps", lambda a, s: _divide(s, a), lambda a, s: a, lambda u: (_one(u), u), lambda u: (_zero(u), _one(u)))
 """Polynomials of eps in sigma / alpha: EDM's and k-diffusion's. Singular at alpha = 0."""
-X0 = Variable("x0", lambda a, s: _divide(a, s), lambda a, s: s, lambda u: (u, torch.ones_like(u)))
+X0 = Variable("x0", lambda a, s: _divide(a, s), lambda a, s: s, lambda u: (u, _one(u)), lambda u: (_one(u), _zero(u)))
 """Polynomials of x0 in alpha / sigma. Singular at sigma = 0."""
-FLOW = Variable("flow", lambda a, s: s / (a + s), lambda a, s: a + s, lambda u: (1 - u, u))
+FLOW = Variable(
+    "flow", lambda a, s: s / (a + s), lambda a, s: a + s, lambda u: (1 - u, u), lambda u: (-_one(u), _one(u))
+)
 """Polynomials of eps - x0 in `sigma / (alpha + sigma)`: straight lines. Regular at both ends."""
-ANGLE = Variable("angle", lambda a, s: math.atan2(s, a), math.hypot, lambda u: (torch.cos(u), torch.sin(u)))
+ANGLE = Variable(
+    "angle", lambda a, s: math.atan2(s, a), math.hypot, lambda u: (u.cos(), u.sin()), lambda u: (-u.sin(), u.cos())
+)
 """Polynomials of the pair in the angle `atan(sigma / alpha)`: `x / r = cos(u) x0 + sin(u) eps`.
 Regular at both ends."""
-LOG_X0 = Variable("log-snr x0", _log_ratio, lambda a, s: s, lambda u: (torch.exp(u), torch.ones_like(u)))
+LOG_X0 = Variable("log-snr x0", _log_ratio, lambda a, s: s, lambda u: (u.exp(), _one(u)), lambda u: (u.exp(), _zero(u)))
 """Polynomials of x0 in `log(alpha / sigma)`: DPM-Solver++ (Lu and others 2022b). Singular at both ends."""
-LOG_EPS = Variable("log-snr eps", _log_ratio, lambda a, s: a, lambda u: (torch.ones_like(u), torch.exp(-u)))
+LOG_EPS = Variable(
+    "log-snr eps", _log_ratio, lambda a, s: a, lambda u: (_one(u), (-u).exp()), lambda u: (_zero(u), -(-u).exp())
+)
 """Polynomials of eps in `log(alpha / sigma)`: DPM-Solver (Lu and others 2022a), DEIS. Singular at both ends."""
 
 VARIABLES: tuple[Variable, ...] = (EPS, X0, FLOW, ANGLE, LOG_X0, LOG_EPS)
@@ -92,7 +108,7 @@ def integrals(variable: Variable, nodes: Sequence[Point], start: Point, end: Poi
     lo, hi = (variable.coordinate(*level) for level in (start, end))
     x, weight = gauss()
     u = lo + (hi - lo) * x
-    dA, dB = torch.func.jvp(variable.point, (u,), (torch.full_like(u, hi - lo),))[1]
+    dA, dB = ((hi - lo) * rate for rate in variable.rate(u))
     places = [variable.coordinate(*level) for level in nodes]
     data, noise = [], []
     for j, place in enumerate(places):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scorefield import data
@@ -24,6 +24,7 @@ def write_samples(
     seed: int,
     condition: int | None = None,
     guidance: float = 1.0,
+    given: Sequence[str] = (),
     report: Report = silent,
 ) -> None:
     """Draw records and write them to a .csv, .parquet, .npy or .npz file, or as a grid of images to a .png file.
@@ -38,11 +39,15 @@ def write_samples(
         seed: of the samples.
         condition: class to draw; default: classes as often as in training, written with the records.
         guidance: as `TrainedModel.sample`.
+        given: not for arrays and images.
         report: hears how far the work is.
 
     Raises:
+        ValueError: for anything given.
         DataError: for a file name whose suffix does not go with the records, or a disk without room.
     """
+    if given:
+        raise ValueError("a run of arrays or images has no --given, only one of a table; take a class by --condition.")
     suffix = data.check_suffix(path, image=len(model.codec.shape) == 3)
     each = math.prod(model.codec.shape)
     bounds = part_bounds(n, max(1, _FIRST // each), max(1, _PART // each))
@@ -52,8 +57,8 @@ def write_samples(
             report(start / n, "samples")
             count = stop - start
             labels = model.conditions(count, seed=seed, first=start) if condition is None else None
-            given = condition if labels is None else labels
-            records = model.sample(count, steps=steps, seed=seed, first=start, condition=given, guidance=guidance)
+            wanted = condition if labels is None else labels
+            records = model.sample(count, steps=steps, seed=seed, first=start, condition=wanted, guidance=guidance)
             kept = None if labels is None or suffix == ".npy" else labels.numpy()  # .npy holds one array
             yield records, kept
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from scorefield.report.figures import plain, short_number
 from scorefield.tables.measures import is_number
-from scorefield.tables.schema import Column, text_of
+from scorefield.tables.schema import Column, Value, text_of
 from scorefield.tables.transforms import Log
 
 if TYPE_CHECKING:
@@ -70,12 +71,18 @@ def _floats(column: Column, series: pd.Series) -> np.ndarray:
     return np.array([place.get(value, np.nan) for value in series.astype(object)], dtype=np.float64)
 
 
+def category_in_words(column: Column, value: Value) -> str:
+    """A value behind a code; a time at midnight as its date."""
+    text = text_of(column, value)
+    return re.sub(r"T00:00:00(\.0+)?$", "", text) if column.holds == "times" else text
+
+
 def value_in_words(column: Column, value: float) -> str:
     """A value as `measures.values_of` gives it: a number, seconds since 1970, the place of a category."""
     import pandas as pd
 
     if column.coded and (column.holds != "numbers" or column.kind == "categorical"):
-        return text_of(column, column.values[int(value)])
+        return category_in_words(column, column.values[int(value)])
     if column.holds == "times":
         time = pd.Timestamp(value, unit="s").round("s")
         return str(time.date()) if time == time.normalize() else str(time)
@@ -116,7 +123,7 @@ def scale(axis: Axes, shown: Shown, name: str) -> None:
     side = axis.xaxis if name == "x" else axis.yaxis
     numbers = FuncFormatter(lambda value, _: short_number(value))
     if shown.named:
-        names = [plain(text_of(shown.column, value), 9) for value in shown.column.values]
+        names = [plain(category_in_words(shown.column, value), 9) for value in shown.column.values]
         few = range(0, len(names), -(-len(names) // _MOST_NAMES))
         side.set_ticks(list(few), [names[k] for k in few])
     elif shown.column.holds == "times":

@@ -28,7 +28,8 @@ from scorefield.tables.measures import modelled
 from scorefield.tables.memorisation import with_holes
 from scorefield.tables.privacy import privacy
 from scorefield.tables.schema import describe as values_in_words
-from scorefield.tables.trained import NETWORK, TrainedTable
+from scorefield.tables.stored import NETWORK
+from scorefield.tables.trained import TrainedTable
 
 DENSITY = """A row's log-density is in nats, in the units of the table: relative to Lebesgue measure for continuous
 columns and times, to counting measure for categories, booleans, ordinals, whole numbers and atoms. Constants and copies

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from scorefield.progress import Report, silent
-from scorefield.tables.conform import free_name
 from scorefield.tables.predict import Prediction
 from scorefield.tables.schema import Column, Name
 from scorefield.tables.trained import TrainedTable
@@ -37,36 +36,6 @@ def densities(
     percentile = model.percentile(torch.from_numpy(value)).numpy()
     columns = {"log_density": value, "standard_error": error, "percentile": percentile}
     return pd.DataFrame(columns, index=rows.index)
-
-
-def imputed(
-    model: TrainedTable,
-    rows: pd.DataFrame,
-    draws: int = 1,
-    *,
-    steps: int = 18,
-    seed: int = 0,
-    report: Report = silent,
-) -> pd.DataFrame:
-    """The rows with their holes filled; several draws one under the other, numbered from 1 in a first column `draw`.
-
-    Args:
-        model: of the table.
-        rows: its columns in any order.
-        draws: completed tables.
-        steps: evaluations of the network per row and draw.
-        seed: of the draws.
-    """
-    import pandas as pd
-
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, got {draws}.")
-    found = model.impute(rows, draws=draws, steps=steps, seed=seed, report=report)
-    if draws == 1:
-        return found[0]
-    whole = pd.concat(found, ignore_index=True)
-    whole.insert(0, free_name("draw", list(rows.columns)), np.repeat(np.arange(1, draws + 1), len(rows)))
-    return whole
 
 
 def predicted(
@@ -109,6 +78,51 @@ def predicted(
         return _probabilities(model, rows, target, column)
     drawn = pd.DataFrame(model.sample_column(rows, target, draws=draws, steps=steps, seed=seed), index=rows.index)
     return _summary(drawn, column, interval)
+
+
+def beside_actual(found: pd.DataFrame, actual: pd.Series | None, column: Column) -> pd.DataFrame:
+    """Predictions with the row's number, from 1, and where the target was in the table its actual value, first.
+
+    Args:
+        found: as `predicted` gives it.
+        actual: the target as it was read, `(n,)`; None where it was not there. What is no value of the column's type
+            is taken as missing.
+        column: the target.
+    """
+    import pandas as pd
+
+    out = found.copy()
+    if actual is not None:
+        own = actual.set_axis(found.index)
+        if column.holds == "numbers":
+            own = pd.to_numeric(own, errors="coerce")
+        elif column.holds == "times":
+            own = pd.to_datetime(own, errors="coerce", utc="," in column.dtype or None)
+        out.insert(0, "actual", own)
+    out.insert(0, "row", np.arange(1, len(out) + 1))
+    return out
+
+
+def coverage_text(found: pd.DataFrame, interval: float) -> str:
+    """How many of the actual values lie within their intervals, or equal the prediction; "" where none are known.
+
+    Args:
+        found: as `beside_actual` gives it.
+        interval: probability of the intervals.
+    """
+    if "actual" not in found:
+        return ""
+    known = found[found["actual"].notna()]
+    if not len(known):
+        return ""
+    if "prediction" in found:
+        right = int((known["prediction"].astype(str) == known["actual"].astype(str)).sum())
+        return f"{right:,} of {len(known):,} known values are the most probable one ({right / len(known):.0%})."
+    held = int(((known["low"] <= known["actual"]) & (known["actual"] <= known["high"])).sum())
+    spread = 1.96 * math.sqrt(interval * (1 - interval) / len(known))
+    chance = f"{max(0.0, interval - spread):.0%} to {min(1.0, interval + spread):.0%} by chance"
+    share = f"{held / len(known):.0%}; {chance}"
+    return f"{100 * interval:g}% intervals hold {held:,} of {len(known):,} known values ({share})."
 
 
 def _quantiles(

@@ -18,23 +18,26 @@ from scorefield.progress import Report
 from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual
-from scorefield.tables.row_model import centre
+from scorefield.tables.row_model import by_pattern, centre
 from scorefield.tables.tangents import LevelNetwork
 
 _SINGLE = 1e-4  # nats: from this tolerance on single precision is enough for the network
+_HALF = 5e-3  # nats: from here on bfloat16 is enough for the derivatives, which it changes by less than 1e-3 nats
 _TANGENTS = 5 << 18  # numbers at a time: 5 MB in single precision
 _LEVELS = 64  # at which weights are kept
 
 
 class Levels:
-    """A network at the noise levels that were asked last."""
+    """A network at the noise levels that were asked last, in the precision that a tolerance in nats asks for."""
 
-    def __init__(self, network: MaskedMLP) -> None:
-        self.network, self.dtype = network, network.inputs.weight.dtype
+    def __init__(self, network: MaskedMLP, tolerance: float) -> None:
+        self.network = copy.deepcopy(network).float() if tolerance >= _SINGLE else network
+        self.dtype = self.network.inputs.weight.dtype
+        self._tangents = torch.bfloat16 if tolerance >= _HALF and _multiplies_bfloat16() else self.dtype
         self.at = lru_cache(maxsize=_LEVELS)(self._at)
 
     def _at(self, s: float) -> LevelNetwork:
-        return LevelNetwork(self.network, torch.tensor(math.log(s), dtype=self.dtype))
+        return LevelNetwork(self.network, torch.tensor(math.log(s), dtype=self.dtype), self._tangents)
 
 
 class CorrectedRows:
@@ -119,8 +122,8 @@ def numbers_log_density(
         batch: rows at a time; default: as many as keep their tangents in a processor's cache.
         report: hears how far the work is.
     """
-    levels = Levels(copy.deepcopy(model.network).float() if tolerance >= _SINGLE else model.network)
-    order = _by_pattern(torch.isnan(given[:, : x.shape[1]]), torch.isfinite(given[:, : x.shape[1]]))
+    levels = Levels(model.network, tolerance)
+    order = by_pattern(given[:, : x.shape[1]])
     at_once = batch or _rows_at_once(model.network, x.shape[1])
 
     def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
@@ -133,11 +136,11 @@ def numbers_log_density(
     return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
 
 
-def _by_pattern(queried: Tensor, given: Tensor) -> Tensor:
-    """The rows in an order in which those with the same pattern are together."""
-    return torch.unique(torch.cat([queried, given], 1), dim=0, return_inverse=True)[1].argsort(stable=True)
-
-
 def _rows_at_once(network: MaskedMLP, directions: int) -> int:
     members, _, width = network.inputs.weight.shape
     return max(16, _TANGENTS // (members * directions * width))
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has tiles for products in bfloat16: without them they are slower than in float32."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -364,10 +364,10 @@ class MaskedDenoiser(nn.Module):
 
     @property
     def rows_at_once(self) -> int:
-        """Rows whose matrices for all components stay in a processor's cache: more at a time take longer each."""
-        if self.reference is None:
-            return 4096
-        return max(32, (1 << 20) // self.law.means.numel())
+        """Rows whose layers and matrices for all components stay in a processor's cache: more take longer each."""
+        members, _, width = self.network.inputs.weight.shape
+        most = max(32, (1 << 20) // (members * width))
+        return most if self.reference is None else max(32, min(most, (1 << 20) // self.law.means.numel()))
 
     def pattern(self, given: Tensor) -> Pattern:
         """What each number of each row is."""

@@ -206,7 +206,7 @@ def _value_column(base: Column, values: Array, full: bool, choice: Mapping[str, 
     if len(used) > max(_MOST_TEXTS, len(values) // 2) and "kind" not in choice:
         raise DataError(
             f"column {base.name!r} holds {len(used)} different texts in {len(values)} rows, as names or numbers of "
-            "records do: leave it out, or join its values into fewer."
+            "records do: leave it out (--leave-out), or join its values into fewer."
         )
     usual: ColumnKind = "boolean" if base.holds == "booleans" else "categorical"
     return replace(base, kind=_not_out(base, choice) or usual, values=_all_values(base, used, choice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from scorefield.tables.schema import Schema
 from scorefield.training.run import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scorefield.tables.trained import TrainedTable
 
@@ -29,7 +30,9 @@ def read_rows(model: TrainedTable, source: str | Path, dialect: Dialect | None =
     Raises:
         DataError: for what is no table, or cannot be read.
     """
-    return table(source, dialect, like=remembered(model.info.get("data", {})), known=held(model.codec.schema))
+    data = model.info.get("data", {})
+    found = table(source, dialect, like=remembered(data), known=held(model.codec.schema))
+    return found.without([name for name in data.get("left_out", ()) if name in found.frame.columns])
 
 
 def remembered(stored: Mapping[str, Any]) -> Dialect:
@@ -42,23 +45,27 @@ def held(schema: Schema) -> dict[str, str]:
     return {str(column.name): column.holds for column in schema}
 
 
-def read_to_fit(source: str | Path, dialect: Dialect | None = None, folder: Path | None = None) -> TableFile:
-    """A file to fit a model to; one whose training is resumed is read as it was when that began.
+def read_to_fit(
+    source: str | Path, dialect: Dialect | None = None, folder: Path | None = None, leave_out: Sequence[str] = ()
+) -> TableFile:
+    """A file to fit a model to, its text not kept; one whose training is resumed is read as when that began.
 
     Args:
         source: a file, or a built-in table.
         dialect: what is known of the file.
         folder: of the training that is resumed.
+        leave_out: columns that the model is not to see; when resuming: those that the training began with.
 
     Raises:
         DataError: for what is no table, or cannot be read.
     """
     path = None if folder is None else folder / OPTIONS
     if path is None or not path.exists():
-        return table(source, dialect)
+        return replace(table(source, dialect), parsed=None).without(leave_out)
     stored = _files.read_json(path)
     schema = stored.get("schema")
     with _files.reading(path, "the options of a training"):
         known = {} if schema is None else held(Schema.from_json(schema))
         like = remembered(stored)
-    return table(source, dialect, like=like, known=known)
+    found = replace(table(source, dialect, like=like, known=known), parsed=None)
+    return found.without(leave_out or stored.get("left_out", ()))

@@ -15,6 +15,7 @@ from torch import Tensor
 from scorefield import __version__, _files
 from scorefield.data import DataError, TableFile, named, split
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.tables.calibration import fit_recalibration
 from scorefield.tables.code_table import fit_code_table
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -159,14 +160,17 @@ class TableFit:
         return Preparation(self.model, self.rows, self.held, finish, objective=self.objective, seconds=self.seconds)
 
     def table(self, info: Mapping[str, Any] | None = None) -> TrainedTable:
-        """The trained model; its network counts as far as the held-out rows allow."""
+        """The trained model; its network counts, and its intervals are wide, as the held-out rows allow."""
         model = _gathered(self.model.eval()).to("cpu")
         inference_dtype(model.network)
         model.shrinkage = fit_shrinkage(model, self.objective, self.held)
         codec = self.encoded.codec
         parts = self.encoded.training, self.encoded.held
         model.code_table = fit_code_table(model.log_codes, codec.continuous, codec.sizes, *parts)
-        return TrainedTable(model, self.encoded.codec, {}, info or {})
+        table = TrainedTable(model, codec, {}, info or {})
+        held = codec.dequantise(self.encoded.held, self.seed)
+        own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)
+        return replace(table, recalibration=own)
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
         """The model with the log-densities of training rows, which percentiles are taken among."""
@@ -276,8 +280,9 @@ def fit(
     if isinstance(source, str | Path):
         source = read_to_fit(source, folder=folder if resume else None)
     name, frame, dialect = "data frame", source, None
+    left_out: tuple[str, ...] = ()
     if isinstance(source, TableFile):
-        name, frame, dialect = str(source.path), source.frame, source.dialect.to_json()
+        name, frame, dialect, left_out = str(source.path), source.frame, source.dialect.to_json(), source.left_out
     with named(name):
         columns = _schema(frame, schema, folder if resume else None)
         codec, rows = encode(frame, columns)
@@ -289,13 +294,14 @@ def fit(
         "size": size,
         "held_share": held_share or default_share(len(rows)),
         "dialect": dialect,
+        "left_out": list(left_out),
     }
 
     def prepare(settings: Settings) -> Preparation:
         made = TableFit.of(cut(codec, rows, settings.seed, held_share), settings.seed, size)
         ready = made.preparation()
         training = made.encoded.training
-        data = {name: options[name] for name in ("source", "size", "held_share", "dialect")}
+        data = {name: options[name] for name in ("source", "size", "held_share", "dialect", "left_out")}
         data |= {"kind": "table", "rows": len(training), "records": digest(training)}
         return replace(ready, finish=lambda info: ready.finish({"data": data, **info}))
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from scorefield.data import named
 from scorefield.data.overlap import among
 from scorefield.data.sources import is_table
 from scorefield.data.splitting import split
 from scorefield.metrics.comparison import LEAST
+from scorefield.tables.conform import conform
 from scorefield.tables.files import read_rows
 from scorefield.tables.trained import TrainedTable
 
@@ -67,6 +71,50 @@ def real_rows(model: TrainedTable, given: pd.DataFrame) -> Rows:
     return Rows(given[~seen], training, True, note)
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Rows that a model has not seen, as far as they are at hand.
+
+    Args:
+        rows: data frame; None: there are none.
+        training: rows that it was trained on; None: not at hand.
+        note: what is missing, and why.
+    """
+
+    rows: pd.DataFrame | None
+    training: pd.DataFrame | None = None
+    note: str = ""
+
+
+def held_out(model: TrainedTable, data: str | Path | pd.DataFrame | None = None) -> HeldOut:
+    """The rows that a run held out, or those of other data that it was not trained on.
+
+    Args:
+        model: of a table.
+        data: a file, a built-in table or a data frame; default: what the model was fitted to.
+
+    Raises:
+        DataError: for data that cannot be read, or have other columns than the model.
+    """
+    if data is None:
+        found = _source(model)
+        if found is None:
+            text = "the table that the model was fitted to is not at hand: give it to check intervals and copies"
+            return HeldOut(None, note=f"Not checked against data: {text}.")
+        whole, (keep, out) = found
+        whole = conform(model.codec, whole)
+        return HeldOut(whole.iloc[out], whole.iloc[keep])
+    given: Any = data
+    if isinstance(data, str | Path):
+        with named(str(data)):
+            given = conform(model.codec, read_rows(model, data).frame)
+    rows = real_rows(model, given)
+    note = rows.note
+    if not rows.unseen and rows.training is not None:
+        note = f"{note} Memorisation is not checked."
+    return HeldOut(rows.real, rows.training if rows.unseen else None, note)
+
+
 def _parts(model: TrainedTable, rows: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """Places of the training and the held-out rows, if these encoded rows are the model's own table."""
     data, settings = model.info.get("data", {}), model.info.get("training", {}).get("settings", {})
@@ -78,10 +126,16 @@ def _parts(model: TrainedTable, rows: Tensor) -> tuple[np.ndarray, np.ndarray] |
 
 def _training(model: TrainedTable) -> pd.DataFrame | None:
     """The rows of training, if the model's source is still there and unchanged."""
+    found = _source(model)
+    return None if found is None else found[0].iloc[found[1][0]]
+
+
+def _source(model: TrainedTable) -> tuple[pd.DataFrame, tuple[np.ndarray, np.ndarray]] | None:
+    """The table that a model was fitted to, with the places of its training and held-out rows; None: not at hand."""
     source = str(model.info.get("data", {}).get("source", ""))
     try:
         found = read_rows(model, source).frame if is_table(source) else None
         parts = None if found is None else _parts(model, model.codec.encode(found))
     except (ValueError, OSError):
         return None
-    return None if found is None or parts is None else found.iloc[parts[0]]
+    return None if found is None or parts is None else (found, parts)

@@ -9,7 +9,8 @@ from scorefield.numerics.random import normal, uniform
 from scorefield.plans import Plan, run
 from scorefield.progress import Report, counted, silent
 from scorefield.tables.objective import gated
-from scorefield.tables.row_model import Layout, RowModel, centre
+from scorefield.tables.recalibration import Recalibration
+from scorefield.tables.row_model import Layout, RowModel, by_pattern, centre
 from scorefield.tables.wall import folded
 
 
@@ -23,6 +24,7 @@ def complete(
     seed: int = 0,
     first: int | Tensor = 0,
     batch: int | None = None,
+    recalibration: Recalibration | None = None,
     report: Report = silent,
 ) -> Tensor:
     """Draw what a row queries from its law given the rest of it.
@@ -38,6 +40,7 @@ def complete(
         seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
         first: index of the first row, or `(n,)` indices.
         batch: rows at a time; default: the model's `rows_at_once`.
+        recalibration: of a number that a row queries alone; default: none, the model's own law.
         report: hears how far the work is.
 
     Returns:
@@ -46,15 +49,24 @@ def complete(
     if plan.stochastic:
         raise ValueError(f"complete takes a deterministic plan, got {plan!r}; the noise of a row's start is its draw.")
     index = first if isinstance(first, Tensor) else torch.arange(first, first + len(rows))
-    pieces = torch.arange(len(rows)).split(batch or model.rows_at_once)
-    parts = [
-        _completed(model, layout, rows[part], plan, seed, index[part])
-        for part in counted(pieces, len(pieces), report, "draws")
-    ]
-    return torch.cat(parts) if parts else rows.clone()
+    out = rows.double().clone()
+    asked = torch.isnan(rows).any(1).nonzero()[:, 0]
+    pieces = asked[by_pattern(rows[asked])].split(batch or model.rows_at_once)
+    for part in counted(pieces, len(pieces), report, "draws"):
+        out[part] = _completed(model, layout, rows[part], plan, seed, index[part], recalibration)
+    out[:, : layout.numbers] = gated(out, layout.numbers, layout.gates)[:, : layout.numbers]
+    return torch.where(torch.isinf(out), torch.nan, out)
 
 
-def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: int, index: Tensor) -> Tensor:
+def _completed(
+    model: RowModel,
+    layout: Layout,
+    rows: Tensor,
+    plan: Plan,
+    seed: int,
+    index: Tensor,
+    recalibration: Recalibration | None,
+) -> Tensor:
     numbers = layout.numbers
     out = rows.double().clone()
     wanted = torch.isnan(out)
@@ -70,17 +82,26 @@ def _completed(model: RowModel, layout: Layout, rows: Tensor, plan: Plan, seed: 
     ask = torch.isnan(given[:, :numbers])
     some = ask.any(1)
     if bool(some.any()):
-        drawn = folded(_numbers(model, given[some], plan, seed, index[some], numbers), layout.walls)
+        drawn = _numbers(model, given[some], plan, seed, index[some], numbers, recalibration)
+        drawn = folded(drawn, layout.walls)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
-    out[:, :numbers] = torch.where(torch.isinf(given[:, :numbers]), torch.nan, out[:, :numbers])
-    out[:, numbers:] = torch.where(torch.isinf(out[:, numbers:]), torch.nan, out[:, numbers:])
     return out
 
 
-def _numbers(model: RowModel, given: Tensor, plan: Plan, seed: int, index: Tensor, numbers: int) -> Tensor:
+def _numbers(
+    model: RowModel,
+    given: Tensor,
+    plan: Plan,
+    seed: int,
+    index: Tensor,
+    numbers: int,
+    recalibration: Recalibration | None,
+) -> Tensor:
     """Numbers drawn by the plan; what is not queried is a standard normal that has no effect."""
     alpha, sigma = (float(v) for v in plan.levels[0])
     noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
+    if recalibration is not None:
+        noise = recalibration.spread(given, noise)
     bound = model.bound(given)
     start = alpha * centre(bound, numbers) + (alpha**2 + sigma**2) ** 0.5 * noise
     return run(plan, bound, start)

@@ -25,6 +25,7 @@ _LOOSE = (5.0, 0.003)
 _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
 _MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
 _MOST_WITH_HOLES = 1500
+_PATTERNS = 32  # of holes, that a fit to many rows looks at
 
 
 def fit_mixture(
@@ -74,7 +75,7 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         seed: of the starts and of the choice of rows.
     """
     order = uniform(len(x), (), seed, "mixture rows", dtype=torch.float64).argsort()
-    rows, test = x[order][torch.isfinite(x[order]).any(1)][:_MOST_ROWS], held[torch.isfinite(held).any(1)][:_MOST_ROWS]
+    rows, test = (_of_common_patterns(part[torch.isfinite(part).any(1)][:_MOST_ROWS]) for part in (x[order], held))
     own_holes = one_by_one(groups_of(rows), len(rows))
     rows = rows[:_MOST_WITH_HOLES] if own_holes else rows
     test = test if len(test) else rows
@@ -97,6 +98,15 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         elif components > _FEW:
             prior = [prior[place]]
     return law
+
+
+def _of_common_patterns(rows: Tensor) -> Tensor:
+    """Of many rows those with the commonest patterns of holes, if they are most: each pattern costs matrices."""
+    place, count = torch.unique(torch.isfinite(rows), dim=0, return_inverse=True, return_counts=True)[1:]
+    common = count.argsort(descending=True, stable=True)[:_PATTERNS]
+    if len(rows) < _MANY_ROWS or count[common].sum() < len(rows) / 2:
+        return rows
+    return rows[torch.isin(place, common)]
 
 
 def log_densities(law: GaussianMixture, x: Tensor) -> Tensor:

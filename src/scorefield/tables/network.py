@@ -102,7 +102,7 @@ class MaskedMLP(nn.Module):
         for block in self.blocks:
             h = self.dropout(block(h, e))
         scale, shift = self.last(e).chunk(2, dim=-1)
-        out = self.outputs(nn.functional.silu((1 + scale) * h + shift))
+        out = self.outputs(nn.functional.silu(torch.addcmul(shift, 1 + scale, h)))
         return out[..., : self.dim], out[..., self.dim :]
 
     def together(self, logits: Tensor) -> Tensor:

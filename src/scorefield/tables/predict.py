@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.core import Level
 from scorefield.data.dataset import Array
-from scorefield.plans import run
-from scorefield.progress import Report, counted, silent
+from scorefield.progress import Report, silent
 from scorefield.tables.impute import complete
-from scorefield.tables.row_model import centre
+from scorefield.tables.recalibration import share_given
 from scorefield.tables.schema import Column, Name
 from scorefield.tables.trained import TrainedTable
 from scorefield.tables.transforms import Identity
+from scorefield.tables.transport import backward, conditional_mean, deviates_of, values_at
 
 _NODES = torch.arange(-22, 23, dtype=torch.float64) / 4  # standard normal deviates, of the trapezoidal rule
-_ROWS = 2048  # rows that the network sees at a time
+_ROWS = 512  # rows that the network sees at a time
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Prediction:
 
     For a column of codes, and for atoms, the network's probabilities are the law. A number's law is the image of a
     standard normal under the probability-flow ODE, which in one dimension is monotone: the q-quantile of the start goes
-    to the q-quantile of the law. What a row lacks is integrated out.
+    to the q-quantile of the law. The table's `Recalibration`, if it has one, widens or narrows it so that held-out
+    values lie within its intervals as often as these say. What a row lacks is integrated out.
 
     Args:
         table: the model.
@@ -63,7 +63,7 @@ class Prediction:
         """`E[target | the rest]` in the column's units, float64 `(n,)`.
 
         For a number that enters the model without a transform this is the model's own answer `E[x0 | given]` where
-        noise has drowned x; else the mean over transported nodes.
+        noise has drowned x, which a recalibration leaves as it is; else the mean over transported nodes.
 
         Args:
             rows: encoded `(n, entries)`; the target's entries are not looked at.
@@ -75,7 +75,9 @@ class Prediction:
             return self._probabilities(question) @ self._atoms()
         given = self._ordinary(question)
         if isinstance(column.transform, Identity):
-            ordinary = self._native(self._centre(given)).astype(np.float64)
+            numbers = self.table.layout.numbers
+            centre = conditional_mean(self.table.model, given, numbers, self._coordinate)
+            ordinary = self._native(centre)
         else:
             weight = torch.softmax(-_NODES.square() / 2, 0).numpy()
             ordinary = self._transported(given, _NODES.expand(len(given), -1)) @ weight
@@ -103,10 +105,31 @@ class Prediction:
             return self._rounded(self._transported(given, torch.special.ndtri(levels)))
         return self._among_atoms(question, given, levels.numpy())
 
+    @torch.no_grad()
+    def log_gain(self, rows: Tensor) -> Array:
+        """By how much the recalibration changes `log p(target | the rest)` of the model, at the rows' targets, `(n,)`.
+
+        Values on atoms, of codes and missing ones: 0. Of whole numbers the change is taken at the cell's centre.
+
+        Args:
+            rows: encoded `(n, entries)`, with the target.
+        """
+        found, own = np.zeros(len(rows)), self.table.recalibration
+        if own is None or not self.column.floating:
+            return found
+        some = rows[:, self._coordinate].isfinite().nonzero()[:, 0]
+        given, model = self._ordinary(self.question(rows[some])), self.table.model
+        plan, j = backward(model, model.sigma_data), self._coordinate
+        z = deviates_of(model, plan, given, self.table.layout.numbers, j, rows[some, j])
+        found[some.numpy()] = own.log_gain(z, self._at(given)).numpy()
+        return found
+
     def draws(self, rows: Tensor, count: int, seed: int) -> Array:
         """Draws from `p(target | the rest)`, `(n, count)`; row i's are a pure function of (seed, i)."""
         question = self.question(rows).repeat_interleave(count, 0)
-        filled = complete(self.table.model, self.table.layout, question, self.table.plan(self.steps), seed=seed)
+        table = self.table
+        plan, own = table.plan(self.steps), table.recalibration
+        filled = complete(table.model, table.layout, question, plan, seed=seed, recalibration=own)
         rest = torch.full_like(filled, math.nan)
         entries = list(self.table.codec.entries_of(self.target))
         rest[:, entries] = filled[:, entries]
@@ -131,35 +154,20 @@ class Prediction:
         given[:, list(self.table.codec.entries_of(self.target))[1:]] = 0.0
         return given
 
-    def _centre(self, given: Tensor) -> Tensor:
-        """`E[x0 | given]` of the target, `(n,)`: evaluated twice, the second time at the first answer's x."""
-        numbers, model = self.table.layout.numbers, self.table.model
-        parts = []
-        for part in given.split(_ROWS):
-            bound = model.bound(part)
-            first = centre(bound, numbers)
-            parts.append(bound(first, Level(1.0, model.sigma_max)).x0[:, self._coordinate])
-        return torch.cat(parts) if parts else given.new_zeros(0)
-
-    def _transported(self, given: Tensor, z: Tensor) -> Array:
-        """Where the ODE takes standard normal deviates z `(n, m)`, in the column's units, ascending as z is."""
-        table, numbers = self.table, self.table.layout.numbers
-        plan = table.plan(self.steps)
-        alpha, sigma = (float(v) for v in plan.levels[0])
-        m = z.shape[1]
-        mean = self._centre(given)
-        rows = torch.arange(len(given)).repeat_interleave(m)
-        parts = [given.new_zeros(0)]
-        pieces = torch.arange(len(rows)).split(_ROWS)
-        for part in counted(pieces, len(pieces), self.report, "quantiles"):
-            start = given.new_zeros(len(part), numbers)
-            deviate = (alpha**2 + sigma**2) ** 0.5 * z.reshape(-1)[part]
-            start[:, self._coordinate] = alpha * mean[rows[part]] + deviate
-            parts.append(run(plan, table.model.bound(given[rows[part]]), start)[:, self._coordinate])
-        value = self._native(torch.cat(parts)).reshape(len(given), m)
+    def _transported(self, given: Tensor, w: Tensor) -> Array:
+        """Where the flow takes standard normal deviates w `(n, m)`, in the column's units, ascending as w is."""
+        table = self.table
+        z = w if table.recalibration is None else table.recalibration.of_model(w, self._at(given)[:, None])
+        numbers, plan = table.layout.numbers, table.plan(self.steps)
+        value = self._native(values_at(table.model, plan, given, numbers, self._coordinate, z, self.report))
         # the steps of a plan may swap neighbours where the map is nearly flat: rearranged (Chernozhukov et al. 2010)
-        place = z.argsort(1).argsort(1).numpy()
+        place = w.argsort(1).argsort(1).numpy()
         return np.take_along_axis(np.sort(value, 1), place, 1)
+
+    def _at(self, given: Tensor) -> Tensor:
+        """The target's recalibration for each question, `(n, 2)`; zeros without one."""
+        own = self.table.recalibration
+        return given.new_zeros(len(given), 2) if own is None else own.at(share_given(given), self._coordinate)
 
     def _native(self, x: Tensor) -> Array:
         """Encoded values in the column's units, not rounded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from scorefield.core import Estimate, Level
@@ -65,3 +66,9 @@ def centre(bound: BoundRows, numbers: int) -> Tensor:
     """`E[x0 | given]` of the numbers, `(n, numbers)`: what the model answers where noise has drowned them."""
     nothing = bound.given.new_zeros(len(bound.given), numbers)
     return bound(nothing, Level(1.0, bound.sigma_max)).x0
+
+
+def by_pattern(rows: Tensor) -> Tensor:
+    """An order of rows in which those that have and query the same entries stand together, `(n,)`."""
+    bits = torch.cat([torch.isnan(rows), torch.isfinite(rows)], 1)
+    return torch.unique(bits, dim=0, return_inverse=True)[1].argsort(stable=True)

@@ -135,7 +135,7 @@ def missing_mark(series: pd.Series) -> str:
 
 def present(series: pd.Series) -> Array:
     """Where a value stands: bool `(n,)`."""
-    return np.asarray(series.notna(), dtype=bool)
+    return ~np.asarray(series.array.isna(), dtype=bool)  # of the array: a table may have 10,000 columns
 
 
 def read_numbers(series: pd.Series, name: Name) -> Array:
@@ -235,7 +235,7 @@ def read_times(series: pd.Series, name: Name, dtype: str | None = None) -> Array
 
 def read_values(series: pd.Series) -> Array:
     """Text, categories or booleans as objects `(n,)`; None where nothing is."""
-    values = np.array(series.astype(object), dtype=object)
+    values = np.array(series.to_numpy(dtype=object), dtype=object)
     values[~present(series)] = None
     return values
 

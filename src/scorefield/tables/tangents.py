@@ -6,24 +6,11 @@ direction a tangent goes through the layers as the value does; the derivatives o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from scorefield.nets._members import MembersBlock
+from scorefield.nets._members import Layer, MembersBlock
 from scorefield.tables.network import WAVE, MaskedMLP
-
-
-class _Layer(NamedTuple):
-    """`x @ weight + bias` in each member, a level's scales and gates multiplied in."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Of `(n, inputs)` or `(members, n, inputs)`."""
-        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
 
 
 class LevelNetwork:
@@ -32,18 +19,22 @@ class LevelNetwork:
     Args:
         network: of rows.
         level_feature: 0-d, of its weights' type.
+        dtype: of the products along directions; default: the weights' own.
     """
 
-    def __init__(self, network: MaskedMLP, level_feature: Tensor) -> None:
+    def __init__(self, network: MaskedMLP, level_feature: Tensor, dtype: torch.dtype | None = None) -> None:
         self.network = network
         e = network.embedding(level_feature, level_feature, None)
-        self._inputs = _Layer(network.inputs.weight, network.inputs.bias)
-        self._blocks = [_at_level(block, e) for block in network.blocks if isinstance(block, MembersBlock)]
+        self._inputs = Layer(network.inputs.weight, network.inputs.bias)
+        self._blocks = [block.at_level(e) for block in network.blocks if isinstance(block, MembersBlock)]
         self._scale, self._shift = network.last(e).chunk(2, dim=-1)
         d = network.dim
-        self._outputs = _Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
+        self._outputs = Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
         kinds = (0, 3, 4) if network.waves else (0,)
-        self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
+        self._dtype = dtype or level_feature.dtype
+        self._slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1).to(self._dtype)
+        self._pairs = [(up.weight.to(self._dtype), down.weight.to(self._dtype)) for up, down in self._blocks]
+        self._last = self._outputs.weight.to(self._dtype)
 
     def answer_and_derivatives(self, x: Tensor, given: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The mean of the members' raw answers, and its derivatives along directions of x.
@@ -58,15 +49,15 @@ class LevelNetwork:
             The raw answers `(n, dim)`, and the derivatives `(q, n, dim)`.
         """
         h, tangent = self._inputs(self.network.features(x, given)), self._first(x, given, directions)
-        for up, down in self._blocks:
+        for (up, down), (first, second) in zip(self._blocks, self._pairs, strict=True):
             active, slope = _silu(up(h))
-            inner = torch.bmm(tangent, up.weight).unflatten(1, (-1, len(x))).mul_(slope[:, None])
+            inner = torch.bmm(tangent, first).unflatten(1, (-1, len(x))).mul_(slope.to(self._dtype)[:, None])
             h = h.baddbmm_(active, down.weight).add_(down.bias)
-            tangent = tangent.baddbmm_(inner.flatten(1, 2), down.weight)
+            tangent = tangent.baddbmm_(inner.flatten(1, 2), second)
         value, slope = _silu(torch.addcmul(self._shift, h, 1 + self._scale))
         raw = self._outputs(value).mean(0)
-        last = tangent.unflatten(1, (-1, len(x))).mul_(slope.mul_(1 + self._scale)[:, None])
-        moved = torch.bmm(last.flatten(1, 2), self._outputs.weight).mean(0)
+        last = tangent.unflatten(1, (-1, len(x))).mul_(slope.mul_(1 + self._scale).to(self._dtype)[:, None])
+        moved = torch.bmm(last.flatten(1, 2), self._last).to(raw).mean(0)
         return raw, moved.unflatten(0, (-1, len(x)))
 
     def _first(self, x: Tensor, given: Tensor, directions: Tensor) -> Tensor:
@@ -76,13 +67,7 @@ class LevelNetwork:
         if self.network.waves:
             place = WAVE * x
             places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
-        return torch.matmul(torch.cat(places, 2).flatten(0, 1), self._slopes)
-
-
-def _at_level(block: MembersBlock, e: Tensor) -> tuple[_Layer, _Layer]:
-    gate, scale, shift = block.modulation(e).chunk(3, dim=-1)
-    up = _Layer(block.up.weight * (1 + scale), block.up.bias * (1 + scale) + shift)
-    return up, _Layer(block.down.weight * (1 + gate), block.down.bias * (1 + gate))
+        return torch.matmul(torch.cat(places, 2).flatten(0, 1).to(self._dtype), self._slopes)
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,27 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import _ranges, nets
-from scorefield._files import shown
+from scorefield import _ranges
 from scorefield._memory import lacking
-from scorefield.analytic import GaussianMixture
 from scorefield.likelihood import LogDensity
 from scorefield.plans import Plan, default
-from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, silent
 from scorefield.tables.cells import Unseen
-from scorefield.tables.code_table import TENSORS as CODES
-from scorefield.tables.code_table import code_table_from
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import average_over_draws, log_density_of_draws
+from scorefield.tables.given import Given, conditions
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
-from scorefield.tables.network import MaskedMLP, inference_dtype
+from scorefield.tables.recalibration import Recalibration
+from scorefield.tables.restricted import Restriction
 from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Name
 from scorefield.tables.series import as_frame
-from scorefield.training import model_folder, parallel
+from scorefield.tables.stored import Parts, read, stored
+from scorefield.training import model_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +40,6 @@ FORMAT = 1
 """Version of the folder's layout."""
 FORM = "scorefield table"
 """What model.json calls such a folder."""
-_REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
-NETWORK = "masked-mlp"
-"""What model.json calls the network."""
-_LEVELS = "training/log_densities"
 FAR = 50.0
 """Standard deviations beyond which a number is far from all that was learned."""
 _ROWS = 4096  # of all draws together
@@ -67,6 +61,7 @@ class TrainedTable:
         plans: by number of evaluations; `plans.default(n)` for the others.
         info: what else is known of it (data, training, version), JSON-able.
         training_log_densities: of training rows, ascending `(m,)`: what `percentile` compares with.
+        recalibration: of predictions and of single holes, by held-out rows; None: the model's own law.
     """
 
     model: MaskedDenoiser
@@ -74,6 +69,7 @@ class TrainedTable:
     plans: Mapping[int, Plan] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     training_log_densities: Tensor | None = None
+    recalibration: Recalibration | None = None
 
     # --------------------------------------------------------------------------------------------------- answers
 
@@ -85,9 +81,10 @@ class TrainedTable:
         plan: Plan | None = None,
         seed: int = 0,
         first: int = 0,
+        given: Given | None = None,
         report: Report = silent,
     ) -> pd.DataFrame:
-        """Draw n new rows, without holes.
+        """Draw n new rows, without holes; where conditions are given, from the law of rows that fulfil them.
 
         Args:
             n: how many, >= 0.
@@ -95,17 +92,26 @@ class TrainedTable:
             plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
             seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
             first: index of the first row.
+            given: what must hold, by column: a value, or `Among`, `Except`, `Between`, or several of these; see
+                `scorefield.tables.given`.
             report: hears how far the work is.
+
+        Raises:
+            ValueError: for conditions that the model knows nothing of, or that are too rare.
         """
         _ranges.ANY_COUNT("sample(n=...)", n)
         _ranges.ANY_COUNT("sample(first=...)", first)
         too_much = lacking(4 * 8 * n * self.codec.shape[0])
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
-        rows = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64)
-        return self.codec.decode(
-            complete(self.model, self.layout, rows, plan or self.plan(steps), seed=seed, first=first, report=report)
-        )
+        rows, plan = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64), plan or self.plan(steps)
+        own = self.recalibration if given else None
+        if given:
+            wanted, scale = conditions(given), self.model.sigma_data
+            asked = Restriction.of(self.model, self.layout, self.codec, plan, own, wanted, scale)
+            rows = asked.rows(n, seed=seed, first=first, report=report)
+        filled = complete(self.model, self.layout, rows, plan, seed=seed, first=first, recalibration=own, report=report)
+        return self.codec.decode(filled)
 
     def impute(
         self,
@@ -159,6 +165,7 @@ class TrainedTable:
             seed=seed,
             first=index.flatten(),
             batch=min(_ROWS, self.model.rows_at_once),
+            recalibration=self.recalibration,
             report=report,
         )
         return filled.reshape(draws, *rows.shape)
@@ -275,27 +282,7 @@ class TrainedTable:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `model.safetensors`, atomically each, the weights first."""
-        network = self.model.network
-        tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
-        tensors["log_frequencies"] = self.model.log_frequencies.cpu()
-        tensors["gains"] = self.model.shrinkage.cpu()
-        if self.model.reference is not None:
-            law = self.model.reference.law
-            moments = (law.weights, law.means, law.covariances)
-            tensors |= {name: v.cpu() for name, v in zip(_REFERENCE, moments, strict=True)}
-        if self.model.code_table is not None:
-            tensors |= self.model.code_table.tensors()
-        if self.training_log_densities is not None:
-            tensors[_LEVELS] = self.training_log_densities
-        header = {
-            "network": {"name": NETWORK, "config": network.config},
-            "sigma_min": self.model.sigma_min,
-            "sigma_max": self.model.sigma_max,
-            "codec": self.codec.to_json(),
-            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
-            "info": dict(self.info),
-        }
-        model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
+        model_folder.save(Path(folder), FORM, FORMAT, *stored(Parts(**vars(self))))
 
     @staticmethod
     def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedTable:
@@ -304,7 +291,7 @@ class TrainedTable:
         Raises:
             FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
         """
-        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield table", partial(_from_header, device=device))
+        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield table", partial(_made, device=device))
 
     # -------------------------------------------------------------------------------------------------- helpers
 
@@ -366,40 +353,5 @@ def _number_of(rows: Tensor) -> Tensor:
     return (bits * odd).sum(1)
 
 
-def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
-    if header["network"]["name"] != NETWORK:
-        raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _LEVELS, *_REFERENCE, *CODES)
-    weights = {name: value for name, value in tensors.items() if name not in own}
-    network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
-    codec = RowCodec.from_json(header["codec"])
-    _check_codec(codec, network)
-    reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
-    model = MaskedDenoiser(
-        inference_dtype(network),
-        reference,
-        tensors["log_frequencies"],
-        shrinkage=tensors.get("gains"),
-        sigma_min=float(header["sigma_min"]),
-        sigma_max=float(header["sigma_max"]),
-        code_table=code_table_from(tensors, codec.sizes),
-    )
-    return TrainedTable(
-        model.to(device).eval(),
-        codec,
-        plans_from_json(header["plans"]),
-        header["info"],
-        tensors.get(_LEVELS),
-    )
-
-
-def _check_codec(codec: RowCodec, network: MaskedMLP) -> None:
-    """Raise unless a stored codec fits the network and its rows, full and empty, come back."""
-    if (codec.continuous, codec.sizes) != (network.dim, network.sizes):
-        raise ValueError(
-            f"the network is for {network.dim} numbers and codes of {shown(network.sizes)}, and the schema for "
-            f"{codec.continuous} and {shown(codec.sizes)}"
-        )
-    rows = torch.zeros(2, *codec.shape, dtype=torch.float64)
-    rows[1] = math.nan
-    codec.encode(codec.decode(rows))
+def _made(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedTable:
+    return TrainedTable(*read(header, tensors, device))

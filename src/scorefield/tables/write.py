@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from scorefield.data import check_frame_suffix, write_frames
 from scorefield.data.writing import part_bounds
 from scorefield.progress import Report, silent
 from scorefield.tables.files import remembered
+from scorefield.tables.given import parse
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def write_samples(
     seed: int,
     condition: int | None = None,
     guidance: float = 1.0,
+    given: Sequence[str] = (),
     report: Report = silent,
 ) -> None:
     """Draw rows and write them to a file, as text in the dialect of the one that the model was fitted to.
@@ -41,21 +43,23 @@ def write_samples(
         seed: of the rows.
         condition: not for tables.
         guidance: not for tables.
+        given: conditions that all rows fulfil, as `tables.given.parse` takes them.
         report: hears how far the work is.
 
     Raises:
-        ValueError: for a condition or guidance.
+        ValueError: for a condition (of a class) or guidance; for what is given and unknown, or too rare.
         DataError: for a file name with another suffix, or a disk without room.
     """
     if condition is not None or guidance != 1.0:
         raise ValueError(
-            "a run of a table has no --condition and no --guidance: fill in what is given and use `scorefield impute`."
+            "a run of a table has no --condition and no --guidance; say what rows must be with --given column=value."
         )
     check_frame_suffix(path)
+    wanted = parse(given, model.codec.schema)
 
     def parts() -> Iterator[pd.DataFrame]:
         for start, stop in part_bounds(n, _FIRST, _PART):
             report(start / n, "rows")
-            yield model.sample(stop - start, steps=steps, seed=seed, first=start)
+            yield model.sample(stop - start, steps=steps, seed=seed, first=start, given=wanted)
 
     write_frames(parts(), n, path, remembered(model.info.get("data", {})))

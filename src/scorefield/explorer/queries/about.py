@@ -21,12 +21,15 @@ class About:
 
 def about(_: About, session: Session) -> dict[str, Any]:
     """The run: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
-    for points the noise levels `sigma_min` and `sigma_max` at which it answers.
+    for points the noise levels `sigma_min` and `sigma_max` at which it answers; for a table, of points too, how many
+    `columns` it has.
     """
     run = session.run
     if run is None:
         return {"kind": "none", "name": "", "shape": [], "version": __version__}
     found: dict[str, Any] = {"name": session.name, "version": __version__}
+    if isinstance(run, TrainedTable):
+        found["columns"] = len(run.codec.schema.names)
     try:
         model = plane(session)
     except ValueError:

@@ -5,7 +5,8 @@ import { view } from "./gl.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function svg(tag, attributes) {
+/** An element of SVG with its attributes. */
+export function svg(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;

@@ -65,4 +65,14 @@ export const QUESTIONS = {
     formula: "x = x₀ + σ ε,   x̂₀ = E[x₀ | x] = x + σ² ∇ log p_σ(x)",
     source: "Partial noising: Meng and others (2022). Latents and interpolation: Song and others (2020, 2021). Levels: Karras and others (2022).",
   },
+  table: {
+    prompt: "One cell of a row is set, the others are left open. What do the other columns’ laws do?",
+    options: ["Nothing: each column has a law of its own", "Those that go with it move, as whole laws", "Their means move, their spread stays"],
+    correct: 1,
+    doing: "Now set a cell in the list and watch the laws of the others.",
+    answer: "The model has one law of whole rows. Setting a cell takes the slice of it where the cell has that value: columns that go with "
+      + "it move, narrow or split, and the others stay. A cell is surprising where its value is rare in the slice that the others leave.",
+    formula: "p(rest | cell) = p(row) / p(cell),   surprise = E[log p(cell | rest)] − log p(cell | rest)",
+    source: "Rows of which any part is given, by one network: Ivanov and others (2019). Multiple draws: Rubin (1987).",
+  },
 };

@@ -1,0 +1,36 @@
+"""The guides tell the truth: their code runs from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+
+GUIDE = Path(__file__).parent.parent / "docs" / "scikit-learn.md"
+CUT = {
+    '"seconds": 10': '"seconds": None, "steps": 2, "sampling_steps": 3',
+    "scaled=False)": "scaled=False)\nX, y = X.iloc[:56, [0, 1, 2, 3, 7]], y.iloc[:56]",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*rows are too few")
+def test_the_guide_to_scikit_learn_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On few rows and columns, whose models are one Gaussian each: what is tried is that the pieces go together."""
+    from scorefield.estimators import _base
+
+    monkeypatch.setattr(_base, "MIN_ROWS", 1000)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL))
+    for whole, part in CUT.items():
+        assert whole in code
+        code = code.replace(whole, part)
+    names: dict[str, object] = {}
+    exec(compile(code, GUIDE.name, "exec"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[-1].endswith(" 0") and "nan" not in "".join(lines), lines
+    assert np.isfinite(names["scores"]).all() and "strategy" in lines[2]
+    for words in ("R2", "90 % intervals hold", "nats per row", "area under the curve"):
+        assert any(words in line for line in lines), words
