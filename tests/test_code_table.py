@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scorefield.tables.code_table import CodeTable, fit_code_table
+from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.fit import fit_frame, numbers_of_codes, settings_for
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.trained import TrainedTable
@@ -92,6 +93,9 @@ def test_the_network_sees_the_numbers_behind_codes(design: tuple[pd.DataFrame, T
     values = numbers_of_codes(model.codec)
     assert [len(part) for part in values] == [4, 4, 4]
     assert all(abs(sum(part)) < 1e-9 and abs(sum(v * v for v in part) / 4 - 1) < 1e-9 for part in values)
+    heaped = pd.DataFrame({"a": np.r_[np.repeat([10.0, 20.0, 30.0], 40), np.linspace(1, 39, 80)]})
+    (atoms,) = numbers_of_codes(fit_row_codec(heaped))
+    assert atoms[:1] == [0.0] and atoms[1:] == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5])
     net = MaskedMLP(1, (3, 2), width=8, depth=1, values=[[-1.0, 0.0, 1.0], []])
     assert MaskedMLP(**net.config).config == net.config
     assert net.inputs.weight.shape[1] == MaskedMLP(1, (3, 2), width=8, depth=1).inputs.weight.shape[1] + 1

@@ -47,6 +47,11 @@ DETECTED: list[tuple[str, object, dict[str, object]]] = [
     ("constant text", ["x"] * N, {"kind": "constant", "values": ("x",)}),
     ("spike", np.where(U < 0.45, 0, np.exp(Z)), {"kind": "continuous", "atoms": (0.0,), "low": 0.0}),
     ("two spikes", np.where(U < 0.1, -9.0, np.where(U > 0.9, 9.0, Z)), {"atoms": (-9.0, 9.0)}),
+    (
+        "heaps at tens",
+        np.where(U < 0.5, 10 * np.rint(6 + 1.5 * Z), np.rint(60 + 15 * Z)),
+        {"kind": "integer", "atoms": (30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)},
+    ),
     ("no spike in counts", RNG.geometric(0.1, N), {"kind": "integer", "atoms": ()}),
     ("log-normal", np.exp(Z), {"transform": Log(), "low": 0.0, "high": None}),
     ("counts from 0", np.floor(3 * np.exp(Z)), {"transform": Log(-0.5), "low": 0.0}),

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 MOST_CODES = 30  # an ordinal column has at most so many values
 _MOST_TEXTS = 50  # text with more values than this, and than half of the rows, tells records apart and nothing else
 _ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
-_ATOM_SHARE = 0.05  # an atom has more than this share of the rows that are not missing
+_ATOM_SHARE = 0.015  # an atom has more than this share of the rows that are not missing
 _ATOM_COUNT = 10  # ... at least so many rows
-_ATOM_STANDS_OUT = 5.0  # ... and so many times those of the values next to it
+_ATOM_STANDS_OUT = 3.0  # ... and so many times those of the values next to it
+_ATOM_ERRORS = 4.0  # ... and so many standard errors of their number more
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
 _ALLOWED: dict[Holds, tuple[str, ...]] = {
     "numbers": ("continuous", "integer", "ordinal", "categorical"),
@@ -56,7 +57,7 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
       alphabetical order, categories in theirs.
     - Numbers and times are ordinal with 2 distinct values, or with at most 30 and at least 5 rows for each on average.
     - Times are datetime. Numbers are integer when all are whole; else continuous. Both may have atoms: values with
-      more than 5 % of the rows (and 10 rows, and 5 times the rows of the values next to them).
+      more than 1.5 % of the rows (and 10 rows, and 3 times the rows of the values next to them), at most 30.
     - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
       lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
     - The transform is that of `choose_transform`; times have identity or asinh. Where the density ends in a wall
@@ -305,12 +306,14 @@ def _atoms(base: Column, x: Array) -> tuple[float, ...]:
     if base.holds == "times":
         return ()
     values, counts = np.unique(x, return_counts=True)
-    found = []
+    found: list[int] = []
     for i in np.flatnonzero((counts > _ATOM_SHARE * len(x)) & (counts >= _ATOM_COUNT)):
         beside = np.concatenate([counts[max(i - 3, 0) : i], counts[i + 1 : i + 4]])
-        if counts[i] >= _ATOM_STANDS_OUT * np.median(beside):
-            found.append(float(values[i]))
-    return tuple(found) if len(values) - len(found) >= 2 else ()
+        usual = float(np.median(beside))
+        if counts[i] >= max(_ATOM_STANDS_OUT * usual, usual + _ATOM_ERRORS * math.sqrt(usual)):
+            found.append(int(i))
+    found = sorted(sorted(found, key=lambda i: -counts[i])[:MOST_CODES])
+    return tuple(float(values[i]) for i in found) if len(values) - len(found) >= 2 else ()
 
 
 def _lattice(base: Column, kind: str, native: Array, x: Array) -> Lattice | None:

@@ -342,15 +342,23 @@ def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
 
 
 def numbers_of_codes(codec: RowCodec) -> list[list[float]]:
-    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; empty for other codes."""
+    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; empty for other codes.
+
+    The code 0 of a column with atoms, an ordinary value, has the number 0.
+    """
     found: list[list[float]] = []
     for place in codec.schema.places():
         if place.code is None:
             continue
         column = place.column
-        ordered = column.kind == "ordinal" and column.holds in ("numbers", "times") and column.size > 2
-        values = torch.tensor([float(v) for v in column.values] if ordered else [], dtype=torch.float64)
-        found.append(((values - values.mean()) / values.std(correction=0)).tolist() if ordered else [])
+        ordered = column.kind == "ordinal" and column.holds in ("numbers", "times")
+        numbers = column.values if ordered else column.atoms if column.floating else ()
+        values = torch.tensor([float(v) for v in numbers], dtype=torch.float64)
+        if len(values) < 3:
+            found.append([])
+            continue
+        values = (values - values.mean()) / values.std(correction=0)
+        found.append(([] if ordered else [0.0]) + values.tolist())
     return found if any(found) else []
 
 

@@ -80,7 +80,7 @@ def transform_for(
 def _detected_transform(base: Column, x: Array, lattice: Lattice | None, cell: float) -> Transform:
     usual = choose_transform(x, lattice, bounded=base.holds == "numbers")
     epoch = base.origin / 10.0 ** tick_digits(base.dtype) if base.holds == "times" else None
-    ends = find_walls(x, lattice, cell, epoch)
+    ends = find_walls(x, lattice, cell, epoch, shifted=base.origin != 0)
     half = lattice.width / 2 if lattice else 0.0
     low, high = (None if end is None else end + sign * half for end, sign in zip(ends, (-1, 1), strict=True))
     return walled(x, usual, low, high, lattice)

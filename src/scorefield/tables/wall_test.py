@@ -24,7 +24,9 @@ class Ends(NamedTuple):
     high: float | None
 
 
-def find_walls(x: Array, lattice: Lattice | None = None, cell: float = 0.0, epoch: float | None = None) -> Ends:
+def find_walls(
+    x: Array, lattice: Lattice | None = None, cell: float = 0.0, epoch: float | None = None, *, shifted: bool = False
+) -> Ends:
     """The walls of a sample.
 
     At an end where the density vanishes, at least linearly, few values lie near the last one; at a wall many do. With
@@ -40,6 +42,7 @@ def find_walls(x: Array, lattice: Lattice | None = None, cell: float = 0.0, epoc
         x: `(n,)` finite.
         lattice: on which they lie.
         cell: its width where values repeat: they are spread within their cells.
+        shifted: whether an origin was subtracted from the numbers, so that round ones are not looked for.
         epoch: for times in seconds, how many seconds after 1970 their zero is: round are years, months, days, hours.
 
     Returns:
@@ -52,8 +55,8 @@ def find_walls(x: Array, lattice: Lattice | None = None, cell: float = 0.0, epoc
     found = [
         one or (other and has_wall(end, _WEAKER)) for one, other, end in zip(found, found[::-1], ends, strict=True)
     ]
-    lower = _last(x, spread, lattice, epoch, up=False) if found[0] else None
-    upper = _last(-x[::-1], -spread[::-1], lattice, epoch, up=True) if found[1] else None
+    lower = _last(x, spread, lattice, epoch, up=False, shifted=shifted) if found[0] else None
+    upper = _last(-x[::-1], -spread[::-1], lattice, epoch, up=True, shifted=shifted) if found[1] else None
     return Ends(lower, upper)
 
 
@@ -93,7 +96,7 @@ def _spread(x: Array, cell: float) -> Array:
     return np.asarray(x + cell * ((rank + 0.5) / np.repeat(count, count) - 0.5))
 
 
-def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None, *, up: bool) -> float:
+def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None, *, up: bool, shifted: bool) -> float:
     """The last possible value at the lower end of ascending values; for the upper end of negative ones."""
     least, sign = float(x[0]), -1.0 if up else 1.0
     count = min(_NEAREST, len(x) - 1)
@@ -102,7 +105,10 @@ def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None,
         return 0.0 + sign * least
     low = least - _FARTHEST * spacing
     touching = lattice is not None
-    found = _roundest(low, least, touching) if epoch is None else _round_time(low, least, epoch, up=up)
+    if epoch is not None:
+        found = _round_time(low, least, epoch, up=up)
+    else:
+        found = None if shifted else _roundest(low, least, touching)
     found = least - spacing if found is None else found
     return 0.0 + sign * found if lattice is None else float(lattice.nearest(np.array(sign * found)))
 
