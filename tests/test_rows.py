@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scorefield import plans
 from scorefield.analytic import GaussianMixture, PartialMixture
+from scorefield.analytic.at_level import MixtureAtLevel
 from scorefield.analytic.conditional import DecompositionCache
 from scorefield.analytic.partial import ConditionedRows, Pattern, combine_components
 from scorefield.core import Level
@@ -24,6 +25,7 @@ from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import MaskedObjective, Shares, gated
 from scorefield.tables.row_model import Layout
 from scorefield.tables.shrinkage import fit_shrinkage
+from scorefield.tables.tangents import LevelNetwork
 
 NAN, HIDDEN = math.nan, math.inf
 LEVELS = LogUniform(0.01, 50.0)
@@ -366,3 +368,53 @@ def test_a_network_counts_as_far_as_held_out_rows_allow() -> None:
     assert float((shrinkage[:2, 3:7] - 0.5).abs().mean()) < 0.1  # of each number: half the evidence
     noise = perturbed(law)
     assert float(fit_shrinkage(noise, objective, held)[:2, 2:8].mean()) < 0.3
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize("s", [0.002, 0.3, 2.0, 80.0])
+def test_a_mixture_at_one_level_answers_as_the_mixture(law: GaussianMixture, s: float) -> None:
+    x = torch.cat([law.sample(50, seed=1).double(), 50 * torch.randn(5, law.means.shape[1]).double()])
+    found = MixtureAtLevel(law.weights, law.means, law.covariances, s).noise(x)
+    torch.testing.assert_close(found, law(x, Level(1.0, s)).eps, rtol=1e-7, atol=1e-7)
+
+
+def test_many_rows_of_one_pattern_answer_as_few() -> None:
+    law = LAWS[3]
+    x = law.sample(300, seed=2).double()
+    rows = Pattern.of(pattern("one hidden", x))
+    one = torch.ones((), dtype=torch.float64)
+    grouped = DecompositionCache(law).grouped(rows)
+    want = grouped.estimate(x, one, 0.5 * one).eps
+    torch.testing.assert_close(grouped.noise(x, 0.5, law), want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_derivatives_along_directions_are_those_of_the_network(kind: str) -> None:
+    network = MaskedMLP(4, (3,), width=16, depth=2, members=2, seed=1).double()
+    for parameter in network.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)).double()
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(4)).double()
+    given = torch.cat([pattern(kind, x), torch.tensor([[0.0], [1.0], [2.0], [NAN], [HIDDEN]])], 1)
+    level = torch.tensor(-0.7).double()
+    raw, moved = LevelNetwork(network, level).answer_and_derivatives(x, given, torch.eye(4).double()[:, None])
+    torch.testing.assert_close(raw, network(x, level, given)[0], rtol=1e-12, atol=1e-12)
+    for row in range(5):
+        whole = torch.func.jacrev(lambda z, row=row: network(z[None], level, given[row : row + 1])[0][0])(x[row])
+        torch.testing.assert_close(moved[:, row], whole.T, rtol=1e-10, atol=1e-12)
+
+
+def test_questions_that_are_the_same_are_asked_once() -> None:
+    questions = torch.tensor([[1.0, NAN], [HIDDEN, 2.0], [1.0, NAN], [1.0, 2.0]])
+    found, place = density._distinct(questions)
+    assert len(found) == 3
+    assert torch.equal(found[place].nan_to_num(nan=7.0), questions.nan_to_num(nan=7.0))
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+def test_log_densities_are_as_near_as_the_tolerance_says(tolerance: float) -> None:
+    law = LAWS[3]
+    model, form, x = perturbed(law), Layout(6, 0, (-1,) * 6), law.sample(40, seed=5).double()
+    want = row_log_density(model, form, x, tolerance=1e-6).value
+    away = (row_log_density(model, form, x, tolerance=tolerance).value - want).abs()
+    assert float(away.median()) < 2 * tolerance  # of a random network, which is no gradient
+    assert float(away.max()) < 10 * tolerance

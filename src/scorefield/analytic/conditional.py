@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from scorefield._tensor import rows_of
+from scorefield.analytic.at_level import MixtureAtLevel
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import GIVEN_NOISE, Pattern
 from scorefield.core import Estimate
 
 _MOST_NUMBERS = 1 << 25  # that are kept of decompositions: 256 MB
 _FEW_ROWS = 4  # of a pattern: fewer are quicker one by one
+_MANY_ROWS = 96  # of a pattern: matrices made for them at each level are worth it
 _FEW_PATTERNS = 8  # are quicker one after another whatever their rows
 _A_PATTERN = 23_000  # numbers of matrices of single rows that are read as fast as a pattern is answered
 
@@ -130,6 +132,15 @@ class PatternRows(NamedTuple):
         eps = torch.where(near, small, (seen - alpha * small) / torch.where(near, 1.0, sigma))
         return Estimate(x0 @ decomposition.place, eps @ decomposition.place)
 
+    def noise(self, x: Tensor, s: float, law: GaussianMixture) -> Tensor:
+        """`E[eps | x, given]` at (1, s), x `(m, d)`, 0 where not queried, of the mixture that was decomposed."""
+        decomposition, one = self.decomposition, torch.ones((), dtype=torch.float64, device=x.device)
+        queried = decomposition.queried
+        if len(self.rows) < _MANY_ROWS or len(decomposition.given):
+            return self.estimate(x, one, s * one).eps
+        there = law.means[:, queried], law.covariances[:, queried][:, :, queried]
+        return MixtureAtLevel(law.weights, *there, s).noise(x[:, queried]) @ decomposition.place
+
     def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variances `(m, d)` of the first component, 0 where not queried."""
         decomposition, a = self.decomposition, len(self.decomposition.queried)
@@ -157,6 +168,11 @@ class GroupedRows(NamedTuple):
         """The mixture's estimate at x `(n, d)`, 0 where not queried; levels 0-d or `(n, 1)`; float64."""
         parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
+
+    def noise(self, x: Tensor, s: float, law: GaussianMixture) -> Tensor:
+        """`E[eps | x, given]` at (1, s), `(n, d)`, 0 where not queried, of the mixture that was decomposed."""
+        parts = [own.noise(x[own.rows], s, law) for own in self.groups]
+        return torch.cat(parts)[self._back]
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(queried | given)` of the noised x `(n, d)`, in nats, `(n,)`."""

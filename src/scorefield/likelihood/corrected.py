@@ -28,7 +28,7 @@ from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report, counted, part, silent
 
 STEPS = 12
-"""Between the levels at which the network is asked first; doubled for points whose error is above the tolerance."""
+"""Between the levels at which the network is asked first, by default."""
 _MOST_STEPS = 3072
 _CAUTION = 4.0  # times less than what half as many levels change is the error taken for
 _SHARE = 0.8  # of the work that is left, for a report
@@ -122,6 +122,7 @@ def corrected_log_density(
     tolerance: float,
     evaluations: int | None = None,
     report: Report = silent,
+    first_steps: int = STEPS,
 ) -> LogDensity:
     """`log p` at the level (1, low) of the law that the flow carries from the Gaussian at (1, high).
 
@@ -135,8 +136,10 @@ def corrected_log_density(
             every other one, and of what the path missed: an estimate, no bound.
         evaluations: instead of a tolerance: levels at which the network is asked, >= 3.
         report: hears how far the work is.
+        first_steps: even: between the levels at which the network is asked first, where there is a tolerance; twice as
+            many for points whose error is above it, and so on.
     """
-    steps = STEPS if evaluations is None else 2 * ((evaluations - 1) // 2)
+    steps = first_steps if evaluations is None else 2 * ((evaluations - 1) // 2)
     found, unsure, done = _Found.nothing(count), torch.arange(count), 0.0
     while len(unsure):
         hear = part(report, done, done + _SHARE * (1 - done))

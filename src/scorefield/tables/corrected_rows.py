@@ -10,9 +10,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from scorefield.analytic.at_level import MixtureAtLevel
 from scorefield.core import Estimate
 from scorefield.likelihood import LogDensity
-from scorefield.likelihood.corrected import Points, corrected_log_density
+from scorefield.likelihood.corrected import STEPS, Points, corrected_log_density
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report
 from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
@@ -24,19 +25,30 @@ from scorefield.tables.tangents import LevelNetwork
 _SINGLE = 1e-4  # nats: from this tolerance on single precision is enough for the network
 _HALF = 5e-3  # nats: from here on bfloat16 is enough for the derivatives, which it changes by less than 1e-3 nats
 _TANGENTS = 5 << 18  # numbers at a time: 5 MB in single precision
+_FEW_NUMBERS = 6  # whole rows of more are asked at twice as many levels at once: most would be anyway
 _LEVELS = 64  # at which weights are kept
 
 
 class Levels:
-    """A network at the noise levels that were asked last, in the precision that a tolerance in nats asks for."""
+    """A model at the noise levels that were asked last, its network in the precision that a tolerance asks for.
 
-    def __init__(self, network: MaskedMLP, tolerance: float) -> None:
+    Args:
+        model: of rows.
+        tolerance: in nats.
+    """
+
+    def __init__(self, model: MaskedDenoiser, tolerance: float) -> None:
+        self.law, network = model.law, model.network
         self.network = copy.deepcopy(network).float() if tolerance >= _SINGLE else network
         self.dtype = self.network.inputs.weight.dtype
         self._tangents = torch.bfloat16 if tolerance >= _HALF and _multiplies_bfloat16() else self.dtype
-        self.at = lru_cache(maxsize=_LEVELS)(self._at)
+        self.network_at = lru_cache(maxsize=_LEVELS)(self._network_at)
+        self.law_at = lru_cache(maxsize=4 * _LEVELS)(self._law_at)
 
-    def _at(self, s: float) -> LevelNetwork:
+    def _law_at(self, s: float) -> MixtureAtLevel:
+        return MixtureAtLevel(self.law.weights, self.law.means, self.law.covariances, s)
+
+    def _network_at(self, s: float) -> LevelNetwork:
         return LevelNetwork(self.network, torch.tensor(math.log(s), dtype=self.dtype), self._tangents)
 
 
@@ -45,7 +57,7 @@ class CorrectedRows:
 
     Args:
         bound: the model of the rows.
-        levels: of the model's network, in its own or in single precision.
+        levels: of the model.
         mean: `(n, numbers)`.
         columns: `(d,)`, those that are queried in some row.
         counted: `(n, d)`, whether they are in this one.
@@ -59,12 +71,14 @@ class CorrectedRows:
 
     def base(self, z: Tensor, s: float) -> Tensor:
         """`E[eps | z]` of the reference at (1, s)."""
+        if self.bound.whole:
+            return self.levels.law_at(s).noise(self._moved(z))
         return torch.where(self.counted, self.bound.reference_noise(self._moved(z), s)[:, self.columns], 0.0)
 
     def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
         """What the network adds to `E[x0]`, and its divergence."""
         size, dtype = 1 / math.sqrt(1 + s**2), self._given.dtype
-        raw, moved = self.levels.at(s).answer_and_derivatives(
+        raw, moved = self.levels.network_at(s).answer_and_derivatives(
             (self._moved(z) * size).to(dtype), self._given, (self._directions * size).to(dtype)
         )
         basis = self.bound.model.basis if self.bound.whole else None
@@ -86,7 +100,7 @@ def corrected_rows(model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tens
 
     Args:
         model: of rows.
-        levels: of its network.
+        levels: of the model.
         given: `(n, numbers + codes)`, the condition.
         x: `(n, numbers)`, the numbers that are queried.
     """
@@ -122,16 +136,18 @@ def numbers_log_density(
         batch: rows at a time; default: as many as keep their tangents in a processor's cache.
         report: hears how far the work is.
     """
-    levels = Levels(model.network, tolerance)
+    levels = Levels(model, tolerance)
     order = by_pattern(given[:, : x.shape[1]])
     at_once = batch or _rows_at_once(model.network, x.shape[1])
 
     def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
         return corrected_rows(model, levels, given[order[rows]], x[order[rows]])
 
+    many = x.shape[1] > _FEW_NUMBERS and bool(torch.isnan(given[:, : x.shape[1]]).all())
     found = corrected_log_density(
-        law_of, len(x), at_once, model.sigma_min, model.sigma_max, tolerance, evaluations, report
-    )
+        law_of, len(x), at_once, model.sigma_min, model.sigma_max, tolerance, evaluations, report,
+        2 * STEPS if many else STEPS,
+    )  # fmt: skip
     back = order.argsort()
     return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield._tensor import check_batch, expand, rows_of
-from scorefield.analytic.conditional import DecompositionCache
+from scorefield.analytic.conditional import DecompositionCache, GroupedRows
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
     ConditionedRows,
@@ -68,13 +68,13 @@ class BoundDenoiser:
         return self.model.corrected(x, level, given, residual, self.model.pattern(given))
 
     def reference_noise(self, x: Tensor, s: float) -> Tensor:
-        """`E[eps | x, given]` of the reference at (1, s), `(n, d)`; here and below all rows are whole, or none."""
-        if self.whole:
-            return self.model.law(x, Level(*_at(s, x))).eps
+        """`E[eps | x, given]` of the reference at (1, s), `(n, d)`, of rows none of which is queried as a whole."""
+        if isinstance(self._law, GroupedRows):
+            return self._law.noise(x, s, self.model.law)
         return self._law.estimate(x, *_at(s, x)).eps
 
     def reference_log_density(self, x: Tensor, s: float) -> Tensor:
-        """`log p(queried | given)` of the reference noised to (1, s), at x `(n, d)`."""
+        """`log p(queried | given)` of the reference noised to (1, s), at x `(n, d)`; rows are whole, or none is."""
         if self.whole:
             return self.model.law.log_density(x, Level(*_at(s, x)))
         return self._law.log_density(x, *_at(s, x))
