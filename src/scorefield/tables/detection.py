@@ -37,7 +37,7 @@ _ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
 _ATOM_SHARE = 0.015  # an atom has more than this share of the rows that are not missing
 _ATOM_COUNT = 10  # ... at least so many rows
 _ATOM_STANDS_OUT = 3.0  # ... and so many times those of the values next to it
-_ATOM_ERRORS = 4.0  # ... and so many standard errors of their number more
+_CHANCE = 1e-3  # ... which chance does less often, in any of the column's values
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
 _ALLOWED: dict[Holds, tuple[str, ...]] = {
     "numbers": ("continuous", "integer", "ordinal", "categorical"),
@@ -309,11 +309,22 @@ def _atoms(base: Column, x: Array) -> tuple[float, ...]:
     found: list[int] = []
     for i in np.flatnonzero((counts > _ATOM_SHARE * len(x)) & (counts >= _ATOM_COUNT)):
         beside = np.concatenate([counts[max(i - 3, 0) : i], counts[i + 1 : i + 4]])
-        usual = float(np.median(beside))
-        if counts[i] >= max(_ATOM_STANDS_OUT * usual, usual + _ATOM_ERRORS * math.sqrt(usual)):
+        if counts[i] >= _ATOM_STANDS_OUT * np.median(beside) and _by_chance(counts[i], beside) * len(values) < _CHANCE:
             found.append(int(i))
     found = sorted(sorted(found, key=lambda i: -counts[i])[:MOST_CODES])
     return tuple(float(values[i]) for i in found) if len(values) - len(found) >= 2 else ()
+
+
+def _by_chance(count: int, beside: Array) -> float:
+    """The probability of such a count, or more, if the value were as frequent as those beside it.
+
+    The greatest count beside it, which may be an atom too, is left out. All these rows given, the count is binomial:
+    the exact test of two Poisson rates.
+    """
+    from scipy.stats import binom
+
+    others = np.sort(beside)[: max(1, len(beside) - 1)]
+    return float(binom.sf(count - 1, count + others.sum(), 1 / (len(others) + 1)))
 
 
 def _lattice(base: Column, kind: str, native: Array, x: Array) -> Lattice | None:
