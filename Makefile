@@ -70,6 +70,7 @@ bench: $(BENCH)/.stamp
 # DATA: the folder of the four tables with a published split; without it the two of scikit-learn are measured.
 bench-tables: $(BENCH)/.stamp
 	@OMP_NUM_THREADS=$(WORKERS) $(BENCH)/bin/python benchmarks/tables.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BENCH)/bin/python benchmarks/tables_speed.py
 
 # Sphinx has an environment of its own over .venv, whose torch it uses: the reference is read from the library itself.
 $(DOCS)/.stamp: $(STAMP)

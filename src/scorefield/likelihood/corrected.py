@@ -47,7 +47,7 @@ class CorrectedLaw(Protocol):
         ...
 
     def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
-        """The change of `E[x0 | z]`, `(n, d)`, and its divergence: exact `(1, n)`, or m estimates of it `(m, n)`."""
+        """The change of `E[x0 | z]`, `(n, d)`, and its divergence, `(n,)`."""
         ...
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
@@ -87,30 +87,27 @@ class Points(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Of points, `(n,)` each: the log-density, its error by the sum, its variance by the probes, levels asked."""
+    """Of points, `(n,)` each: the log-density, its error, and how many levels were asked."""
 
     value: Tensor
     error: Tensor
-    variance: Tensor
     spent: Tensor
 
     @staticmethod
     def nothing(count: int) -> _Found:
         """Before any way."""
         zero = torch.zeros(count, dtype=torch.float64)
-        return _Found(zero, zero, zero, zero.long())
+        return _Found(zero, zero, zero.long())
 
-    def with_rows(self, rows: Tensor, found: tuple[Tensor, Tensor, Tensor], levels: int) -> _Found:
+    def with_rows(self, rows: Tensor, found: tuple[Tensor, Tensor], levels: int) -> _Found:
         """With what was found for some rows in place of what was known, and the levels that it took."""
-        old = (self.value, self.error, self.variance)
-        value, error, variance = (before.index_copy(0, rows, new) for before, new in zip(old, found, strict=True))
-        return _Found(value, error, variance, self.spent.index_add(0, rows, torch.full_like(rows, levels)))
+        value, error = (old.index_copy(0, rows, new) for old, new in zip(self[:2], found, strict=True))
+        return _Found(value, error, self.spent.index_add(0, rows, torch.full_like(rows, levels)))
 
     def log_density(self) -> LogDensity:
-        """With an interval, if the divergence is estimated."""
-        spread = self.variance.sqrt()
-        interval = self.value[:, None] + 1.96 * torch.stack([-spread, spread], 1)
-        return LogDensity(self.value, spread, interval, self.error, self.spent)
+        """Of an exact divergence: without a standard error."""
+        nothing, interval = torch.zeros_like(self.value), self.value[:, None].expand(-1, 2).clone()
+        return LogDensity(self.value, nothing, interval, self.error, self.spent)
 
 
 def corrected_log_density(
@@ -153,21 +150,17 @@ def corrected_log_density(
     return found.log_density()
 
 
-def _over_levels(
-    law: CorrectedLaw, points: Points, low: float, high: float, steps: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Follow the points over the levels and sum what the correction adds: value, error, variance."""
+def _over_levels(law: CorrectedLaw, points: Points, low: float, high: float, steps: int) -> tuple[Tensor, Tensor]:
+    """Follow the points over the levels and sum what the correction adds: values and their errors."""
     times, weights = _levels(low, high, steps)
     w, past = points.at_rest(points.z, low), _Past([])
-    slopes, missed, variance = [], points.z.new_zeros(len(points.z)), points.z.new_zeros(len(points.z))
+    slopes, missed = [], points.z.new_zeros(len(points.z))
     for i, t in enumerate(times):
         s = math.exp(t)
         z = points.moving(w, s)
-        change, traces = law.change(z, s)
+        change, trace = law.change(z, s)
         noise = law.base(z, s)
-        slopes.append(traces.mean(0) - (change * noise).sum(1) / s)
-        if len(traces) > 1:
-            variance += weights[i] ** 2 * traces.var(0) / len(traces)
+        slopes.append(trace - (change * noise).sum(1) / s)
         if past.seen:
             late = change - past(t) * _unit(s)
             missed += past.share(t) * (change * late).sum(1) / s**2
@@ -178,7 +171,7 @@ def _over_levels(
     integral, coarse = _summed(weights, every), _summed(2 * weights[::2], every[::2])
     start, end = law.log_density(points.z, low), law.log_density(z, s)
     value = start + points.end(w, s) - end - integral - missed
-    return value, ((integral - coarse).abs() + missed.abs()) / _CAUTION, variance
+    return value, ((integral - coarse).abs() + missed.abs()) / _CAUTION
 
 
 def _followed(

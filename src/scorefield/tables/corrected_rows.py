@@ -85,7 +85,7 @@ class CorrectedRows:
         scaled = Residual(Estimate(raw, raw), basis, self.bound.scale(s)).scaled
         change, moved = scaled(raw.double())[:, self.columns], scaled(moved.double())
         trace = torch.where(self.counted.T, moved[torch.arange(len(self.columns)), :, self.columns], 0.0).sum(0)
-        return torch.where(self.counted, change, 0.0), trace[None]
+        return torch.where(self.counted, change, 0.0), trace
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
         """Of the reference."""
