@@ -282,7 +282,7 @@ def fit(
         DataError: for a table that cannot be used.
         ValueError: when the folder holds a training and resume is False, or resume is given with another table.
     """
-    folder = Path(folder)
+    begun, folder = time.perf_counter(), Path(folder)
     if isinstance(source, str | Path):
         source = read_to_fit(source, folder=folder if resume else None)
     name, frame, dialect = "data frame", source, None
@@ -303,13 +303,16 @@ def fit(
         "left_out": list(left_out),
     }
 
+    reading = time.perf_counter() - begun
+
     def prepare(settings: Settings) -> Preparation:
         made = TableFit.of(cut(codec, rows, settings.seed, held_share), settings.seed, size)
         ready = made.preparation()
         training = made.encoded.training
         data = {name: options[name] for name in ("source", "size", "held_share", "dialect", "left_out")}
         data |= {"kind": "table", "rows": len(training), "records": digest(training)}
-        return replace(ready, finish=lambda info: ready.finish({"data": data, **info}))
+        seconds = ready.seconds + reading
+        return replace(ready, seconds=seconds, finish=lambda info: ready.finish({"data": data, **info}))
 
     return train_in_folder(folder, options, prepare, default=settings_for(len(rows)), settings=settings, resume=resume)
 

@@ -113,8 +113,9 @@ def train(
     objective = _objective(model, objective, training_levels, weighting)
     _check_data(x, condition, held, held_condition, settings, objective.holes)
     device = next(model.parameters()).device
+    begun = time.perf_counter()
     run, wrapped = _start(model, settings)
-    run.preparation = preparation
+    run.preparation = preparation + time.perf_counter() - begun  # torch loads a second's worth of modules for AdamW
     if resume:
         restore(run, checkpoint, settings)
     test = None if held is None else HeldOut(held, held_condition, objective, exact, settings.seed)
