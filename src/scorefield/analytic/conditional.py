@@ -218,10 +218,11 @@ class DecompositionCache:
 
     def grouping_pays(self, pattern: Pattern) -> bool:
         """Whether all rows are quicker answered by `grouped` than each with matrices of its own."""
-        if bool(self.shared(pattern).all()):
+        n, d = pattern.queried.shape
+        count = torch.unique(_bits(pattern), dim=0, return_counts=True)[1]
+        if len(count) <= _FEW_PATTERNS or bool((count >= _FEW_ROWS).all()):
             return True
-        (count, d), patterns = pattern.queried.shape, len(torch.unique(_bits(pattern), dim=0))
-        return patterns * _A_PATTERN < count * self.law.means.numel() * d
+        return len(count) * _A_PATTERN < n * self.law.means.numel() * d
 
     def grouped(self, pattern: Pattern) -> GroupedRows:
         """The rows by their patterns."""

@@ -91,14 +91,15 @@ def row_log_density(
             continue
         condition = given[index]
         x = torch.where(ask, values[:, :numbers], 0.0)[index]
-        bound = model.bound(condition)
-        if isinstance(bound, BoundDenoiser) and divergence == "exact":
-            found = numbers_log_density(bound.model, condition, x, tolerance, evaluations, batch, hear)
+        one = model.bound(condition[:1])
+        if isinstance(one, BoundDenoiser) and divergence == "exact":
+            found = numbers_log_density(one.model, condition, x, tolerance, evaluations, batch, hear)
             parts.append(_placed(found, codes.new_zeros(len(rows)), index))
             continue
         asking: Model = model
         columns = ask[index].any(0).nonzero()[:, 0]
         if not exact:  # the ODE of what is queried alone, which starts from each row's own centre
+            bound = model.bound(condition)
             mean = centre(bound, numbers)
             x = torch.where(ask[index], x - mean, 0.0)[:, columns]
             asking, condition = _CentredColumns(bound, mean, columns), torch.arange(len(index))
