@@ -1,0 +1,202 @@
+"""A posterior that was learned: draws, log-densities and the most probable point, for any observation."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield import _ranges
+from scorefield.likelihood import LogDensity
+from scorefield.posterior import density, drawing
+from scorefield.posterior.conditional import BoundScore, ConditionalScore
+from scorefield.posterior.coordinates import Coordinates
+from scorefield.posterior.observations import ObservationCodec, as_observations
+from scorefield.posterior.prior import Prior
+from scorefield.progress import Report, silent
+
+
+class OutsideWarning(UserWarning):
+    """An observation lies where no simulation does."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPosterior:
+    """p(parameters | observation), for any observation, in the user's units.
+
+    Args:
+        score: of the parameters in `coordinates`, given an encoded observation.
+        coordinates: in which the parameters have no edges.
+        codec: of the observations.
+        names: of the parameters.
+        prior: that the simulations were drawn from, where it is known.
+        info: what else is known, JSON-able.
+    """
+
+    score: ConditionalScore
+    coordinates: Coordinates
+    codec: ObservationCodec
+    names: tuple[str, ...]
+    prior: Prior | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters, d."""
+        return self.coordinates.dim
+
+    # ------------------------------------------------------------------------------------------------- answers
+
+    def sample(
+        self, x: object, n: int, *, seed: int = 0, steps: int = drawing.STEPS, report: Report = silent
+    ) -> Tensor:
+        """n draws of the parameters given one observation, `(n, d)` float64; all of them inside the prior's support.
+
+        Args:
+            x: the observation, `(k,)` or `(1, k)`, or a set or series `(length, k)`.
+            n: how many.
+            seed: draw i is a function of (seed, i).
+            steps: network evaluations per draw.
+            report: hears how far the work is.
+
+        Raises:
+            ValueError: for an observation of another shape than the simulations.
+        """
+        return self.sample_many(self._one(x), n, seed=seed, steps=steps, report=report)[0]
+
+    def sample_many(
+        self, x: object, n: int, *, seed: int = 0, steps: int = drawing.STEPS, report: Report = silent
+    ) -> Tensor:
+        """n draws for each of m observations `(m, k)` or `(m, length, k)`: `(m, n, d)` float64."""
+        _ranges.ANY_COUNT("sample(n=...)", n)
+        observed = self._observed(x)
+        row = torch.arange(len(observed)).repeat_interleave(n)
+        u = drawing.draws(self.bound(observed), row, seed, steps, report=report)
+        return self.coordinates.outward(u).reshape(len(observed), n, self.dim)
+
+    def log_prob(
+        self, theta: object, x: object, *, tolerance: float = density.TOLERANCE, report: Report = silent
+    ) -> LogDensity:
+        """`log p(theta | x)` in nats, normalised on the prior's support; -inf outside of it.
+
+        Args:
+            theta: `(n, d)`.
+            x: one observation for all, or one for each, `(n, k)`.
+            tolerance: in nats; the result says how far it is known.
+            report: hears how far the work is.
+        """
+        points = self._parameters(theta)
+        observed = self._observed(x, single=True)
+        if len(observed) not in (1, len(points)):
+            raise ValueError(f"give one observation, or one for each of {len(points)} points, got {len(observed)}.")
+        inside = self.coordinates.inside(points)
+        rows = torch.arange(len(points)) if len(observed) > 1 else torch.zeros(len(points), dtype=torch.int64)
+        found = density.log_density(
+            self.bound(observed), self.coordinates.inward(points[inside]), rows[inside], tolerance, report
+        )
+        return _outside(found, self.coordinates.log_slope(points[inside]), inside)
+
+    def map(self, x: object, *, seed: int = 0, draws: int = 1000, steps: int = 200) -> Tensor:
+        """The most probable parameters given one observation, `(d,)`: the greatest density in the user's units.
+
+        The densest of some draws is moved uphill by the score at the least noise, in coordinates without edges, for as
+        long as the density grows.
+
+        Args:
+            x: the observation.
+            seed: of the draws.
+            draws: from which the climb starts.
+            steps: of the climb at most.
+        """
+        theta = self.sample(x, draws, seed=seed)
+        value = self.log_prob(theta, x).value
+        best = theta[value.argsort(descending=True)[:8]]
+        return self._climbed(best, x, steps)
+
+    def bound(self, observed: Tensor) -> BoundScore:
+        """The model of the parameters, in coordinates, given observations `(m, k)`; warns of one outside the range."""
+        z = self.codec.encode(observed)
+        for i, row in enumerate(observed):
+            outside = self.codec.outside(row)
+            if outside:
+                where = "the observation" if len(observed) == 1 else f"observation {i}"
+                listed = "; ".join(map(str, outside[:3])) + ("" if len(outside) <= 3 else f"; {len(outside) - 3} more")
+                warnings.warn(
+                    f"{where} lies outside the simulations, where the posterior is a guess: {listed}. Simulate from a "
+                    "wider prior, or check the simulator and the units.",
+                    OutsideWarning,
+                    stacklevel=3,
+                )
+                break
+        return self.score.bound(z)
+
+    # ------------------------------------------------------------------------------------------------- the inside
+
+    def _climbed(self, theta: Tensor, x: object, steps: int) -> Tensor:
+        """Coordinate-free ascent by shrinking random steps along the best points' own spread: no derivatives of
+        densities are needed."""
+        value = self.log_prob(theta, x).value
+        generator = torch.Generator().manual_seed(0)
+        best, top = theta[value.argmax()], value.max()
+        u = self.coordinates.inward(theta)
+        spread = u.std(0).clamp(min=1e-3)
+        here = self.coordinates.inward(best[None])[0]
+        for _ in range(max(1, steps // 16)):
+            tried = here + spread * torch.randn(64, self.dim, generator=generator, dtype=torch.float64)
+            there = self.log_prob(self.coordinates.outward(tried), x).value
+            if there.max() > top:
+                here, top = tried[there.argmax()], there.max()
+            else:
+                spread = spread * 0.6
+        return self.coordinates.outward(here[None])[0]
+
+    def _one(self, x: object) -> Tensor:
+        observed = self._observed(x, single=True)
+        if len(observed) != 1:
+            raise ValueError(
+                f"sample takes one observation, got {len(observed)}; for draws of each take sample_many, for one "
+                "posterior given all of them together sample_together."
+            )
+        return observed
+
+    def _observed(self, x: object, single: bool = False) -> Tensor:
+        """Observations `(m, ...)`; a vector is one of them."""
+        ndim = self.info.get("observation_ndim", 1)
+        value = x if isinstance(x, Tensor) else None
+        if single and value is None and not isinstance(x, Sequence):
+            import numpy as np
+
+            value = torch.from_numpy(np.asarray(x, dtype=np.float64))
+        if single and value is not None and value.ndim == ndim:
+            x = value[None]
+        elif single and isinstance(x, Sequence) and ndim == 1 and x and isinstance(x[0], (int, float)):
+            x = torch.tensor([x], dtype=torch.float64)
+        return as_observations(x)
+
+    def _parameters(self, theta: object) -> Tensor:
+        points = as_observations(theta)
+        if points.shape[1:] != (self.dim,):
+            raise ValueError(f"parameters have the shape (n, {self.dim}), got {tuple(points.shape)}.")
+        return points
+
+
+def _outside(found: LogDensity, slope: Tensor, inside: Tensor) -> LogDensity:
+    """With what lies outside the support, and in the user's units."""
+
+    def whole(value: Tensor, fill: float) -> Tensor:
+        out = value.new_full((len(inside), *value.shape[1:]), fill)
+        out[inside] = value
+        return out
+
+    return LogDensity(
+        whole(found.value + slope, -math.inf),
+        whole(found.standard_error, 0.0),
+        whole(found.interval + slope[:, None], -math.inf),
+        whole(found.solver_error, 0.0),
+        whole(found.evaluations, 0),
+    )
