@@ -17,7 +17,9 @@ PRIORS: dict[str, Prior] = {
     "gaussian": posterior.gaussian([1.0, -2.0], torch.tensor([[1.0, 0.9], [0.9, 2.0]])),
     "log_normal": posterior.log_normal([0.0, 20.0], [1.0, 0.1]),
     "gamma": posterior.of(td.Gamma(torch.tensor([2.0, 5.0]), torch.tensor([1.0, 1e-3]))),
-    "beta": posterior.of(td.Independent(td.Beta(torch.tensor([0.5, 2.0]), torch.tensor([0.5, 3.0])), 1)),
+    "beta": posterior.of(
+        td.Independent(td.Beta(torch.tensor([1.5, 2.0]).double(), torch.tensor([4.0, 3.0]).double()), 1)
+    ),
     "student": posterior.of(td.Independent(td.StudentT(torch.tensor([3.0, 8.0])), 1)),
 }
 EXACT = ("box", "gaussian", "log_normal")
@@ -60,11 +62,13 @@ def test_known_laws_are_normal_in_their_coordinates(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_densities_in_coordinates_integrate_to_one(name: str) -> None:
+    """Within 6 standard deviations, where a double still tells a parameter from its edge; Student's law has mass
+    beyond."""
     prior = PRIORS[name]
-    grid = torch.linspace(-7, 7, 281, dtype=torch.float64)
+    grid = torch.linspace(-6, 6, 241, dtype=torch.float64)
     u = torch.cartesian_prod(grid, grid)
     total = prior.log_density_inward(u).exp().sum() * (grid[1] - grid[0]) ** 2
-    assert float(total) == pytest.approx(1.0, abs=0.02 if name in ("student", "beta") else 1e-3)
+    assert float(total) == pytest.approx(1.0, abs=0.02 if name == "student" else 1e-3)
 
 
 def test_outside_the_support_nothing_is_probable() -> None:
