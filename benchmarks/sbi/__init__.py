@@ -1,0 +1,1 @@
+"""Simulation-based inference on eight tasks with exact references, beside peers."""
