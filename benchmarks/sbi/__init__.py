@@ -1,1 +1,0 @@
-"""Simulation-based inference on eight tasks with exact references, beside peers."""
