@@ -32,6 +32,7 @@ class VectorReader(nn.Module):
         self, inputs: int, width: int = 128, depth: int = 2, holes: bool = False, dropout: float = 0.0
     ) -> None:
         super().__init__()
+        self.config = {"inputs": inputs, "width": width, "depth": depth, "holes": holes, "dropout": dropout}
         self.width, self.holes = width, holes
         self.inputs = linear(2 * inputs if holes else inputs, width)
         self.up = nn.ModuleList(linear(width, width) for _ in range(depth))
@@ -61,6 +62,7 @@ class SetReader(nn.Module):
 
     def __init__(self, inputs: int, width: int = 128, dropout: float = 0.0) -> None:
         super().__init__()
+        self.config = {"inputs": inputs, "width": width, "dropout": dropout}
         self.width = width
         self.member = VectorReader(inputs, width, 1, dropout=dropout)
         self.whole = VectorReader(width + 1, width, 1, dropout=dropout)
@@ -83,6 +85,7 @@ class SeriesReader(nn.Module):
 
     def __init__(self, inputs: int, width: int = 128, dropout: float = 0.0) -> None:
         super().__init__()
+        self.config = {"inputs": inputs, "width": width, "dropout": dropout}
         self.width = width
         self.steps = nn.GRU(inputs, width, batch_first=True)
         self.whole = VectorReader(2 * width, width, 1, dropout=dropout)
@@ -102,7 +105,7 @@ def _members(z: Tensor) -> tuple[Tensor, Tensor]:
     return there, torch.where(there[..., None], z, 0.0)
 
 
-READERS = (VectorReader, SetReader, SeriesReader)
+READERS: tuple[type[nn.Module], ...] = (VectorReader, SetReader, SeriesReader)
 """The readers of this library."""
 
 
@@ -118,7 +121,7 @@ class NormalNetwork(nn.Module):
 
     def __init__(self, reader: nn.Module, inputs: int, dim: int, seed: int = 0) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.inputs = dim, inputs
         self.reader = copy.deepcopy(reader)
         self.straight = linear(inputs, dim) if inputs else None
         self.corners = dim * (dim - 1) // 2 if dim <= _FULL else 0
@@ -167,6 +170,7 @@ class ScoreNetwork(nn.Module):
         self, reader: nn.Module, dim: int, width: int = 128, depth: int = 4, dropout: float = 0.0, seed: int = 0
     ) -> None:
         super().__init__()
+        self.config = {"dim": dim, "width": width, "depth": depth, "dropout": dropout}
         self.reader = copy.deepcopy(reader)
         spread = torch.linspace(0, 1, _FREQUENCIES)
         self.register_buffer("frequencies", _SLOWEST * (_FASTEST / _SLOWEST) ** spread, persistent=False)

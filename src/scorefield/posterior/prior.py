@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from scorefield._files import shown
 from scorefield.numerics.random import normal, uniform
 from scorefield.posterior.coordinates import Coordinates
 
@@ -31,12 +32,14 @@ class Prior:
         draw: `(n, seed) -> (n, d)`; None: only its draws in the simulations are known.
         density: `theta (n, d) -> (n,)`, log-density in nats on the support; None: not known.
         covariance: `(d, d)` where the law is `N(0, covariance)` in the coordinates; None: it is not, or not known.
+        made: by which function and with which arguments, JSON-able, so that a file can hold it; None: it cannot.
     """
 
     coordinates: Coordinates
     draw: Callable[[int, int], Tensor] | None = None
     density: Callable[[Tensor], Tensor] | None = None
     covariance: Tensor | None = None
+    made: Mapping[str, Any] | None = None
 
     @property
     def dim(self) -> int:
@@ -99,6 +102,7 @@ def box(low: Numbers, high: Numbers) -> Prior:
         lambda n, seed: lower + (upper - lower) * uniform(n, (len(lower),), seed, "prior", dtype=torch.float64),
         lambda theta: torch.full((len(theta),), level, dtype=torch.float64) + 0 * theta.sum(1),
         torch.eye(len(lower), dtype=torch.float64),
+        {"law": "box", "low": lower.tolist(), "high": upper.tolist()},
     )
 
 
@@ -114,6 +118,7 @@ def gaussian(mean: Numbers, covariance: object) -> Prior:
         lambda n, seed: centre + normal(n, (len(centre),), seed, "prior", dtype=torch.float64) @ law.scale_tril.T,
         law.log_prob,
         spread / (scale[:, None] * scale),
+        {"law": "gaussian", "mean": centre.tolist(), "covariance": spread.tolist()},
     )
 
 
@@ -127,6 +132,7 @@ def log_normal(mean: Numbers, deviation: Numbers) -> Prior:
         lambda n, seed: (centre + spread * normal(n, (len(centre),), seed, "prior", dtype=torch.float64)).exp(),
         law.log_prob,
         torch.eye(len(centre), dtype=torch.float64),
+        {"law": "log_normal", "mean": centre.tolist(), "deviation": spread.tolist()},
     )
 
 
@@ -163,6 +169,29 @@ def from_samples(theta: Tensor, low: object = None, high: object = None) -> Prio
         row = int(outside.nonzero()[0, 0])
         raise ValueError(f"the parameters of row {row} lie outside the prior's edges: {theta[row].tolist()}.")
     return Prior(Coordinates.measured(theta, lower, upper))
+
+
+def prior_from_json(value: object) -> Prior:
+    """The prior that `Prior.made` describes.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> prior_from_json({"law": "box", "low": [0.0], "high": [2.0]}).dim
+        1
+    """
+    made = dict(value) if isinstance(value, dict) else {}
+    law = made.pop("law", None)
+    makers: dict[object, Callable[..., Prior]] = {"box": box, "gaussian": gaussian, "log_normal": log_normal}
+    if law not in makers:
+        raise ValueError(
+            f"a stored prior is one of {', '.join(map(str, makers))} with its numbers, got {shown(value)}."
+        )
+    try:
+        return makers[law](**made)
+    except (TypeError, RuntimeError) as why:
+        raise ValueError(f"a stored {law} prior does not fit together: {why}") from None
 
 
 def as_prior(prior: Prior | Distribution | None, theta: Tensor | None = None) -> Prior:
