@@ -75,12 +75,16 @@ def gaussian(*shape: int, generator: Generator) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+MOST_TRIES = 10_000
+"""Proposals for each draw, where few fall into the box of the prior."""
+
+
 def kept(make: Callable[[int], Tensor], n: int) -> Tensor:
     """n rows of as many calls as are needed, each of which tries n and gives those that were accepted."""
     found = [make(n)]
     while sum(map(len, found)) < n:
-        if sum(map(len, found)) * 10_000 < n * len(found):
-            raise ValueError(f"Fewer than one in 10,000 proposals was accepted in {len(found)} rounds of {n}.")
+        if len(found) == MOST_TRIES:
+            raise ValueError(f"Of {MOST_TRIES * n} proposals {sum(map(len, found))} were accepted.")
         found.append(make(n))
     return torch.cat(found)[:n]
 
