@@ -170,8 +170,12 @@ def in_logarithms(task: Task) -> MultivariateNormal:
 
 # Proposals from a histogram on a grid
 
-CELLS = {2: 500, 3: 120}
-ZOOMS, NEGLIGIBLE = 4, 1e-8
+CELLS = {2: 300, 3: 120}
+COARSE = {2: 100, 3: 30}
+"""Cells along an axis while zooming in."""
+ZOOMS = (1e-3, 1e-2, 0.1, 0.5, 1.0, 1.0)
+"""Exponents of the density at each step: a coarse grid could miss the peak of the density itself."""
+NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -212,9 +216,9 @@ class Grid:
 def on_grid(log_density: LogDensity, low: Tensor, high: Tensor, generator: Generator) -> Propose:
     """Proposals for a density on a box of two or three dimensions."""
     d = len(low)
-    grid = Grid(low, high, CELLS[d] // 5)
-    for _ in range(ZOOMS):
-        grid = grid.zoomed(log_density)
+    grid = Grid(low, high, COARSE[d])
+    for exponent in ZOOMS:
+        grid = grid.zoomed(lambda points: exponent * log_density(points))  # noqa: B023 - called at once
     grid = Grid(grid.low, grid.high, CELLS[d])
     shares = grid.shares(log_density)
     pool = {2: avg_pool2d, 3: avg_pool3d}[d]
