@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from scorefield._files import shown
 
 _HEAVY = 6.0  # standard deviations: an entry that goes farther is bent
+_STRAIGHT = 0.1  # a bend nearer to 1 is none
 _FARTHEST = 20.0  # what lies farther enters as this, so that a wild observation gives an answer (and a warning)
 
 
@@ -101,8 +102,25 @@ class ObservationCodec:
                 f"x[{column}] of observation {row} is missing, and no simulation has a hole: fit with missing=0.1, "
                 "which hides a tenth of the values while training."
             )
-        z = (_bent(x.double(), self.bend) - self.centre) / self.scale
-        return z.clamp(-_FARTHEST, _FARTHEST).float()
+        return self.standardised(x).clamp(-_FARTHEST, _FARTHEST).float()
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """x without bounds, float64."""
+        return (_bent(x.double(), self.bend) - self.centre) / self.scale
+
+    def original(self, z: Tensor) -> Tensor:
+        """The inverse of `standardised`."""
+        return _unbent(z.double() * self.scale + self.centre, self.bend)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """`log |dz / dx|` of `standardised` at x `(n, k)`, `(n,)`."""
+        powers = torch.where(x >= 0, self.bend - 1, 1 - self.bend)
+        return (powers * torch.log1p(x.double().abs()) - self.scale.log()).sum(1)
+
+    def straight(self, x: Tensor) -> ObservationCodec:
+        """The codec of the same simulations x that bends nothing."""
+        centre, scale = x.double().mean(0), x.double().std(0, correction=0)
+        return replace(self, centre=centre, scale=torch.where(scale > 0, scale, 1.0), bend=torch.ones_like(self.bend))
 
     def outside(self, x: Tensor) -> list[Outside]:
         """What of one observation `(k,)` or `(length, k)` lies outside the range of the simulations."""
@@ -195,13 +213,25 @@ def _power(column: Tensor) -> float:
     from sklearn.preprocessing import PowerTransformer
 
     bend = float(PowerTransformer(standardize=False).fit(values[:, None].numpy()).lambdas_[0])
-    return bend if np.isfinite(bend) else 1.0
+    return bend if np.isfinite(bend) and abs(bend - 1) > _STRAIGHT else 1.0
 
 
 def _bent(x: Tensor, bend: Tensor) -> Tensor:
     """The transform of Yeo and Johnson of each column, the identity at a power of 1."""
     above, below = x.clamp(min=0.0), -x.clamp(max=0.0)
     return _box_cox(above, bend) - _box_cox(below, 2 - bend)
+
+
+def _unbent(y: Tensor, bend: Tensor) -> Tensor:
+    """The inverse of `_bent`."""
+    above, below = y.clamp(min=0.0), -y.clamp(max=0.0)
+    return _box_cox_inverse(above, bend) - _box_cox_inverse(below, 2 - bend)
+
+
+def _box_cox_inverse(y: Tensor, power: Tensor) -> Tensor:
+    """The inverse of `_box_cox`; where a power has an end, that is where y stops."""
+    inner = torch.log1p((power * y).clamp(min=-1 + 1e-12)) / torch.where(power.abs() < 1e-8, 1.0, power)
+    return torch.expm1(torch.where(power.abs() < 1e-8, y, inner))
 
 
 def _box_cox(x: Tensor, power: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from scorefield import _ranges
 from scorefield.likelihood import LogDensity
 from scorefield.posterior import composed, density, drawing, stored
+from scorefield.posterior.by_likelihood import PARTICLES, ByLikelihood
 from scorefield.posterior.conditional import BoundScore, ConditionalScore
 from scorefield.posterior.coordinates import Coordinates
+from scorefield.posterior.likelihood import Likelihood
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior, prior_from_json
-from scorefield.progress import Report, silent
+from scorefield.progress import Report, counted, silent
 
 
 class OutsideWarning(UserWarning):
@@ -36,6 +38,8 @@ class TrainedPosterior:
         codec: of the observations.
         names: of the parameters.
         prior: that the simulations were drawn from, where it is known.
+        likelihood: of an observation given the parameters, where a normal law of it was learned.
+        by: what answers: the score of the parameters given the observation, or the likelihood and the prior.
         info: what else is known, JSON-able.
     """
 
@@ -44,6 +48,8 @@ class TrainedPosterior:
     codec: ObservationCodec
     names: tuple[str, ...]
     prior: Prior | None = None
+    likelihood: Likelihood | None = None
+    by: Literal["score", "likelihood"] = "score"
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +82,8 @@ class TrainedPosterior:
         """n draws for each of m observations `(m, k)` or `(m, length, k)`: `(m, n, d)` float64."""
         _ranges.ANY_COUNT("sample(n=...)", n)
         observed = self._observed(x)
+        if self.by == "likelihood" and not bool(observed.isnan().any()):
+            return self._by_particles(observed, n, seed, report)
         row = torch.arange(len(observed)).repeat_interleave(n)
         u = drawing.draws(self.bound(observed), row, seed, steps, report=report)
         return self.coordinates.outward(u).reshape(len(observed), n, self.dim)
@@ -83,8 +91,9 @@ class TrainedPosterior:
     def sample_together(self, x: object, n: int, *, seed: int = 0, report: Report = silent) -> Tensor:
         """n draws of the parameters given several independent observations of the same parameters, `(n, d)` float64.
 
-        The scores given each are put together (`composed`): exact for normal posteriors, for others up to what noise
-        hides of their shape; 40 network evaluations for each draw and observation.
+        Where there is a likelihood, by the product of theirs. Else the scores given each are put together (`composed`):
+        exact for normal posteriors, for others up to what noise hides of their shape; 40 network evaluations for each
+        draw and observation.
 
         Args:
             x: the observations, `(m, k)` or `(m, length, k)`.
@@ -101,8 +110,11 @@ class TrainedPosterior:
                 "several observations count the prior once, so its density is needed; fit with the law of the prior, "
                 "such as prior=posterior.box(low, high)."
             )
-        u = composed.draws_together(self.bound(self._observed(x)), self.prior, n, seed, report)
-        return self.coordinates.outward(u)
+        observed = self._observed(x)
+        if self.by == "likelihood":
+            self._warn(observed)
+            return self.coordinates.outward(self._law.draws(observed, n, seed, report))
+        return self.coordinates.outward(composed.draws_together(self.bound(observed), self.prior, n, seed, report))
 
     def log_prob(
         self, theta: object, x: object, *, tolerance: float = density.TOLERANCE, report: Report = silent
@@ -120,6 +132,8 @@ class TrainedPosterior:
         if len(observed) not in (1, len(points)):
             raise ValueError(f"give one observation, or one for each of {len(points)} points, got {len(observed)}.")
         inside = self.coordinates.inside(points)
+        if self.by == "likelihood" and not bool(observed.isnan().any()):
+            return self._by_evidence(points, observed, inside)
         rows = torch.arange(len(points)) if len(observed) > 1 else torch.zeros(len(points), dtype=torch.int64)
         found = density.log_density(
             self.bound(observed), self.coordinates.inward(points[inside]), rows[inside], tolerance, report
@@ -146,18 +160,7 @@ class TrainedPosterior:
     def bound(self, observed: Tensor) -> BoundScore:
         """The model of the parameters, in coordinates, given observations `(m, k)`; warns of one outside the range."""
         z = self.codec.encode(observed)
-        for i, row in enumerate(observed):
-            outside = self.codec.outside(row)
-            if outside:
-                where = "the observation" if len(observed) == 1 else f"observation {i}"
-                listed = "; ".join(map(str, outside[:3])) + ("" if len(outside) <= 3 else f"; {len(outside) - 3} more")
-                warnings.warn(
-                    f"{where} lies outside the simulations, where the posterior is a guess: {listed}. Simulate from a "
-                    "wider prior, or check the simulator and the units.",
-                    OutsideWarning,
-                    stacklevel=3,
-                )
-                break
+        self._warn(observed)
         return self.score.bound(z)
 
     # ------------------------------------------------------------------------------------------------- files
@@ -202,6 +205,52 @@ class TrainedPosterior:
         }
 
     # ------------------------------------------------------------------------------------------------- the inside
+
+    def _warn(self, observed: Tensor) -> None:
+        """Of the first observation that lies outside the simulations."""
+        for i, row in enumerate(observed):
+            outside = self.codec.outside(row)
+            if outside:
+                where = "the observation" if len(observed) == 1 else f"observation {i}"
+                listed = "; ".join(map(str, outside[:3])) + ("" if len(outside) <= 3 else f"; {len(outside) - 3} more")
+                warnings.warn(
+                    f"{where} lies outside the simulations, where the posterior is a guess: {listed}. Simulate from a "
+                    "wider prior, or check the simulator and the units.",
+                    OutsideWarning,
+                    stacklevel=4,
+                )
+                return
+
+    @property
+    def _law(self) -> ByLikelihood:
+        if self.likelihood is None or self.prior is None:
+            raise ValueError("this posterior has no likelihood; take by='score'.")
+        return ByLikelihood(self.likelihood, self.prior)
+
+    def _by_particles(self, observed: Tensor, n: int, seed: int, report: Report) -> Tensor:
+        self.codec.encode(observed)  # says what does not fit
+        self._warn(observed)
+        found = [self._law.draws(x[None], n, seed, report) for x in counted(observed, len(observed), report, "draws")]
+        theta = [self.coordinates.outward(u) for u in found]
+        return torch.stack(theta) if theta else torch.empty(0, n, self.dim, dtype=torch.float64)
+
+    def _by_evidence(self, points: Tensor, observed: Tensor, inside: Tensor) -> LogDensity:
+        """The likelihood times the prior over the evidence, which particles estimate."""
+        self.codec.encode(observed)
+        self._warn(observed)
+        value, error = (torch.zeros(len(points), dtype=torch.float64) for _ in range(2))
+        u = self.coordinates.inward(points)
+        whole = torch.ones(len(points), dtype=torch.bool)
+        for i, x in enumerate(observed):
+            rows = whole if len(observed) == 1 else torch.arange(len(points)) == i
+            found = self._law.particles(x[None], PARTICLES, 0)
+            value[rows] = self._law.log_density(u[rows], x[None]) - found.log_evidence
+            error[rows] = found.standard_error
+        half = 1.96 * error[inside]
+        interval = torch.stack([value[inside] - half, value[inside] + half], 1)
+        nothing = torch.zeros_like(value[inside])
+        known = LogDensity(value[inside], error[inside], interval, nothing, nothing.long())
+        return _outside(known, self.coordinates.log_slope(points[inside]), inside)
 
     def _climbed(self, theta: Tensor, x: object, steps: int) -> Tensor:
         """Coordinate-free ascent by shrinking random steps along the best points' own spread: no derivatives of

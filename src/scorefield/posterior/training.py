@@ -98,10 +98,9 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         recipe: sizes and budget.
         report: hears how far the training is.
     """
-    normal, whitening = _straight(pairs, reader, recipe)
+    first = replace(recipe, settings=recipe.part(_NORMAL_SHARE))
+    normal, whitening = fit_normal(pairs, reader, first, part(report, 0, _NORMAL_SHARE))
     v = whitening.inward(pairs.y).float()
-    objective = NormalLikelihood(pairs.z, _LEVELS, recipe.hide)
-    _trained(normal, v, pairs, objective, recipe.part(_NORMAL_SHARE), part(report, 0, _NORMAL_SHARE))
     score = ConditionalScore(normal, [], whitening)
     laws = score.laws(pairs.z).like(v)
     networks = []
@@ -115,6 +114,16 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         _trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
         networks.append(network)
     return ConditionalScore(normal, networks, whitening).eval()
+
+
+def fit_normal(
+    pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report = silent
+) -> tuple[NormalNetwork, Whitening]:
+    """The normal law of y given z with the greatest likelihood of held-out pairs, in v, and the way to v."""
+    normal, whitening = _straight(pairs, reader, recipe)
+    objective = NormalLikelihood(pairs.z, _LEVELS, recipe.hide)
+    _trained(normal, whitening.inward(pairs.y).float(), pairs, objective, recipe.settings, report)
+    return normal, whitening
 
 
 def _straight(pairs: Pairs, reader: nn.Module, recipe: Recipe) -> tuple[NormalNetwork, Whitening]:
