@@ -102,6 +102,14 @@ def test_where_walls_are(
             assert abs(found - wanted) <= (0.0 if float(wanted).is_integer() else 5 * 0.7 / N)
 
 
+def test_a_thin_shelf_at_the_end_of_a_tail_is_no_wall() -> None:
+    """One or two rows in a hundred lie evenly up to the end, behind it the density rises steeply: as air pressure has it."""
+    random = np.random.default_rng(0)
+    shelf, rest = (np.arange(150) + 0.5) / 150, 1 + 12 * random.random(9850) ** (1 / 3)
+    assert not has_wall(np.sort(np.concatenate([shelf, rest])))
+    assert has_wall(np.sort(13 * random.random(10_000)))
+
+
 def test_no_wall_moves_with_units() -> None:
     x = np.random.default_rng(0).random(N)
     assert find_walls(x) == (0.0, 1.0)

@@ -75,12 +75,16 @@ def gaussian(*shape: int, generator: Generator) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+MOST_TRIES = 10_000
+"""Proposals for each draw, where few fall into the box of the prior."""
+
+
 def kept(make: Callable[[int], Tensor], n: int) -> Tensor:
     """n rows of as many calls as are needed, each of which tries n and gives those that were accepted."""
     found = [make(n)]
     while sum(map(len, found)) < n:
-        if sum(map(len, found)) * 10_000 < n * len(found):
-            raise ValueError(f"Fewer than one in 10,000 proposals was accepted in {len(found)} rounds of {n}.")
+        if len(found) == MOST_TRIES:
+            raise ValueError(f"Of {MOST_TRIES * n} proposals {sum(map(len, found))} were accepted.")
         found.append(make(n))
     return torch.cat(found)[:n]
 
@@ -166,8 +170,12 @@ def in_logarithms(task: Task) -> MultivariateNormal:
 
 # Proposals from a histogram on a grid
 
-CELLS = {2: 500, 3: 120}
-ZOOMS, NEGLIGIBLE = 4, 1e-8
+CELLS = {2: 300, 3: 120}
+COARSE = {2: 100, 3: 30}
+"""Cells along an axis while zooming in."""
+ZOOMS = (1e-3, 1e-2, 0.1, 0.5, 1.0, 1.0)
+"""Exponents of the density at each step: a coarse grid could miss the peak of the density itself."""
+NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -208,9 +216,9 @@ class Grid:
 def on_grid(log_density: LogDensity, low: Tensor, high: Tensor, generator: Generator) -> Propose:
     """Proposals for a density on a box of two or three dimensions."""
     d = len(low)
-    grid = Grid(low, high, CELLS[d] // 5)
-    for _ in range(ZOOMS):
-        grid = grid.zoomed(log_density)
+    grid = Grid(low, high, COARSE[d])
+    for exponent in ZOOMS:
+        grid = grid.zoomed(lambda points: exponent * log_density(points))  # noqa: B023 - called at once
     grid = Grid(grid.low, grid.high, CELLS[d])
     shares = grid.shares(log_density)
     pool = {2: avg_pool2d, 3: avg_pool3d}[d]

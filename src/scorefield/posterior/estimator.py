@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from scorefield.posterior.learning import By, learn
 from scorefield.posterior.networks import SetReader, VectorReader
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior, as_prior
+from scorefield.posterior.sequential import Round, in_rounds
+from scorefield.posterior.simulating import Simulator
 from scorefield.posterior.trained import TrainedPosterior
 from scorefield.posterior.training import Recipe
 from scorefield.progress import Report, silent
@@ -32,8 +36,8 @@ class PosteriorEstimator:
     Args:
         prior: that the parameters were drawn from: a `Prior` (`posterior.box`, `gaussian`, `log_normal`, `of`,
             `from_samples`), a law of torch.distributions, or None: only its draws in the simulations are known.
-        seconds: of fitting, 300 unless given; or steps, as `settings` says.
-        steps: optimiser steps of each part, instead of a time.
+        seconds: of fitting, 240 unless given.
+        steps: optimiser steps of each network, instead of a time.
         embedding: network that reads an observation, `z (n, *shape) -> (n, width)`, with an attribute `width`: your own
             nn.Module, `networks.SeriesReader`, ...; default: for vectors and for sets one of this library.
         names: of the parameters; default: the columns of a data frame, or theta0, theta1, ...
@@ -71,6 +75,7 @@ class PosteriorEstimator:
             recipe = replace(recipe, settings=replace(recipe.settings, seconds=seconds, steps=steps))
         self.recipe = replace(recipe, settings=replace(recipe.settings, seed=seed))
         self.posterior_: TrainedPosterior | None = None
+        self.rounds_: list[Round] = []
 
     def fit(self, theta: object, x: object, *, report: Report = silent) -> PosteriorEstimator:
         """Learn from simulations.
@@ -85,26 +90,78 @@ class PosteriorEstimator:
             ValueError: for parameters outside the prior's support, numbers of rows that differ, too few of them.
         """
         parameters, observed = _checked(theta, x)
+        self.posterior_ = self._learned(parameters, observed, self._names(theta, parameters), None, report)
+        return self
+
+    def fit_rounds(
+        self,
+        simulator: Simulator,
+        x: object,
+        *,
+        rounds: int = 3,
+        simulations: int = 1000,
+        folder: str | Path | None = None,
+        processes: int = 1,
+        report: Report = silent,
+    ) -> PosteriorEstimator:
+        """Learn the posterior given one observation from simulations in rounds, each where the posterior so far is.
+
+        The calls of the simulator are in `rounds_`. Other observations are answered from what was simulated for this
+        one: not well. The time of the estimator is that of each round.
+
+        Args:
+            simulator: as `posterior.simulate`.
+            x: the observation, `(k,)`.
+            rounds: at most; fewer where the posterior's region no longer shrinks.
+            simulations: in each.
+            folder: where the simulations are kept; a stopped training goes on with them.
+            processes: that simulate at the same time.
+            report: hears how far the work is.
+
+        Raises:
+            ValueError: for a prior whose density is not known.
+        """
+        prior = as_prior(self.prior)
+        if prior.draw is None or prior.density is None:
+            raise ValueError("rounds draw from the prior anew; give its law, such as prior=posterior.box(low, high).")
+        one = as_observations(x)
+        one = one.T if one.shape[1] == 1 and len(one) > 1 else one
+
+        def fit(theta: Tensor, made: Tensor, draw: Callable[[int, int], Tensor]) -> TrainedPosterior:
+            parameters, observed = _checked(theta, made)
+            return self._learned(parameters, observed, self._names(theta, parameters), draw, silent)
+
+        seed = self.recipe.settings.seed
+        self.posterior_, self.rounds_ = in_rounds(
+            fit,
+            simulator,
+            prior,
+            one,
+            rounds,
+            simulations,
+            folder=folder,
+            processes=processes,
+            seed=seed,
+            report=report,
+        )
+        return self
+
+    def _learned(
+        self,
+        parameters: Tensor,
+        observed: Tensor,
+        names: tuple[str, ...],
+        draw: Callable[[int, int], Tensor] | None,
+        report: Report,
+    ) -> TrainedPosterior:
         prior = as_prior(self.prior, parameters)
         _check_support(parameters, prior)
         codec = ObservationCodec.measured(observed)
         u = prior.coordinates.inward(parameters)
-        found = learn(
-            u,
-            observed,
-            codec,
-            prior,
-            lambda recipe: self._reader(observed, codec, recipe),
-            self.recipe,
-            self.by,
-            report,
-        )
+        reader = partial(self._reader, observed, codec)
+        found = learn(u, observed, codec, prior, reader, self.recipe, self.by, report, draw)
         info = {"simulations": len(parameters), "observation_ndim": observed.ndim - 1, **found.info}
-        names = self._names(theta, parameters)
-        self.posterior_ = TrainedPosterior(
-            found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info
-        )
-        return self
+        return TrainedPosterior(found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info)
 
     # ------------------------------------------------------------------------------------------------- answers
 

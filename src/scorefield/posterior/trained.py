@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import _ranges
+from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior import composed, density, drawing, stored
 from scorefield.posterior.by_likelihood import PARTICLES, ByLikelihood
@@ -167,7 +168,7 @@ class TrainedPosterior:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `model.safetensors`; an embedding of one's own is kept by its weights alone."""
-        stored.save(Path(folder), self.score, self._header())
+        stored.save(Path(folder), self.score, self.likelihood, self._header())
 
     @staticmethod
     def load(folder: str | Path, embedding: nn.Module | None = None, prior: Prior | None = None) -> TrainedPosterior:
@@ -182,14 +183,20 @@ class TrainedPosterior:
             FileError: for a missing, truncated or foreign file.
         """
 
-        def made(header: dict[str, Any], score: ConditionalScore) -> TrainedPosterior:
+        def made(header: dict[str, Any], score: ConditionalScore, likelihood: Likelihood | None) -> TrainedPosterior:
             known = header.get("prior")
+            law = prior if prior is not None or known is None else prior_from_json(known)
+            by = header.get("by", "score")
+            if by not in ("score", "likelihood"):
+                raise ValueError(f"by is 'score' or 'likelihood', got {shown(by)}.")
             return TrainedPosterior(
                 score,
                 Coordinates.from_json(header.get("coordinates")),
                 ObservationCodec.from_json(header.get("observations")),
                 tuple(stored.texts("names", header.get("names"))),
-                prior if prior is not None or known is None else prior_from_json(known),
+                law,
+                likelihood,
+                by,
                 header.get("info", {}),
             )
 
@@ -201,6 +208,7 @@ class TrainedPosterior:
             "observations": self.codec.to_json(),
             "names": list(self.names),
             "prior": None if self.prior is None or self.prior.made is None else dict(self.prior.made),
+            "by": self.by,
             "info": dict(self.info),
         }
 
