@@ -172,7 +172,7 @@ POSTERIORS = Kind(
     form=_posterior_stored.FORM,
     sources="a table of simulations with --parameters",
     commands=frozenset({"posterior"}),
-    options=frozenset({"parameters", "bounds", "held_share"}),
+    options=frozenset({"parameters", "bounds", "prior", "held_share"}),
     no_option="it has parameters and what was observed",
     trained=TrainedPosterior,
     load=_load_posterior,
@@ -298,5 +298,6 @@ OPTIONS = {
     "size": "--size",
     "parameters": "--parameters",
     "bounds": "--bounds",
+    "prior": "--prior",
 }
 """Options of `fit` as the command line calls them."""

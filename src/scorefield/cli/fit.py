@@ -76,6 +76,7 @@ def fit(
     quiet: bool = False,
     parameters: str | None = None,
     bounds: Columns = (),
+    prior: Literal["uniform"] | None = None,
     leave_out: Columns = (),
     reading: Reading = AS_FOUND,
 ) -> None:
@@ -106,6 +107,7 @@ def fit(
         quiet: show no progress.
         parameters: columns of a table of simulations that hold the parameters, such as a,b,c.
         bounds: between which a parameter lies, such as "a=0:1" or "b=0:"; may be given several times.
+        prior: of the parameters, uniform between their bounds; default: only as the simulations show it.
         leave_out: a column of a table that the model is not to see, such as names or numbers of records; may be given
             several times.
     """
@@ -131,6 +133,7 @@ def fit(
         "held_share": held,
         "parameters": None if parameters is None else tuple(part.strip() for part in parameters.split(",")),
         "bounds": _bounds(bounds) or None,
+        "prior": prior,
     }
     if parameters is not None:
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)

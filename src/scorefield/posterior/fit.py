@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from scorefield._files import shown
 from scorefield.data import DataError, TableFile, split, write_frame
 from scorefield.data.sources import table
 from scorefield.posterior.estimator import LEAST, PosteriorEstimator
-from scorefield.posterior.prior import from_samples
+from scorefield.posterior.prior import Prior, box, from_samples
 from scorefield.posterior.simulations import Simulations, simulations
 from scorefield.posterior.training import Recipe
 from scorefield.progress import Report, part, silent
@@ -38,6 +38,7 @@ def fit(
     settings: Mapping[str, Any],
     parameters: Sequence[str],
     bounds: Bounds | None = None,
+    prior: Literal["uniform"] | None = None,
     held_share: float | None = None,
     resume: bool = False,
     report: Report = silent,
@@ -50,6 +51,7 @@ def fit(
         settings: fields of `Settings`; None among them is as if left out.
         parameters: names of their columns; the others are what was observed.
         bounds: of parameters.
+        prior: uniform between the bounds; default: only as the simulations show it.
         held_share: of the simulations, held out for the proof; default: 0.1, at most 1,000.
         resume: not possible; the simulations are what takes long, and those are kept.
         report: hears how far it is.
@@ -68,10 +70,8 @@ def fit(
         given = {"steps": None, "seconds": None, **given}
     recipe = replace(recipe, settings=replace(recipe.settings, **given))
     theta = torch.from_numpy(chosen.theta)
-    low, high = (_ends(all_of.parameters, bounds or {}, k) for k in (0, 1))
-    estimator = PosteriorEstimator(
-        from_samples(theta, low, high), names=all_of.parameters, recipe=recipe, seed=recipe.settings.seed
-    )
+    law = _prior(all_of, bounds or {}, prior)
+    estimator = PosteriorEstimator(law, names=all_of.parameters, recipe=recipe, seed=recipe.settings.seed)
     estimator.fit(theta, torch.from_numpy(chosen.x), report=part(report, 0.0, 0.98))
     seconds = monotonic() - begun
     fitted = estimator.fitted
@@ -133,12 +133,17 @@ def _divided(all_of: Simulations, share: float | None, seed: int) -> tuple[Simul
     return all_of.rows(train), all_of.rows(held[np.isfinite(all_of.theta[held]).all(1)])
 
 
-def _ends(parameters: Sequence[str], bounds: Bounds, k: int) -> list[float] | None:
+def _prior(sims: Simulations, bounds: Bounds, prior: str | None) -> Prior:
     for name in bounds:
-        if name not in parameters:
-            raise ValueError(f"bounds are of parameters, {', '.join(parameters)}; got {shown(name)}.")
-    free = (-np.inf, np.inf)
-    return [float(bounds.get(name, free)[k]) for name in parameters] if bounds else None
+        if name not in sims.parameters:
+            raise ValueError(f"bounds are of parameters, {', '.join(sims.parameters)}; got {shown(name)}.")
+    ends = np.array([bounds.get(name, (-np.inf, np.inf)) for name in sims.parameters], dtype=np.float64)
+    low, high = torch.from_numpy(ends).unbind(1)
+    if prior is None:
+        return from_samples(torch.from_numpy(sims.theta), low, high)
+    if not np.isfinite(ends).all():
+        raise ValueError('a uniform prior has both bounds of every parameter: --bounds "a=0:1" for each of them.')
+    return box(low, high)
 
 
 def _info(found: TableFile, chosen: Simulations, held: Simulations, seconds: float) -> dict[str, Any]:
