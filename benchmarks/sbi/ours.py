@@ -1,13 +1,14 @@
-"""The posterior estimator of this library, with its defaults."""
+"""The posterior estimator of this library, with its defaults. Its budget of time is on the clock, not of the CPU."""
 
 from __future__ import annotations
 
 import time
 
 from methods import Fitted, spent
-from scorefield.posterior import PosteriorEstimator
 from tasks import Task
 from torch import Tensor
+
+from scorefield.posterior import PosteriorEstimator
 
 
 def fit(task: Task, theta: Tensor, x: Tensor, seconds: float, seed: int) -> Fitted:
