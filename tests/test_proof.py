@@ -288,9 +288,10 @@ def test_recorded_simulations_stand_for_predictions() -> None:
     theta, x = simulations(5000, 1)
     x_obs = simulations(1, 9)[1]
     draws = LinearGaussian()(x_obs, 300, 1)[0]
-    made, note = nearest_simulations(draws, theta, x)
-    assert made.shape == (300, 3) and "coarse" not in note and not predictive(x_obs[0], made).off
-    assert "coarse" in nearest_simulations(draws, theta[:8], x[:8])[1]
+    near = nearest_simulations(draws, theta, x)
+    assert near.x.shape == (300, 3) and not near.coarse and not predictive(x_obs[0], near.x, note=near.note).off
+    far = nearest_simulations(draws, theta[:8], x[:8])
+    assert far.coarse and "coarse" in far.note and near.away < far.away
 
 
 def test_where_an_observation_lies() -> None:

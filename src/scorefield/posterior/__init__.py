@@ -5,16 +5,19 @@ What may enter: a way from simulations, a prior and observations to laws of para
 
 from scorefield.posterior.estimator import PosteriorEstimator
 from scorefield.posterior.prior import Prior, box, from_samples, gaussian, log_normal, of
+from scorefield.posterior.simulating import SimulatorError, simulate
 from scorefield.posterior.trained import OutsideWarning, TrainedPosterior
 
 __all__ = [
     "OutsideWarning",
     "PosteriorEstimator",
     "Prior",
+    "SimulatorError",
     "TrainedPosterior",
     "box",
     "from_samples",
     "gaussian",
     "log_normal",
     "of",
+    "simulate",
 ]

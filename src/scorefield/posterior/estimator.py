@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior.learning import By, learn
 from scorefield.posterior.networks import SetReader, VectorReader
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior, as_prior
+from scorefield.posterior.sequential import Round, in_rounds
+from scorefield.posterior.simulating import Simulator
 from scorefield.posterior.trained import TrainedPosterior
 from scorefield.posterior.training import Recipe
 from scorefield.progress import Report, silent
@@ -32,20 +37,24 @@ class PosteriorEstimator:
     Args:
         prior: that the parameters were drawn from: a `Prior` (`posterior.box`, `gaussian`, `log_normal`, `of`,
             `from_samples`), a law of torch.distributions, or None: only its draws in the simulations are known.
-        seconds: of fitting, 300 unless given; or steps, as `settings` says.
-        steps: optimiser steps of each part, instead of a time.
+        seconds: of fitting, 240 unless given.
+        steps: optimiser steps of each network, instead of a time.
         embedding: network that reads an observation, `z (n, *shape) -> (n, width)`, with an attribute `width`: your own
             nn.Module, `networks.SeriesReader`, ...; default: for vectors and for sets one of this library.
         names: of the parameters; default: the columns of a data frame, or theta0, theta1, ...
         by: what answers: "score", the score of the parameters given the observation; "likelihood", a learned normal
             law of the observation given the parameters, and the prior, whose density it needs; "auto": the one that
             gives the true parameters of held-out simulations the greater density.
+        missing: share of the values of observations that are hidden while training, so that observations with holes are
+            answered; holes in the simulations are, anyway.
         recipe: sizes of the networks and settings of their training.
         seed: of everything random.
 
     Example:
+        >>> from scorefield.posterior import gaussian
         >>> theta = torch.randn(200, 1)
-        >>> estimator = PosteriorEstimator(gaussian(0.0, 1.0), steps=2).fit(theta, theta + 0.1 * torch.randn(200, 1))
+        >>> x = theta + 0.1 * torch.randn(200, 1)
+        >>> estimator = PosteriorEstimator(gaussian(0.0, 1.0), steps=2, by="score").fit(theta, x)
         >>> estimator.sample([0.5], 3).shape
         torch.Size([3, 1])
     """
@@ -59,18 +68,22 @@ class PosteriorEstimator:
         embedding: nn.Module | None = None,
         names: Sequence[str] | None = None,
         by: By = "auto",
+        missing: float = 0.0,
         recipe: Recipe | None = None,
         seed: int = 0,
     ) -> None:
         self.prior = prior
         self.embedding = embedding
         self.by: By = by
+        _ranges.real(0, 0.9)("PosteriorEstimator(missing=...)", missing)
+        self.missing = missing
         self.names = None if names is None else tuple(names)
         recipe = recipe or Recipe()
         if seconds is not None or steps is not None:
             recipe = replace(recipe, settings=replace(recipe.settings, seconds=seconds, steps=steps))
         self.recipe = replace(recipe, settings=replace(recipe.settings, seed=seed))
         self.posterior_: TrainedPosterior | None = None
+        self.rounds_: list[Round] = []
 
     def fit(self, theta: object, x: object, *, report: Report = silent) -> PosteriorEstimator:
         """Learn from simulations.
@@ -85,26 +98,79 @@ class PosteriorEstimator:
             ValueError: for parameters outside the prior's support, numbers of rows that differ, too few of them.
         """
         parameters, observed = _checked(theta, x)
+        self.posterior_ = self._learned(parameters, observed, self._names(theta, parameters), None, report)
+        return self
+
+    def fit_rounds(
+        self,
+        simulator: Simulator,
+        x: object,
+        *,
+        rounds: int = 3,
+        simulations: int = 1000,
+        folder: str | Path | None = None,
+        processes: int = 1,
+        report: Report = silent,
+    ) -> PosteriorEstimator:
+        """Learn the posterior given one observation from simulations in rounds, each where the posterior so far is.
+
+        The calls of the simulator are in `rounds_`. Other observations are answered from what was simulated for this
+        one: not well. The time of the estimator is that of each round.
+
+        Args:
+            simulator: as `posterior.simulate`.
+            x: the observation, `(k,)`.
+            rounds: at most; fewer where the posterior's region no longer shrinks.
+            simulations: in each.
+            folder: where the simulations are kept; a stopped training goes on with them.
+            processes: that simulate at the same time.
+            report: hears how far the work is.
+
+        Raises:
+            ValueError: for a prior whose density is not known.
+        """
+        prior = as_prior(self.prior)
+        if prior.draw is None or prior.density is None:
+            raise ValueError("rounds draw from the prior anew; give its law, such as prior=posterior.box(low, high).")
+        one = as_observations(x)
+        one = one.T if one.shape[1] == 1 and len(one) > 1 else one
+
+        def fit(theta: Tensor, made: Tensor, draw: Callable[[int, int], Tensor]) -> TrainedPosterior:
+            parameters, observed = _checked(theta, made)
+            return self._learned(parameters, observed, self._names(theta, parameters), draw, silent)
+
+        seed = self.recipe.settings.seed
+        self.posterior_, self.rounds_ = in_rounds(
+            fit,
+            simulator,
+            prior,
+            one,
+            rounds,
+            simulations,
+            folder=folder,
+            processes=processes,
+            seed=seed,
+            report=report,
+        )
+        return self
+
+    def _learned(
+        self,
+        parameters: Tensor,
+        observed: Tensor,
+        names: tuple[str, ...],
+        draw: Callable[[int, int], Tensor] | None,
+        report: Report,
+    ) -> TrainedPosterior:
         prior = as_prior(self.prior, parameters)
         _check_support(parameters, prior)
         codec = ObservationCodec.measured(observed)
+        codec = replace(codec, holes=codec.holes or self.missing > 0)
         u = prior.coordinates.inward(parameters)
-        found = learn(
-            u,
-            observed,
-            codec,
-            prior,
-            lambda recipe: self._reader(observed, codec, recipe),
-            self.recipe,
-            self.by,
-            report,
-        )
+        reader = partial(self._reader, observed, codec)
+        found = learn(u, observed, codec, prior, reader, replace(self.recipe, hide=self.missing), self.by, report, draw)
         info = {"simulations": len(parameters), "observation_ndim": observed.ndim - 1, **found.info}
-        names = self._names(theta, parameters)
-        self.posterior_ = TrainedPosterior(
-            found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info
-        )
-        return self
+        return TrainedPosterior(found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info)
 
     # ------------------------------------------------------------------------------------------------- answers
 

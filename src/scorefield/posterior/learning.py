@@ -24,7 +24,7 @@ _LIKELIHOOD_SHARE, _COMPARING = 0.3, 0.95  # of the budget; where the comparison
 _MEMBERS, _DROPOUT = 3, 0.1  # of the likelihood
 _SYNTHETIC = 20  # simulated pairs for each real one that the score is trained on, where the likelihood holds
 _MOST_SYNTHETIC = 400_000
-_COMPARED, _PARTICLES = 64, 500  # held-out simulations by which one of the two is taken, and particles for each
+_COMPARED, _PARTICLES = 32, 300  # held-out simulations by which one of the two is taken, and particles for each
 
 
 class Learned(NamedTuple):
@@ -52,6 +52,7 @@ def learn(
     recipe: Recipe,
     by: By,
     report: Report,
+    proposal: Callable[[int, int], Tensor] | None = None,
 ) -> Learned:
     """The posterior of parameters u `(n, d)`, in coordinates without edges, given observations x.
 
@@ -64,6 +65,7 @@ def learn(
         recipe: sizes and budget.
         by: which answers; "auto": the one with the greater log-density of the true parameters of held-out simulations.
         report: hears how far the work is.
+        proposal: what the parameters were drawn from, `(n, seed) -> (n, d)`, where it is not the prior.
 
     Raises:
         ValueError: for by="likelihood" where it cannot be learned.
@@ -79,16 +81,15 @@ def learn(
     first = replace(recipe, settings=recipe.part(_LIKELIHOOD_SHARE), members=_MEMBERS, dropout=_DROPOUT)
     likelihood = fit_likelihood(u, x, codec, first, part(report, 0, _LIKELIHOOD_SHARE))
     if likelihood.holds:
-        pairs = pairs.more(*_synthetic(likelihood, prior, codec, x, len(u), seed))
+        pairs = pairs.more(*_synthetic(likelihood, prior, proposal or prior.sample, codec, x, seed))
     rest = replace(recipe, settings=recipe.part(1 - _LIKELIHOOD_SHARE))
     score = fit_conditional(pairs, reader(rest), rest, part(report, _LIKELIHOOD_SHARE, _COMPARING))
     info = {"residuals_told_apart": likelihood.accuracy}
-    if by == "auto" and not likelihood.holds:
-        return Learned(score, None, "score", info)
+    if by == "likelihood":
+        return Learned(score, likelihood, "likelihood", info)
     gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, part(report, _COMPARING, 1))
     info |= {"gain_by_likelihood": gain, "standard_error": error}
-    taken: Literal["score", "likelihood"] = "likelihood" if by == "likelihood" or gain > 0 else "score"
-    return Learned(score, likelihood, taken, info)
+    return Learned(score, likelihood, "likelihood" if gain > 0 else "score", info)
 
 
 def _obstacle(x: Tensor, codec: ObservationCodec, prior: Prior) -> str:
@@ -105,10 +106,15 @@ def _obstacle(x: Tensor, codec: ObservationCodec, prior: Prior) -> str:
 
 
 def _synthetic(
-    likelihood: Likelihood, prior: Prior, codec: ObservationCodec, x: Tensor, n: int, seed: int
+    likelihood: Likelihood,
+    prior: Prior,
+    draw: Callable[[int, int], Tensor],
+    codec: ObservationCodec,
+    x: Tensor,
+    seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Pairs of parameters from the prior and what the likelihood makes of them, whole numbers where x has them."""
-    u = prior.coordinates.inward(prior.sample(min(_SYNTHETIC * n, _MOST_SYNTHETIC), seed + 1))
+    """Pairs of parameters and what the likelihood makes of them, whole numbers where x has them."""
+    u = prior.coordinates.inward(draw(min(_SYNTHETIC * len(x), _MOST_SYNTHETIC), seed + 1))
     made = likelihood.simulate(u, seed)
     whole = (x == x.round()).all(0)
     made = torch.where(whole, made.round(), made)

@@ -134,6 +134,16 @@ class NormalNetwork(nn.Module):
         if self.straight is not None:
             self.straight.weight.copy_(weight)
             self.straight.bias.copy_(bias)
+            self.straight.requires_grad_(False)  # what is known in closed form, training would only blur
+
+    @torch.no_grad()
+    def shrink(self, mean: float, spread: float) -> None:
+        """Multiply what the network adds to the linear part, and what it says of the covariance, by a factor each."""
+        d = self.dim
+        factor = torch.full((len(self.outputs.bias),), spread)
+        factor[:d] = mean
+        self.outputs.weight.mul_(factor[:, None])
+        self.outputs.bias.mul_(factor)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The mean `(n, d)` and a lower triangular L `(n, d, d)` with precision `L^T L`, of conditions z."""

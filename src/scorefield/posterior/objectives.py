@@ -58,7 +58,11 @@ class Correction:
 
     def __call__(self, model: Any, x: Tensor, draws: Draws, condition: Tensor | None = None) -> Tensor:
         """One loss per sample; arguments as `Objective`."""
-        condition = _given(condition)
+        answer, wanted = self.answer(model, x, draws, _given(condition))
+        return (answer - wanted).square().sum(1)
+
+    def answer(self, model: Any, x: Tensor, draws: Draws, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model answers and what it should, `(n, d)` each."""
         laws = self.laws.rows(condition)
         ratio = torch.as_tensor(self.levels(draws.u).ratio).to(x)
         s = ratio * laws.scale
@@ -66,7 +70,7 @@ class Correction:
         clean = laws.into(x - laws.mean)
         missed = (clean - laws.variances / noised.total * noised.away) / noised.weight(laws)
         z = hidden(self.z[condition], self.hide, draws)
-        return (model(noised.seen(laws), ratio.log(), z) - laws.out_of(missed)).square().sum(1)
+        return model(noised.seen(laws), ratio.log(), z), laws.out_of(missed)
 
 
 def _given(condition: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -9,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.levels import TrainingLevels
-from scorefield.numerics.random import uniform
-from scorefield.objectives.batch import Objective
+from scorefield.numerics.random import normal, uniform
+from scorefield.objectives.batch import Draws, Objective
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, ConditionalScore, Whitening
 from scorefield.posterior.networks import NormalNetwork, ScoreNetwork
 from scorefield.posterior.objectives import Correction, NormalLikelihood
@@ -23,6 +25,8 @@ HELD_SHARE = 0.1
 _MOST_HELD = 2000
 _RIDGE = 1e-3  # times the root of the number of rows
 _NORMAL_SHARE = 0.12  # of the time, for the normal law
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a network that are tried
+_REPEATS, _MOST_REPEATED = 8, 8192  # noised copies of held-out pairs
 _LEVELS = default_levels(SIGMA_MIN, SIGMA_MAX)
 
 
@@ -71,7 +75,7 @@ class Recipe:
         depth: residual blocks of the score network.
         members: networks whose mean is taken.
         dropout: share of hidden features that are dropped while training.
-        settings: of the training of each network; its budget of time is for all of them together.
+        settings: of the training of each network; a budget of time is for all of them together.
         hide: share of the values of conditions that are hidden in half of the rows.
     """
 
@@ -83,10 +87,9 @@ class Recipe:
     hide: float = 0.0
 
     def part(self, share: float) -> Settings:
-        """The settings of a part of the training, with its share of the budget."""
-        s = self.settings
-        steps = None if s.steps is None else max(1, round(s.steps * share))
-        return replace(s, steps=steps, seconds=None if s.seconds is None else s.seconds * share)
+        """The settings of a part of the training: its share of the time; the steps are those of every network."""
+        seconds = self.settings.seconds
+        return replace(self.settings, seconds=None if seconds is None else seconds * share)
 
 
 def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report = silent) -> ConditionalScore:
@@ -99,9 +102,9 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         report: hears how far the training is.
     """
     first = replace(recipe, settings=recipe.part(_NORMAL_SHARE))
-    normal, whitening = fit_normal(pairs, reader, first, part(report, 0, _NORMAL_SHARE))
+    law, whitening = fit_normal(pairs, reader, first, part(report, 0, _NORMAL_SHARE))
     v = whitening.inward(pairs.y).float()
-    score = ConditionalScore(normal, [], whitening)
+    score = ConditionalScore(law, [], whitening)
     laws = score.laws(pairs.z).like(v)
     networks = []
     for k in range(recipe.members):
@@ -112,28 +115,59 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         )
         correction = Correction(pairs.z, laws, _LEVELS, recipe.hide)
         _trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
+        _shrink_score(network, v, pairs, correction)
         networks.append(network)
-    return ConditionalScore(normal, networks, whitening).eval()
+    return ConditionalScore(law, networks, whitening).eval()
 
 
 def fit_normal(
     pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report = silent
 ) -> tuple[NormalNetwork, Whitening]:
     """The normal law of y given z with the greatest likelihood of held-out pairs, in v, and the way to v."""
-    normal, whitening = _straight(pairs, reader, recipe)
+    law, whitening = _straight(pairs, reader, recipe)
     objective = NormalLikelihood(pairs.z, _LEVELS, recipe.hide)
-    _trained(normal, whitening.inward(pairs.y).float(), pairs, objective, recipe.settings, report)
-    return normal, whitening
+    v = whitening.inward(pairs.y).float()
+    _trained(law, v, pairs, objective, recipe.settings, report)
+    _shrink_normal(law, v[pairs.trained :], pairs.z[pairs.trained :])
+    return law, whitening
+
+
+@torch.no_grad()
+def _shrink_normal(law: NormalNetwork, v: Tensor, z: Tensor) -> None:
+    """Take from a network what does not hold on held-out pairs: its parts in the shares that these find most likely."""
+
+    def loss(mean: float, spread: float) -> float:
+        tried = copy.deepcopy(law)
+        tried.shrink(mean, spread)
+        centre, factor = tried(z)
+        away = torch.einsum("nij,nj->ni", factor, v - centre)
+        return float(0.5 * away.square().sum(1).mean() - factor.diagonal(dim1=1, dim2=2).log().sum(1).mean())
+
+    law.shrink(*min(itertools.product(_SHARES, _SHARES), key=lambda shares: loss(*shares)))
+
+
+@torch.no_grad()
+def _shrink_score(network: ScoreNetwork, v: Tensor, pairs: Pairs, objective: Correction) -> None:
+    """Multiply a correction by the share that held-out pairs find best, by least squares over all levels."""
+    row = torch.arange(pairs.trained, len(pairs.y)).repeat(_REPEATS)[:_MOST_REPEATED]
+    number = torch.arange(len(row))
+    drawn = Draws(normal(len(row), v.shape[1:], 0, "shrink"), (number + 0.5) / len(row), number)
+    drawn = drawn._replace(u=drawn.u[uniform(len(row), (), 0, "shrink levels").argsort()])
+    answer, wanted = objective.answer(network, v[row], drawn, row)
+    share = float((answer * wanted).sum() / answer.square().sum().clamp(min=1e-30))
+    share = min(1.0, max(0.0, share))
+    network.outputs.weight.mul_(share)
+    network.outputs.bias.mul_(share)
 
 
 def _straight(pairs: Pairs, reader: nn.Module, recipe: Recipe) -> tuple[NormalNetwork, Whitening]:
     """The normal network before training: the linear regression where z is a vector, else the mean; and v."""
     vector = pairs.z.shape[1] if pairs.z.ndim == 2 else 0
-    normal = NormalNetwork(reader, vector, pairs.y.shape[1], recipe.settings.seed)
+    law = NormalNetwork(reader, vector, pairs.y.shape[1], recipe.settings.seed)
     y = pairs.y[: pairs.trained]
     mean = y.mean(0)
     if not vector:
-        return normal, _whitening(mean, y - mean)
+        return law, _whitening(mean, y - mean)
     z = torch.nan_to_num(pairs.z[: pairs.trained].double(), nan=0.0)
     centre = z.mean(0)
     gram = (z - centre).T @ (z - centre)
@@ -141,8 +175,8 @@ def _straight(pairs: Pairs, reader: nn.Module, recipe: Recipe) -> tuple[NormalNe
     slope = torch.linalg.solve(gram + ridge, (z - centre).T @ (y - mean))
     whitening = _whitening(mean, y - mean - (z - centre) @ slope)
     weight = torch.linalg.solve_triangular(whitening.root, slope.T, upper=False)
-    normal.start(weight, -weight @ centre)
-    return normal, whitening
+    law.start(weight, -weight @ centre)
+    return law, whitening
 
 
 def _whitening(mean: Tensor, residual: Tensor) -> Whitening:

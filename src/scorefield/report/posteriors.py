@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from scorefield.metrics.comparison import Finding
+from scorefield.posterior.evaluate import Proved
 from scorefield.posterior.proof.local import Local
 from scorefield.posterior.proof.observation import Place
 from scorefield.posterior.proof.predictive import DISTANCE, Predictive
 from scorefield.posterior.proof.proof import Proof
 from scorefield.posterior.proof.uniformity import p_text
+from scorefield.posterior.trained import TrainedPosterior
 from scorefield.report import posterior_figures as drawing
-from scorefield.report.facts import Facts
+from scorefield.report.facts import Facts, complete, lines
 from scorefield.report.page import figure, table, verdict_box, write_page
 
 _LOCAL_LEVEL = 0.01
+
+
+def describe(model: TrainedPosterior) -> str:
+    """What is known of a run, a line each."""
+    return lines(facts(model))
+
+
+def facts(model: TrainedPosterior) -> Facts:
+    """What is known of a run, as (name, value) pairs."""
+    data = complete(model.info.get("data"), "source", "rows", "held", "columns")
+    found = [("parameters", ", ".join(model.names)), ("prior", _prior(model))]
+    if data:
+        found.insert(0, ("simulations", f"{data['source']}: {data['rows']:,} fitted to, {data['held']:,} held out"))
+        found.append(("observed", _few(data["columns"])))
+    count = sum(p.numel() for p in model.score.parameters())
+    time = f", fitted in {model.info['fit_seconds']:.0f} s" if "fit_seconds" in model.info else ""
+    found.append(("networks", f"{count:,} weights{time}"))
+    if "version" in model.info:
+        found.append(("written by", f"scorefield {model.info['version']}, torch {model.info.get('torch')}"))
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more
+
+
+def _prior(model: TrainedPosterior) -> str:
+    """The edges of the parameters."""
+    c = model.coordinates
+    ends = zip(model.names, c.low.tolist(), c.high.tolist(), strict=True)
+    told = [f"{name} from {low:g} to {high:g}" for name, low, high in ends if max(-low, high) < np.inf]
+    half = [f"{name} {'>' if low > -np.inf else '<'} {low if low > -np.inf else high:g}"
+            for name, low, high in zip(model.names, c.low.tolist(), c.high.tolist(), strict=True)
+            if (low > -np.inf) != (high < np.inf)]  # fmt: skip
+    return "; ".join([*told, *half]) or "as the simulations show it, without edges"
+
+
+def write_report(path: Path, model: TrainedPosterior, result: Proved) -> None:
+    """Write the page about a posterior's proof.
+
+    Args:
+        path: file to write, .html.
+        model: the posterior.
+        result: its proof.
+    """
+    title = f"{Path(result.source).name}: is the posterior of {_few(model.names)} calibrated?"
+    write_posterior(path, title, PosteriorReport(model.names, proof=result.proof, facts=facts(model)))
 
 
 @dataclass(frozen=True, eq=False)

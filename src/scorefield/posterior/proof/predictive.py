@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,7 @@ Discrepancy: TypeAlias = Callable[[np.ndarray], np.ndarray]
 _ENTRIES = 20
 """Observations of at most so many entries are compared entry by entry, others by their summaries."""
 _LEVEL = 0.01
+_COARSE = 0.5
 DISTANCE = "distance from what is predicted"
 
 
@@ -98,16 +99,32 @@ def predictive(
     return Predictive(tuple(found), np.array(own), np.stack(others, 1), note)
 
 
-def nearest_simulations(draws: np.ndarray, theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, str]:
+class Nearest(NamedTuple):
+    """Recorded simulations in place of predictions.
+
+    Args:
+        x: the simulations `(s, ...)`.
+        away: how far their parameters are from the draws, in posterior standard deviations, in the median.
+        note: that in words.
+    """
+
+    x: np.ndarray
+    away: float
+    note: str
+
+    @property
+    def coarse(self) -> bool:
+        """Whether they are so far that they are no predictions."""
+        return self.away > _COARSE
+
+
+def nearest_simulations(draws: np.ndarray, theta: np.ndarray, x: np.ndarray) -> Nearest:
     """For each draw the recorded simulation with the nearest parameters, where the simulator is not at hand.
 
     Args:
         draws: `(s, d)`.
         theta: recorded parameters `(m, d)`.
         x: what the simulator made of them `(m, ...)`.
-
-    Returns:
-        The simulations `(s, ...)`, and what is to be said of them: how far their parameters are.
     """
     from scipy.spatial import cKDTree
 
@@ -119,8 +136,8 @@ def nearest_simulations(draws: np.ndarray, theta: np.ndarray, x: np.ndarray) -> 
         "Without the simulator, the recorded simulations nearest to the draws stand for predictions; in the median "
         f"their parameters are {middle:.2f} posterior standard deviations away"
     )
-    coarse = ", which is coarse: their spread is partly that of other parameters." if middle > 0.5 else "."
-    return x[index], note + coarse
+    coarse = ", which is coarse: their spread is partly that of other parameters." if middle > _COARSE else "."
+    return Nearest(x[index], middle, note + coarse)
 
 
 def _complete(flat: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +154,7 @@ def _distance(flat: np.ndarray, at: np.ndarray) -> dict[str, tuple[np.ndarray, n
         return {}
     mean, scale = flat.mean(0), flat.std(0)
     scale = np.where(scale > 0, scale, 1.0)
-    return {DISTANCE: tuple(np.sqrt((((v - mean) / scale) ** 2).mean(1)) for v in (at[None], flat))}  # type: ignore[dict-item]
+    return {DISTANCE: tuple(np.sqrt((((v - mean) / scale) ** 2).mean(1)) for v in (at[None], flat))}
 
 
 _SUMMARIES: Mapping[str, Discrepancy] = {

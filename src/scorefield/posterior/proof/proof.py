@@ -154,10 +154,32 @@ def prove(
     """
     asked = x if isinstance(x, Tensor) else numbers("x", x)
     theta, x = together(theta, x, _LEAST)
-    names = names_of(names, theta.shape[1])
-    _ranges.PROBABILITY("level", level)
     _ranges.whole(1, 1_000_000)("n", n)
     found = drawn(draws, asked, n, theta.shape[1], seed, report)
+    return prove_drawn(
+        found, theta, x, names=names, seed=seed, level=level, prior_sd=prior_sd, log_density=log_density,
+        quantities=quantities,
+    )  # fmt: skip
+
+
+def prove_drawn(
+    found: Numbers,
+    theta: Numbers,
+    x: Numbers,
+    *,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    level: float = LEVEL,
+    prior_sd: Numbers | None = None,
+    log_density: LogDensity | None = None,
+    quantities: Mapping[str, Quantity] | None = None,
+) -> Proof:
+    """As `prove`, by draws that are there, `(m, n, d)`."""
+    theta, x = together(theta, x, _LEAST)
+    names = names_of(names, theta.shape[1])
+    _ranges.PROBABILITY("level", level)
+    found = numbers("draws", found)
+    found = check_draws(found, len(theta), found.shape[1] if found.ndim == 3 else 0, theta.shape[1])
     sd = theta.std(0) if prior_sd is None else numbers("prior_sd", prior_sd)
     parameters = tuple(ranks_among(name, theta[:, j], found[..., j], seed) for j, name in enumerate(names))
     regions = [coverage.region_ranks(theta, found, seed), coverage.distance_ranks(theta, x, found, seed)]
