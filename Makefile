@@ -7,10 +7,11 @@ WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.stamp
 BENCH := .venv/bench
+BENCH_SBI := .venv/bench-sbi
 DOCS := .venv/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo explore test fuzz lint format bench bench-tables docs clean
+.PHONY: help demo explore test fuzz lint format bench bench-tables bench-sbi docs clean
 
 help:
 	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
@@ -21,6 +22,7 @@ help:
 	@echo "make format  let ruff format and fix what it can"
 	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
 	@echo "make bench-tables DATA=folder  measure densities, generated rows, imputation and prediction on tables"
+	@echo "make bench-sbi  measure posteriors of eight simulators beside the library sbi: benchmarks/sbi.md"
 	@echo "make docs    the site with the lessons, the guides and the reference: docs/_build/html/index.html"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
@@ -71,6 +73,18 @@ bench: $(BENCH)/.stamp
 bench-tables: $(BENCH)/.stamp
 	@OMP_NUM_THREADS=$(WORKERS) $(BENCH)/bin/python benchmarks/tables.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 	@$(BENCH)/bin/python benchmarks/tables_speed.py
+
+# sbi has an environment of its own over .venv, whose torch it uses. ARGS: see benchmarks/sbi.py.
+$(BENCH_SBI)/.stamp: $(STAMP)
+	@echo "bench-sbi: installing sbi into $(BENCH_SBI)"
+	@$(BIN)/python -m venv --clear $(BENCH_SBI)
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > sbi.pth.tmp
+	@mv sbi.pth.tmp "$$($(BENCH_SBI)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	@$(BENCH_SBI)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench-sbi]"
+	@touch $@
+
+bench-sbi: $(BENCH_SBI)/.stamp
+	@OMP_NUM_THREADS=1 $(BENCH_SBI)/bin/python benchmarks/sbi.py $(ARGS)
 
 # Sphinx has an environment of its own over .venv, whose torch it uses: the reference is read from the library itself.
 $(DOCS)/.stamp: $(STAMP)

@@ -15,7 +15,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("denoiser", "analytic"),
     ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),
-    ("records", "tables"),
+    ("records", "tables", "posterior"),
     ("estimators", "report", "runs", "check", "explorer"),
     ("cli",),
     ("__main__",),

@@ -102,6 +102,14 @@ def test_where_walls_are(
             assert abs(found - wanted) <= (0.0 if float(wanted).is_integer() else 5 * 0.7 / N)
 
 
+def test_a_thin_shelf_at_the_end_of_a_tail_is_no_wall() -> None:
+    """One row in a hundred lies evenly up to the end, behind it the density rises steeply: as air pressure has it."""
+    steps = ((100, 1.0), (140, 0.5), (240, 0.4), (480, 0.5), (960, 0.6), (8080, 5.0))
+    gaps = np.concatenate([np.full(count, width / count) for count, width in steps])
+    assert not has_wall(gaps.cumsum())
+    assert has_wall(np.linspace(0, 13, 10_000))
+
+
 def test_no_wall_moves_with_units() -> None:
     x = np.random.default_rng(0).random(N)
     assert find_walls(x) == (0.0, 1.0)

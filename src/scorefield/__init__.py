@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import nets as nets
     from scorefield import objectives as objectives
     from scorefield import plans as plans
+    from scorefield import posterior as posterior
     from scorefield import schedules as schedules
     from scorefield.conditioning import editing as editing
     from scorefield.conditioning import guidance as guidance
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.objectives import closed_form as closed_form
     from scorefield.plans.calibrate import calibrate as calibrate
     from scorefield.plans.run import run as run
+    from scorefield.posterior.estimator import PosteriorEstimator as PosteriorEstimator
     from scorefield.records.fit import fit as fit
     from scorefield.records.trained import TrainedModel as TrainedModel
     from scorefield.tables.fit import fit_frame as fit_frame
@@ -66,6 +68,7 @@ _MODULES = {  # public name: the module's place
     "nets": "nets",
     "objectives": "objectives",
     "plans": "plans",
+    "posterior": "posterior",
     "schedules": "schedules",
 }
 _NAMES = {  # public name: the module that defines it
@@ -74,6 +77,7 @@ _NAMES = {  # public name: the module that defines it
     "Estimate": "core",
     "Level": "core",
     "Levels": "core",
+    "PosteriorEstimator": "posterior.estimator",
     "ScoreDensity": "estimators.density",
     "ScoreImputer": "estimators.imputer",
     "ScoreOutlier": "estimators.outlier",

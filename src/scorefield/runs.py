@@ -1,25 +1,32 @@
 """The kinds of data: what a run of each answers, and with what. A kind is chosen here and nowhere else.
 
-`TABLES` are rows of columns of every kind, with holes; `RECORDS` are arrays and images. Both have the same small
-protocol; what stands above talks to it and to no kind by name.
+`TABLES` are rows of columns of every kind, with holes; `RECORDS` are arrays and images; `POSTERIORS` are laws of
+parameters given an observation. All have the same small protocol; what stands above talks to it and to no kind by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from scorefield import _files, records, tables
 from scorefield.data import TableFile
-from scorefield.data.sources import is_table
+from scorefield.data.sources import is_table, table
 from scorefield.plans import Calibration, Plan
+from scorefield.posterior import TrainedPosterior
+from scorefield.posterior import evaluate as _posterior_evaluate
+from scorefield.posterior import fit as _posterior_fit
+from scorefield.posterior import stored as _posterior_stored
+from scorefield.posterior.simulations import simulations
+from scorefield.progress import Report, silent
 from scorefield.records import calibrate as _records_calibrate
 from scorefield.records import evaluate as _records_evaluate
 from scorefield.records import fit as _records_fit
 from scorefield.records import trained as _records_trained
 from scorefield.records import write as _records_write
+from scorefield.report import posteriors as _posterior_report
 from scorefield.report import records as _records_report
 from scorefield.report import tables as _tables_report
 from scorefield.tables import calibrate as _tables_calibrate
@@ -133,7 +140,50 @@ RECORDS = Kind(
     describe=_records_report.describe,
     write_report=_records_report.write_report,
 )
-KINDS = (TABLES, RECORDS)
+
+
+def _load_posterior(folder: str | Path) -> TrainedPosterior:
+    """With the folder in its info, where the simulations are that were held out."""
+    model = TrainedPosterior.load(folder)
+    return replace(model, info={**model.info, "folder": str(folder)})
+
+
+def _no_samples(model: object, path: object, n: int, **options: object) -> None:
+    raise ValueError(
+        "this run is a posterior, whose draws are given an observation: scorefield posterior RUN obs.csv -o draws.csv."
+    )
+
+
+def _no_plan(model: object, evaluations: int, **options: object) -> Calibration:
+    raise ValueError("this run is a posterior, for which no sampler is calibrated; scorefield check RUN proves it.")
+
+
+def _prove(model: TrainedPosterior, source: str | Path | TableFile, **options: Any) -> _posterior_evaluate.Proved:
+    """The proof by a table of other simulations."""
+    found = source if isinstance(source, TableFile) else table(source)
+    data = model.info.get("data", {})
+    sims = simulations(found.frame, model.names, data.get("columns"))
+    proof = _posterior_evaluate.evaluate(model, sims, **{k: v for k, v in options.items() if k != "steps"})
+    return _posterior_evaluate.Proved(proof, str(found.path))
+
+
+POSTERIORS = Kind(
+    name="a posterior",
+    form=_posterior_stored.FORM,
+    sources="a table of simulations with --parameters",
+    commands=frozenset({"posterior"}),
+    options=frozenset({"parameters", "bounds", "prior", "held_share"}),
+    no_option="it has parameters and what was observed",
+    trained=TrainedPosterior,
+    load=_load_posterior,
+    fit=_posterior_fit.fit,
+    write_samples=_no_samples,
+    evaluate=_prove,
+    calibrate=_no_plan,
+    describe=_posterior_report.describe,
+    write_report=_posterior_report.write_report,
+)
+KINDS = (TABLES, RECORDS, POSTERIORS)
 
 
 def name_of(source: str | Path | TableFile) -> str:
@@ -141,13 +191,15 @@ def name_of(source: str | Path | TableFile) -> str:
     return str(source.path if isinstance(source, TableFile) else source)
 
 
-def kind_of_source(source: str | Path | TableFile, *, energy: bool = False) -> Kind:
+def kind_of_source(source: str | Path | TableFile, *, energy: bool = False, parameters: bool = False) -> Kind:
     """The kind that `fit` takes a source for.
 
     Example:
         >>> kind_of_source("people.csv").name, kind_of_source("digits").name
         ('a table', 'arrays or images')
     """
+    if parameters:
+        return POSTERIORS
     return TABLES if is_table(source) and not energy else RECORDS
 
 
@@ -209,6 +261,7 @@ def fit(
     settings: Mapping[str, Any],
     options: Mapping[str, Any],
     resume: bool = False,
+    report: Report = silent,
 ) -> Iterator[Progress]:
     """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
 
@@ -218,18 +271,21 @@ def fit(
         settings: fields of `Settings`; None among them is as if left out.
         options: of the kind's own `fit`; None among them is as if left out.
         resume: go on with what the folder holds.
+        report: hears how far the fit of a posterior is, which has no steps of its own.
 
     Raises:
         ValueError: for an option that this kind of data has not.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    kind = kind_of_source(source, energy=bool(given.get("energy")))
+    kind = kind_of_source(source, energy=bool(given.get("energy")), parameters=bool(given.get("parameters")))
     for name in given:
         if name not in kind.options:
             raise ValueError(
                 f"{name_of(source)} is fitted as {kind.name}, which has no option {OPTIONS[name]}: {kind.no_option}; "
                 "leave it out."
             )
+    if kind is POSTERIORS:
+        given["report"] = report
     return kind.fit(source, folder, settings=settings, resume=resume, **given)
 
 
@@ -240,5 +296,8 @@ OPTIONS = {
     "schema": "--schema",
     "held_share": "--held",
     "size": "--size",
+    "parameters": "--parameters",
+    "bounds": "--bounds",
+    "prior": "--prior",
 }
 """Options of `fit` as the command line calls them."""

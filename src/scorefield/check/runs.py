@@ -13,7 +13,12 @@ from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.check.tables import of_table
-from scorefield.data import Dataset
+from scorefield.data import DataError, Dataset, TableFile
+from scorefield.data.sources import table
+from scorefield.posterior import TrainedPosterior
+from scorefield.posterior.evaluate import evaluate as prove
+from scorefield.posterior.fit import held_out as held_simulations
+from scorefield.posterior.simulations import Simulations, simulations
 from scorefield.records.held import held_out as held_records
 from scorefield.tables.held import held_out as held_rows
 
@@ -61,6 +66,36 @@ def _of_table(model: Any, data: Any, seed: int) -> CheckReport:
     return CheckReport(of_table(model, held, seed=seed), held.note)
 
 
+def _of_posterior(model: TrainedPosterior, data: Any, seed: int) -> CheckReport:
+    """The proof of calibration, a law for each test, by the simulations that were held out."""
+    try:
+        sims = _simulations(model, data)
+    except DataError as why:
+        if data is not None:
+            raise
+        return CheckReport((), f"Calibration was not proved: {why}")
+    proof = prove(model, sims, draws=99, seed=seed)
+    rows = tuple(
+        Row(f"posterior: {one.name}", one.test.p, proof.own_level, f"{_MEANING.get(one.name, _RANKS)} (p-value)", True)
+        for one in proof.all
+    )
+    return CheckReport(rows, "\n".join([proof.verdict, *(f.text for f in proof.findings if f.good is False)]))
+
+
+_RANKS = "the truth ranks among the draws as any of them"
+_MEANING = {
+    "regions": "regions of highest density hold the truth as often as they say",
+    "distances": "truth and draws are equally far from reference points (TARP)",
+}
+
+
+def _simulations(model: TrainedPosterior, data: Any) -> Simulations:
+    if data is None:
+        return held_simulations(model.info.get("folder", ""), model.info)
+    found = data if isinstance(data, TableFile) else table(data)
+    return simulations(found.frame, model.names, model.info.get("data", {}).get("columns"))
+
+
 def _memorisation(model: Any, held: Tensor, training: Tensor, seed: int) -> Row:
     n = min(len(held), 500)
     new = model.codec.encode(model.sample(n, seed=seed))
@@ -72,5 +107,6 @@ def _memorisation(model: Any, held: Tensor, training: Tensor, seed: int) -> Row:
 _LAWS: Mapping[str, Callable[[Any, Any, int], CheckReport]] = {
     runs.RECORDS.form: _of_records,
     runs.TABLES.form: _of_table,
+    runs.POSTERIORS.form: _of_posterior,
 }
 """For each kind of data the laws of its models."""

@@ -57,6 +57,8 @@ TrainingSteps: TypeAlias = Annotated[int, ranged(whole(1, 10**12))]
 Samples: TypeAlias = Annotated[int, ranged(_ranges.COUNT, "-n")]
 """How many samples to draw; the option is `-n`."""
 Draws: TypeAlias = Annotated[int, ranged(_ranges.DRAWS)]
+Row: TypeAlias = Annotated[int, ranged(_ranges.COUNT)]
+"""A row of a table, from 1."""
 Batch: TypeAlias = Annotated[int, ranged(whole(1, 2**31))]
 Class: TypeAlias = Annotated[int, ranged(whole(0, (1 << 16) - 1))]
 Seed: TypeAlias = Annotated[int, ranged(_ranges.SEED)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -74,13 +74,17 @@ def fit(
     fsdp: bool = False,
     resume: bool = False,
     quiet: bool = False,
+    parameters: str | None = None,
+    bounds: Columns = (),
+    prior: Literal["uniform"] | None = None,
     leave_out: Columns = (),
     reading: Reading = AS_FOUND,
 ) -> None:
     """Fit a score model to a data file.
 
     Tables (.csv, .xlsx, .jsonl, .parquet, ..., wine, breast_cancer, iris, diabetes) get a model that also answers
-    density, outliers, impute and predict; arrays, images and --energy one of records.
+    density, outliers, impute and predict; arrays, images and --energy one of records. With --parameters a table is
+    one of simulations, and what is fitted the posterior of its parameters given the other columns.
 
     Args:
         data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet, .feather, .npy or .npz file, a folder of images,
@@ -101,6 +105,9 @@ def fit(
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.
+        parameters: columns of a table of simulations that hold the parameters, such as a,b,c.
+        bounds: between which a parameter lies, such as "a=0:1" or "b=0:"; may be given several times.
+        prior: of the parameters, uniform between their bounds; default: only as the simulations show it.
         leave_out: a column of a table that the model is not to see, such as names or numbers of records; may be given
             several times.
     """
@@ -124,7 +131,13 @@ def fit(
         "dequantise": dequantise,
         "schema": schema,
         "held_share": held,
+        "parameters": None if parameters is None else tuple(part.strip() for part in parameters.split(",")),
+        "bounds": _bounds(bounds) or None,
+        "prior": prior,
     }
+    if parameters is not None:
+        _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
+        return
     plans = _stored_plans(output) if resume else ()
     source = _source(data, reading, output if resume else None, leave_out, energy=energy)
     last = watch(
@@ -145,6 +158,46 @@ def fit(
             f"the plans for {', '.join(map(str, plans))} evaluations were calibrated to the weights before; they are "
             f"dropped: run `scorefield calibrate {output}` again."
         )
+
+
+def _fit_posterior(
+    data: str,
+    output: Path,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+    resume: bool,
+    quiet: bool,
+    leave_out: tuple[str, ...],
+    reading: Reading,
+) -> None:
+    from scorefield import runs
+    from scorefield.cli.posteriors import told
+    from scorefield.data.sources import table
+
+    with ProgressBar("reading the simulations", quiet) as bar, told():
+        found = say(table(data, reading.dialect)).without(leave_out)
+        last = list(runs.fit(found, output, settings=settings, options=options, resume=resume, report=bar))[-1]
+    known = runs.load(output).info["data"]
+    print(
+        f"{output}: the posterior of {', '.join(known['parameters'])} given {len(known['columns'])} column(s), from "
+        f"{known['rows']:,} simulations in {last.seconds:.0f} s; {known['held']:,} are held out for its proof: "
+        f"scorefield check {output}."
+    )
+
+
+def _bounds(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Bounds such as a=0:1, b=0: or c=:5 by parameter."""
+    found = {}
+    for text in texts:
+        name, _, ends = text.rpartition("=")
+        low, colon, high = ends.partition(":")
+        try:
+            found[name.strip()] = (float(low or "-inf"), float(high or "inf"))
+        except ValueError:
+            colon = ""
+        if not (name.strip() and colon):
+            raise ValueError(f"--bounds takes a parameter and its ends, such as a=0:1 or b=0:, got {text!r}.")
+    return found
 
 
 def _source(

@@ -8,8 +8,8 @@ Let p_m be the base law, noised, with `E[eps | z] = eps_m` at the level (1, s), 
 where v_q = s eps_m - change is the velocity of the model's probability flow. The base law is never differentiated: the
 trace of the Jacobian is that of the correction alone. The path needs no more than to be near the flow, because the last
 term accounts for its velocity. So the network is asked at few levels, the same for all points: between them the base
-law's own flow is followed, with a correction that is extrapolated from the levels before, and the integrand, which is
-smooth in t and fades towards both ends, is summed by the trapezoidal rule.
+law's own flow is followed by steps of Adams and Moulton, with a correction that is extrapolated from the levels before,
+and the integrand, which is smooth in t and fades towards both ends, is summed by the trapezoidal rule.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ STEPS = 12
 _MOST_STEPS = 3072
 _CAUTION = 4.0  # times less than what half as many levels change is the error taken for
 _SHARE = 0.8  # of the work that is left, for a report
-_ORDER = 3  # levels from which the correction is extrapolated
+_ORDER = 3  # levels from which velocities are extrapolated
 _CENTRE, _WIDTH, _EXTRA = -1.5, 2.0, 3.0  # of log s: where levels are densest, how far, how much denser
 _MANY, _ENDS = 13, (3 / 8, 7 / 6, 23 / 24)  # levels from which on the ends are summed by Gregory's weights
 _NEWTON = 3  # steps, from a table of 401: to the last digit
-_GAUSS = (0.5 - math.sqrt(1 / 12), 0.5 + math.sqrt(1 / 12))  # nodes of equal weights, exact for cubics
+_GAUSS = tuple((0.5 + side * math.sqrt(0.15), (8 - 3 * abs(side)) / 18) for side in (-1, 0, 1))
+"""Nodes in [0, 1] and their weights, exact for polynomials of degree 5."""
 
 
 class CorrectedLaw(Protocol):
@@ -79,6 +80,12 @@ class Points(NamedTuple):
     def root(self, s: float) -> Tensor:
         """The standard deviations of the noised reference, `(d,)`."""
         return (self.reference.variances + s**2).sqrt()
+
+    def velocity(self, w: Tensor, s: float, noise: Tensor, change: Tensor) -> Tensor:
+        """That of w along the flow of `E[eps] = noise - change / s`, as t = log s passes, in units of `_unit`."""
+        root = self.root(s)
+        moving = self.reference.to_basis(s * noise - change) / (_unit(s) * root)
+        return moving.sub_(w * (s**2 / _unit(s) / root**2))
 
     def end(self, w: Tensor, s: float) -> Tensor:
         """The log-density of the noised reference, over the coordinates that count."""
@@ -153,20 +160,20 @@ def corrected_log_density(
 def _over_levels(law: CorrectedLaw, points: Points, low: float, high: float, steps: int) -> tuple[Tensor, Tensor]:
     """Follow the points over the levels and sum what the correction adds: values and their errors."""
     times, weights = _levels(low, high, steps)
-    w, past = points.at_rest(points.z, low), _Past([])
-    slopes, missed = [], points.z.new_zeros(len(points.z))
+    w, past, changes = points.at_rest(points.z, low), _Past([]), _Past([])
+    slopes, missed, expected = [], points.z.new_zeros(len(points.z)), w
     for i, t in enumerate(times):
         s = math.exp(t)
         z = points.moving(w, s)
         change, trace = law.change(z, s)
         noise = law.base(z, s)
         slopes.append(trace - (change * noise).sum(1) / s)
-        if past.seen:
-            late = change - past(t) * _unit(s)
-            missed += past.share(t) * (change * late).sum(1) / s**2
-        past = past.with_answer(t, change / _unit(s))
+        velocity, changes = points.velocity(w, s, noise, change), changes.with_answer(t, change / _unit(s))
+        if i:
+            missed += past.missed(points.moving(expected - velocity, s), changes)
+        past = past.with_answer(t, velocity)
         if i < steps:
-            w = _followed(law, points, w, noise, t, times[i + 1], past)
+            w, expected = _followed(law, points, w, times[i + 1], past, changes)
     every = torch.stack(slopes)
     integral, coarse = _summed(weights, every), _summed(2 * weights[::2], every[::2])
     start, end = law.log_density(points.z, low), law.log_density(z, s)
@@ -175,47 +182,57 @@ def _over_levels(law: CorrectedLaw, points: Points, low: float, high: float, ste
 
 
 def _followed(
-    law: CorrectedLaw, points: Points, w: Tensor, noise: Tensor, t: float, then: float, past: _Past
-) -> Tensor:
-    """A step of Runge and Kutta along the base law's flow, with the extrapolated correction; noise is `base` at t."""
-
-    def slope(t: float, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        s = math.exp(t)
-        root = points.root(s)
-        velocity = s * (law.base(points.moving(w, s), s) if noise is None else noise) - _unit(s) * past(t)
-        return points.reference.to_basis(velocity) / root - (s / root) ** 2 * w
-
-    h = then - t
-    first = slope(t, w, noise)
-    second = slope(t + h / 2, w + h / 2 * first)
-    third = slope(t + h / 2, w + h / 2 * second)
-    last = slope(then, w + h * third)
-    return w + h / 6 * (first + 2 * (second + third) + last)
+    law: CorrectedLaw, points: Points, w: Tensor, then: float, past: _Past, changes: _Past
+) -> tuple[Tensor, Tensor]:
+    """A step of Adams and Moulton, the correction extrapolated: the points, and the velocity they are taken to have."""
+    s = math.exp(then)
+    guess = w + past.moved(then)
+    noise = law.base(points.moving(guess, s), s)
+    expected = points.velocity(guess, s, noise, _unit(s) * changes.at(then))
+    return w + past.moved(then, expected), expected
 
 
 def _unit(s: float) -> float:
-    """The standard deviation that noise of s leaves of a standard normal: in units of it, corrections are smooth."""
+    """The standard deviation that noise of s leaves of a standard normal: in units of it, what varies is smooth."""
     return s / math.sqrt(1 + s**2)
 
 
 class _Past(NamedTuple):
-    """The corrections at the last levels, the newest first, and the polynomial through them."""
+    """What was found at the last levels, in units of `_unit`, the newest first, and the polynomial through it."""
 
     seen: list[tuple[float, Tensor]]
 
-    def __call__(self, t: float) -> Tensor:
-        return sum((_lagrange(t, self._times, j) * answer for j, (_, answer) in enumerate(self.seen[1:], 1)),
-                   _lagrange(t, self._times, 0) * self.seen[0][1])  # fmt: skip
+    def at(self, t: float) -> Tensor:
+        """The polynomial's value."""
+        return _combined([_lagrange(t, self._times, j) for j in range(len(self.seen))], self.seen)
 
     def with_answer(self, t: float, answer: Tensor) -> _Past:
         """One level further."""
         return _Past([(t, answer), *self.seen[: _ORDER - 1]])
 
-    def share(self, t: float) -> float:
-        """The integral of the error of extrapolation since the last level, over its value at t."""
-        last = self._times[0]
-        inside = [last + (t - last) * node for node in _GAUSS]
-        return float(np.mean([self._nodal(v) for v in inside])) * (t - last) / self._nodal(t)
+    def moved(self, then: float, there: Tensor | None = None) -> Tensor:
+        """The integral since the last level of the polynomial, through `there` at its end if that is known."""
+        known = self.seen if there is None else [(then, there), *self.seen]
+        times, last = [t for t, _ in known], self._times[0]
+        nodes = [(last + (then - last) * place, (then - last) * weight) for place, weight in _GAUSS]
+        shares = [sum(_unit(math.exp(t)) * _lagrange(t, times, j) * h for t, h in nodes) for j in range(len(times))]
+        return _combined(shares, known)
+
+    def missed(self, late: Tensor, changes: _Past) -> Tensor:
+        """The integral since the last level of `change . late / s^2`, `(n,)`.
+
+        Args:
+            late: by how much the points' velocity is too great at the new level; before, this vanished at all levels
+                seen, and so grows like the product of the distances from them.
+            changes: the last two are at the new level and the last: linear in between.
+        """
+        (then, new), (last, old) = changes.seen[:2]
+        before = after = 0.0
+        for place, weight in _GAUSS:
+            t = last + (then - last) * place
+            share = (then - last) * weight * self._nodal(t) / self._nodal(then) / (1 + math.exp(2 * t))
+            before, after = before + (1 - place) * share, after + place * share
+        return ((before * old + after * new) * late).sum(1)
 
     def _nodal(self, t: float) -> float:
         return math.prod(t - time for time in self._times)
@@ -223,6 +240,13 @@ class _Past(NamedTuple):
     @property
     def _times(self) -> list[float]:
         return [t for t, _ in self.seen]
+
+
+def _combined(shares: list[float], seen: list[tuple[float, Tensor]]) -> Tensor:
+    total = shares[0] * seen[0][1]
+    for share, (_, answer) in zip(shares[1:], seen[1:], strict=True):
+        total.add_(answer, alpha=share)
+    return total
 
 
 def _lagrange(t: float, times: list[float], j: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scorefield.metrics.samples import Sample, check_count, pair, random_order, shuffled
-from scorefield.numerics.random import normal
+from scorefield.metrics.side_by_side import logits, weights_of
 
 
 class Accuracy(NamedTuple):
@@ -74,23 +73,12 @@ class _Classifiers:
         scale = torch.stack([rows[t].std(0) for t in self.train])
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         self.rows = ((rows - mean[:, None]) / scale[:, None]).float().clamp(-10, 10)  # (folds, rows, d)
-        sizes = [rows.shape[1], width, width, 1]
-        self.weights: list[Tensor] = []
-        for i, (a, b) in enumerate(pairwise(sizes)):
-            draw = normal(folds, (a, b), seed, f"c2st-layer-{i}", device=rows.device)
-            self.weights += [draw * (2 / a) ** 0.5, torch.zeros(folds, 1, b, device=rows.device)]
-
-    def logits(self, weights: list[Tensor], x: Tensor) -> Tensor:
-        """`(folds, k, d) -> (folds, k)`."""
-        for i in range(0, len(weights), 2):
-            x = torch.baddbmm(weights[i + 1], x, weights[i])
-            x = F.silu(x) if i + 2 < len(weights) else x
-        return x[..., 0]
+        self.weights = weights_of(folds, [rows.shape[1], width, width, 1], seed, "c2st", rows.device)
 
     def loss(self, weights: list[Tensor], index: Tensor) -> Tensor:
         """The cross-entropy of every fold's network on its rows `index` `(folds, k)`: `(folds,)`."""
         x = self.rows.gather(1, index[..., None].expand(-1, -1, self.rows.shape[2]))
-        return F.binary_cross_entropy_with_logits(self.logits(weights, x), self.label[index], reduction="none").mean(1)
+        return F.binary_cross_entropy_with_logits(logits(weights, x), self.label[index], reduction="none").mean(1)
 
     def fit(self, epochs: int, batch: int = 128, rate: float = 2e-3) -> int:
         """Train, then count the held-out rows that the network classifies correctly."""
@@ -114,5 +102,5 @@ class _Classifiers:
                     [torch.where(better, a, b) for a, b in zip(weights, kept, strict=True)],
                 )
         with torch.no_grad():
-            says = self.logits(kept, self.rows) > 0
+            says = logits(kept, self.rows) > 0
         return sum(int((says[k, held] == self.label[held].bool()).sum()) for k, held in enumerate(self.held))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,6 +15,13 @@ MOST = 2000
 """At most this many real records and samples are compared by default."""
 LEAST, C2ST_LEAST = 10, 40
 """Real records without which there is no comparison, and no classifier test (of halves, in five folds)."""
+
+
+class Finding(NamedTuple):
+    """One sentence, and whether it is good news (None: neither)."""
+
+    good: bool | None
+    text: str
 
 
 @dataclass(frozen=True)

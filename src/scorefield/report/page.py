@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scorefield import _files
-from scorefield.metrics.comparison import Figure
+from scorefield.metrics.comparison import Figure, Finding
 from scorefield.report.facts import Facts
 from scorefield.report.figures import losses_svg
 
@@ -78,6 +78,13 @@ def write_page(path: str | Path, title: str, sections: Iterable[str]) -> None:
         f"<title>{name}</title><style>{STYLE}</style></head><body><h1>{name}</h1>{''.join(sections)}</body></html>\n"
     )
     _files.write_bytes(Path(path), page.encode())
+
+
+def verdict_box(headline: str, findings: Iterable[Finding]) -> str:
+    """What a page opens with: the verdict, and each finding with its mark."""
+    marks = {True: "good", False: "warn", None: "none"}
+    items = "".join(f'<li class="{marks[f.good]}">{html.escape(f.text)}</li>' for f in findings)
+    return f'<section class="verdict"><p class="first">{html.escape(headline)}</p><ul>{items}</ul></section>'
 
 
 def metrics_section(c: Comparison, what: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from scorefield.metrics.comparison import Figure
+from scorefield.metrics.comparison import Figure, Finding
 from scorefield.report.columns import value_in_words
+from scorefield.report.page import verdict_box
 from scorefield.tables.associations import Associations
 from scorefield.tables.evaluate import Coverage, Densities, TableComparison
 from scorefield.tables.marginals import Marginal, worst_first
@@ -36,18 +36,9 @@ class Quality(NamedTuple):
     privacy: Privacy | None
 
 
-class Finding(NamedTuple):
-    """One sentence, and whether it is good news (None: neither)."""
-
-    good: bool | None
-    text: str
-
-
 def verdict_section(c: TableComparison, quality: Quality) -> str:
     """The box that the page opens with."""
-    marks = {True: "good", False: "warn", None: "none"}
-    items = "".join(f'<li class="{marks[f.good]}">{html.escape(f.text)}</li>' for f in findings(c, quality))
-    return f'<section class="verdict"><p class="first">{html.escape(headline(c))}</p><ul>{items}</ul></section>'
+    return verdict_box(headline(c), findings(c, quality))
 
 
 def headline(c: TableComparison) -> str:

@@ -12,6 +12,7 @@ from scorefield.tables.lattice import Lattice
 
 _SHARES = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3)  # of the rows: how far from the end the test looks
 _LEAST = 15  # rows that it looks at
+_WIDER = 2  # shares after the one at which there is a wall that are asked, too
 _NEAREST = 10  # spacings at the end whose mean says how far beyond the last value the wall may be
 _FARTHEST = 3.0  # of these spacings
 _STRONGER, _WEAKER = 2.88, 1.64  # standard errors of a one-sided test at 0.2 and 5 %
@@ -33,7 +34,8 @@ def find_walls(
     d_1 >= ... >= d_k the distances of the k last values from the next one inwards, mean(d) / d_1 tends to 1/2 where the
     density is constant up to a wall, to more where it rises towards it, to 1/3 where it falls to zero linearly, and to
     0 in a tail. There is a wall where, for some k, that is more than a linear end gives in 998 of 1,000 samples, and
-    for no smaller k less than a wall gives in 994 of 1,000; k is 1 to 30 % of the rows, at least 15.
+    for no smaller k less than a wall gives in 994 of 1,000, and the next two k give more than a linear end does on
+    average: a thin shelf at the end of a tail is none. k is 1 to 30 % of the rows, at least 15.
 
     The wall is at the roundest number up to three mean spacings beyond the last value, or, where none is rounder than
     chance has it, one spacing beyond; on a lattice whose last cells are all taken, at the last value.
@@ -63,7 +65,7 @@ def find_walls(
 def has_wall(x: Array, errors: float = _STRONGER) -> bool:
     """Whether the density ends in a wall at the lower end of ascending values `(n,)`; see `find_walls`."""
     counts = sorted({int(share * len(x)) for share in _SHARES if share * len(x) >= _LEAST})
-    for k in counts if len(counts) > 1 else ():  # one alone cannot tell a wall from a small cluster
+    for place, k in enumerate(counts if len(counts) > 1 else ()):  # one alone cannot tell a wall from a small cluster
         width = float(x[k] - x[0])
         if not width > 0:
             continue
@@ -73,7 +75,7 @@ def has_wall(x: Array, errors: float = _STRONGER) -> bool:
         if np.diff(x[: k + 1]).max() > 1.5 * (math.log(k) + 5) / k * width:  # a cluster of its own
             return False
         if found > _most_of_linear(k, errors) and _mean_distance(x, k // 2) > 0.5 - 1.3 * math.sqrt(1 / 6 / k):
-            return True
+            return all(_mean_distance(x, wider) > _most_of_linear(wider, 0.0) for wider in counts[place + 1 :][:_WIDER])
     return False
 
 

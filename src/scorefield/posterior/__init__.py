@@ -1,0 +1,23 @@
+"""Simulation-based inference: p(parameters | observation) from simulations, with proof of calibration.
+
+What may enter: a way from simulations, a prior and observations to laws of parameters, and what shows that they hold.
+"""
+
+from scorefield.posterior.estimator import PosteriorEstimator
+from scorefield.posterior.prior import Prior, box, from_samples, gaussian, log_normal, of
+from scorefield.posterior.simulating import SimulatorError, simulate
+from scorefield.posterior.trained import OutsideWarning, TrainedPosterior
+
+__all__ = [
+    "OutsideWarning",
+    "PosteriorEstimator",
+    "Prior",
+    "SimulatorError",
+    "TrainedPosterior",
+    "box",
+    "from_samples",
+    "gaussian",
+    "log_normal",
+    "of",
+    "simulate",
+]

@@ -1,0 +1,48 @@
+"""Posteriors by a learned likelihood and the prior: particles from the prior, tempered to the observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scorefield.mcmc.tempered import Tempered, tempered
+from scorefield.posterior.likelihood import Likelihood
+from scorefield.posterior.prior import Prior
+from scorefield.progress import Report, silent
+
+PARTICLES = 2000
+"""At least, for one posterior."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByLikelihood:
+    """The posterior of parameters given independent observations, by their likelihood.
+
+    Args:
+        likelihood: of one observation.
+        prior: of the parameters, whose density is known.
+    """
+
+    likelihood: Likelihood
+    prior: Prior
+
+    def particles(self, x: Tensor, n: int, seed: int, report: Report = silent) -> Tempered:
+        """Particles in coordinates without edges, given all of the observations x `(m, k)` together."""
+        v = self.likelihood.observed(x)
+        first = self.prior.coordinates.inward(self.prior.sample(n, seed))
+        return tempered(
+            first,
+            lambda u: self.likelihood.log_density(u, v),
+            self.prior.log_density_inward,
+            seed=seed,
+            report=report,
+        )
+
+    def draws(self, x: Tensor, n: int, seed: int, report: Report = silent) -> Tensor:
+        """n draws of u given all observations, `(n, d)`."""
+        return self.particles(x, max(n, PARTICLES), seed, report).samples[:n]
+
+    def log_density(self, u: Tensor, x: Tensor) -> Tensor:
+        """`log p(u, x)`, `(n,)`: not normalised."""
+        return self.likelihood.log_density(u, self.likelihood.observed(x)) + self.prior.log_density_inward(u)

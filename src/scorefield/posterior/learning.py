@@ -1,0 +1,138 @@
+"""From simulations to a posterior: the likelihood where a normal law holds, the score, and which of them answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scorefield.posterior import density
+from scorefield.posterior.by_likelihood import ByLikelihood
+from scorefield.posterior.conditional import ConditionalScore
+from scorefield.posterior.likelihood import MOST_VALUES, Likelihood, fit_likelihood
+from scorefield.posterior.observations import ObservationCodec
+from scorefield.posterior.prior import Prior
+from scorefield.posterior.training import Pairs, Recipe, fit_conditional
+from scorefield.progress import Report, part
+
+By = Literal["auto", "score", "likelihood"]
+_LIKELIHOOD_SHARE, _COMPARING = 0.3, 0.95  # of the budget; where the comparison begins
+_MEMBERS, _DROPOUT = 3, 0.1  # of the likelihood
+_SYNTHETIC = 20  # simulated pairs for each real one that the score is trained on, where the likelihood holds
+_MOST_SYNTHETIC = 400_000
+_COMPARED, _PARTICLES = 32, 300  # held-out simulations by which one of the two is taken, and particles for each
+
+
+class Learned(NamedTuple):
+    """What was learned of a problem.
+
+    Args:
+        score: of the parameters given an observation.
+        likelihood: of an observation given the parameters, where it was learned.
+        by: which of them answers.
+        info: figures of how that was decided, JSON-able.
+    """
+
+    score: ConditionalScore
+    likelihood: Likelihood | None
+    by: Literal["score", "likelihood"]
+    info: dict[str, Any]
+
+
+def learn(
+    u: Tensor,
+    x: Tensor,
+    codec: ObservationCodec,
+    prior: Prior,
+    reader: Callable[[Recipe], nn.Module],
+    recipe: Recipe,
+    by: By,
+    report: Report,
+    proposal: Callable[[int, int], Tensor] | None = None,
+) -> Learned:
+    """The posterior of parameters u `(n, d)`, in coordinates without edges, given observations x.
+
+    Args:
+        u: parameters of the simulations.
+        x: `(n, k)` or `(n, length, k)`.
+        codec: of the observations.
+        prior: of the parameters.
+        reader: makes the network that reads encoded observations.
+        recipe: sizes and budget.
+        by: which answers; "auto": the one with the greater log-density of the true parameters of held-out simulations.
+        report: hears how far the work is.
+        proposal: what the parameters were drawn from, `(n, seed) -> (n, d)`, where it is not the prior.
+
+    Raises:
+        ValueError: for by="likelihood" where it cannot be learned.
+    """
+    seed = recipe.settings.seed
+    pairs = Pairs.split(u, codec.encode(x), seed)
+    obstacle = _obstacle(x, codec, prior)
+    if by == "likelihood" and obstacle:
+        raise ValueError(f"the likelihood cannot be learned here: {obstacle}; take by='score'.")
+    if by == "score" or obstacle:
+        score = fit_conditional(pairs, reader(recipe), recipe, report)
+        return Learned(score, None, "score", {} if by == "score" else {"likelihood": obstacle})
+    first = replace(recipe, settings=recipe.part(_LIKELIHOOD_SHARE), members=_MEMBERS, dropout=_DROPOUT)
+    likelihood = fit_likelihood(u, x, codec, first, part(report, 0, _LIKELIHOOD_SHARE))
+    if likelihood.holds:
+        pairs = pairs.more(*_synthetic(likelihood, prior, proposal or prior.sample, codec, x, seed))
+    rest = replace(recipe, settings=recipe.part(1 - _LIKELIHOOD_SHARE))
+    score = fit_conditional(pairs, reader(rest), rest, part(report, _LIKELIHOOD_SHARE, _COMPARING))
+    info = {"residuals_told_apart": likelihood.accuracy}
+    if by == "likelihood":
+        return Learned(score, likelihood, "likelihood", info)
+    if not likelihood.holds:
+        return Learned(score, None, "score", info)
+    gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, part(report, _COMPARING, 1))
+    info |= {"gain_by_likelihood": gain, "standard_error": error}
+    return Learned(score, likelihood, "likelihood" if gain > 0 else "score", info)
+
+
+def _obstacle(x: Tensor, codec: ObservationCodec, prior: Prior) -> str:
+    """Why no normal law of the observation can be learned and used, or nothing."""
+    if x.ndim != 2:
+        return "the observations are sets or series"
+    if codec.holes:
+        return "some values of the observations are missing"
+    if codec.columns > MOST_VALUES:
+        return f"an observation has {codec.columns} values, more than {MOST_VALUES}"
+    if prior.draw is None or (prior.density is None and prior.covariance is None):
+        return "only draws of the prior are known"
+    return ""
+
+
+def _synthetic(
+    likelihood: Likelihood,
+    prior: Prior,
+    draw: Callable[[int, int], Tensor],
+    codec: ObservationCodec,
+    x: Tensor,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Pairs of parameters and what the likelihood makes of them, whole numbers where x has them."""
+    u = prior.coordinates.inward(draw(min(_SYNTHETIC * len(x), _MOST_SYNTHETIC), seed + 1))
+    made = likelihood.simulate(u, seed)
+    whole = (x == x.round()).all(0)
+    made = torch.where(whole, made.round(), made)
+    return u, codec.encode(made)
+
+
+def _gain(
+    score: ConditionalScore, law: ByLikelihood, pairs: Pairs, codec: ObservationCodec, report: Report
+) -> tuple[float, float]:
+    """By how many nats the likelihood gives the true parameters of held-out simulations more, and its error."""
+    u, z = pairs.y[pairs.trained :][:_COMPARED], pairs.z[pairs.trained :][:_COMPARED]
+    by_score = density.log_density(score.bound(z), u, torch.arange(len(u)), tolerance=0.05).value
+    x = codec.original(z.double())
+    gains = torch.empty(len(u), dtype=torch.float64)
+    for i in range(len(u)):
+        found = law.particles(x[i : i + 1], _PARTICLES, i)
+        gains[i] = law.log_density(u[i : i + 1], x[i : i + 1])[0] - found.log_evidence - by_score[i]
+        report((i + 1) / len(u), "comparing")
+    return float(gains.mean()), float(gains.std()) / math.sqrt(len(u))

@@ -1,0 +1,204 @@
+"""Posteriors from simulations, against linear Gaussian problems whose answers are exact."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scorefield import posterior
+from scorefield.numerics.random import normal
+from scorefield.posterior import PosteriorEstimator, TrainedPosterior
+from scorefield.posterior.conditional import ConditionalScore, Whitening
+from scorefield.posterior.density import log_density
+from scorefield.posterior.drawing import draws
+from scorefield.posterior.networks import NormalNetwork, ScoreNetwork, SeriesReader, SetReader, VectorReader
+from scorefield.posterior.training import Recipe
+
+PRIOR_SD, NOISE_SD = 2.0, 0.5
+SMALL = Recipe(width=32, depth=2)
+
+
+def simulations(n: int, d: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    theta = PRIOR_SD * normal(n, (d,), seed, "theta")
+    return theta, theta + NOISE_SD * normal(n, (d,), seed, "x")
+
+
+def exact(x: Tensor) -> tuple[Tensor, float]:
+    """Mean and standard deviation of the posterior."""
+    precision = PRIOR_SD**-2 + NOISE_SD**-2
+    return x / NOISE_SD**2 / precision, precision**-0.5
+
+
+@pytest.fixture(scope="module")
+def fitted() -> PosteriorEstimator:
+    prior = posterior.gaussian([0.0, 0.0], PRIOR_SD**2)
+    return PosteriorEstimator(prior, steps=200, recipe=SMALL, by="score").fit(*simulations(2000))
+
+
+def test_the_posterior_of_a_linear_gaussian_problem(fitted: PosteriorEstimator) -> None:
+    x = torch.tensor([1.0, -2.0])
+    mean, deviation = exact(x)
+    found = fitted.sample(x, 4000)
+    assert found.shape == (4000, 2) and found.dtype == torch.float64
+    assert float((found.mean(0) - mean).abs().max()) < 0.2 * deviation
+    assert float((found.std(0) / deviation - 1).abs().max()) < 0.15
+    law = torch.distributions.Normal(mean, deviation)
+    points = found[:100]
+    error = fitted.log_prob(points, x).value - law.log_prob(points).sum(1)
+    assert float(error.abs().median()) < 0.2
+    assert float((fitted.map(x) - mean).abs().max()) < 0.3 * deviation
+
+
+def test_draws_are_a_function_of_the_seed_and_their_number_alone(fitted: PosteriorEstimator) -> None:
+    x = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    both = fitted.sample_many(x, 3, seed=4)
+    torch.testing.assert_close(both[0], fitted.sample(x[0], 3, seed=4), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fitted.sample(x[0], 2, seed=4), both[0, :2], rtol=1e-4, atol=1e-4)
+    assert fitted.sample(x[0], 0).shape == (0, 2)
+
+
+def test_an_observation_outside_the_simulations_is_warned_of_with_its_percentile(fitted: PosteriorEstimator) -> None:
+    with pytest.warns(posterior.OutsideWarning, match=r"x\[1\] = 50 lies at percentile 100 of the simulations"):
+        fitted.sample([0.0, 50.0], 2)
+
+
+# ------------------------------------------------------------------------------------------------- the conditional law
+
+
+@pytest.fixture(scope="module")
+def wild() -> ConditionalScore:
+    """Untrained networks with weights of size one half: a law that is far from normal."""
+    reader = VectorReader(3, 16, 1)
+    law = NormalNetwork(reader, 3, 2)
+    network = ScoreNetwork(reader, 2, 32, 2)
+    with torch.no_grad():
+        law.outputs.weight.copy_(0.2 * normal(len(law.outputs.weight), (16,), 0, "law"))
+        network.outputs.weight.copy_(0.1 * normal(2, (32,), 0, "score"))
+    root = torch.tensor([[2.0, 0.0], [0.5, 0.3]], dtype=torch.float64)
+    return ConditionalScore(law, [network], Whitening(torch.tensor([1.0, 2.0]).double(), root)).eval()
+
+
+def test_densities_integrate_to_one_and_agree_with_draws(wild: ConditionalScore) -> None:
+    bound = wild.bound(normal(1, (3,), 0, "z"))
+    found = draws(bound, torch.zeros(4000, dtype=torch.int64), 0)
+    mean, root = found.mean(0), torch.linalg.cholesky(torch.cov(found.T))
+    grid = torch.linspace(-6, 6, 41, dtype=torch.float64)
+    points = mean + torch.cartesian_prod(grid, grid) @ root.T
+    density = log_density(bound, points, torch.zeros(len(points), dtype=torch.int64), tolerance=3e-3).value.exp()
+    cell = float((grid[1] - grid[0]) ** 2 * root.diagonal().prod())
+    assert float(density.sum()) * cell == pytest.approx(1.0, abs=0.01)
+    away = torch.linalg.solve_triangular(root, ((density[:, None] * points).sum(0) * cell - mean)[:, None], upper=False)
+    assert float(away.abs().max()) < 5 / math.sqrt(4000)
+
+
+def test_a_normal_law_without_networks_is_exact() -> None:
+    law = NormalNetwork(VectorReader(2, 8, 1), 2, 2)
+    with torch.no_grad():
+        law.outputs.weight.copy_(0.5 * normal(len(law.outputs.weight), (8,), 1, "law"))
+    score = ConditionalScore(law, [], Whitening(torch.zeros(2).double(), torch.eye(2).double())).eval()
+    z = normal(1, (2,), 3, "z")
+    mean, factor = (v[0].double().detach() for v in law(z))
+    exact_law = torch.distributions.MultivariateNormal(mean, precision_matrix=factor.T @ factor)
+    points = exact_law.mean + normal(50, (2,), 0, "points", dtype=torch.float64)
+    found = log_density(score.bound(z), points, torch.zeros(50, dtype=torch.int64), tolerance=1e-4)
+    torch.testing.assert_close(found.value, exact_law.log_prob(points), rtol=0, atol=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------- what is read
+
+
+def test_readers_of_sets_and_series_see_neither_the_filling_nor_the_order_of_a_set() -> None:
+    z = normal(4, (5, 3), 0, "z")
+    longer = torch.cat([z, torch.full((4, 2, 3), torch.nan)], 1)
+    networks: tuple[nn.Module, ...] = (SetReader(3, 16), SeriesReader(3, 16))
+    for reader in networks:
+        network = ScoreNetwork(reader, 2, 16, 1).eval()
+        torch.testing.assert_close(network.reader(longer), network.reader(z), rtol=1e-5, atol=1e-6)
+    turned = z[:, torch.tensor([3, 1, 4, 0, 2])]
+    sets = ScoreNetwork(SetReader(3, 16), 2, 16, 1).eval().reader
+    torch.testing.assert_close(sets(turned), sets(z), rtol=1e-5, atol=1e-6)
+
+
+def test_an_embedding_of_ones_own_keeps_its_weights() -> None:
+    own = nn.Sequential(nn.Linear(2, 7), nn.Tanh())
+    own.width = 7  # type: ignore[assignment]
+    network = ScoreNetwork(own, 2, 16, 1)
+    torch.testing.assert_close(network.reader(torch.ones(1, 2)), own(torch.ones(1, 2)))
+    with pytest.raises(ValueError, match="attribute `width`"):
+        ScoreNetwork(nn.Linear(2, 7), 2)
+
+
+@pytest.mark.parametrize("kind", ["frame", "array", "list of sets", "one value"])
+def test_simulations_come_in_many_forms(kind: str) -> None:
+    theta, x = simulations(60)
+    forms: dict[str, tuple[object, object, object]] = {
+        "frame": (pd.DataFrame(theta.numpy(), columns=["a", "b"]), pd.DataFrame(x.numpy()), [0.0, 1.0]),
+        "array": (theta.numpy(), x.numpy(), np.array([0.0, 1.0])),
+        "list of sets": (theta, [x[i, None].repeat(1 + i % 3, 1).numpy() for i in range(60)], np.ones((2, 2))),
+        "one value": (theta, x[:, 0], [0.3]),
+    }
+    parameters, observed, one = forms[kind]
+    estimator = PosteriorEstimator(steps=2, recipe=SMALL).fit(parameters, observed)
+    assert estimator.fitted.names == (("a", "b") if kind == "frame" else ("theta0", "theta1"))
+    assert estimator.sample(one, 3).shape == (3, 2)
+
+
+def test_the_support_is_respected_by_construction() -> None:
+    theta, x = simulations(200)
+    theta = theta.sigmoid()
+    estimator = PosteriorEstimator(posterior.box(0.0, 1.0 + 0 * theta[0]), steps=5, recipe=SMALL).fit(theta, x)
+    found = estimator.sample(torch.tensor([30.0, -30.0]).clamp(-3, 3), 500)
+    assert bool(((found >= 0) & (found <= 1)).all())
+    outside = estimator.log_prob(torch.tensor([[0.5, 1.5], [0.5, 0.5]]), x[0]).value
+    assert outside[0] == -math.inf and math.isfinite(outside[1])
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+
+def bad() -> Iterator[tuple[str, object, object, str]]:
+    theta, x = simulations(60)
+    yield "lengths", theta, x[:50], "60 rows of parameters and 50 observations"
+    yield "few", theta[:5], x[:5], "5 simulations are too few"
+    hole = theta.clone()
+    hole[3, 1] = torch.nan
+    yield "parameter", hole, x, "parameter 1 of row 3 is not finite"
+    yield "text", theta, [["a"]] * 60, "observations are numbers"
+    yield "shape", theta, torch.zeros(60, 2, 2, 2), "have the shape"
+
+
+@pytest.mark.parametrize(("theta", "x", "message"), [pytest.param(*case[1:], id=case[0]) for case in bad()])
+def test_bad_simulations_are_refused(theta: object, x: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PosteriorEstimator(steps=2, recipe=SMALL).fit(theta, x)
+
+
+def test_failed_simulations_are_left_out_aloud() -> None:
+    theta, x = simulations(60)
+    x[7] = torch.nan
+    x[9, 0] = torch.inf
+    with pytest.warns(UserWarning, match="2 of 60 simulations failed .* the first is row 7"):
+        estimator = PosteriorEstimator(steps=2, recipe=SMALL).fit(theta, x)
+    assert estimator.fitted.info["simulations"] == 58
+
+
+def test_what_does_not_fit_the_simulations_is_refused(fitted: PosteriorEstimator) -> None:
+    trained: TrainedPosterior = fitted.fitted
+    with pytest.raises(ValueError, match="an observation has 2 values"):
+        trained.sample([1.0, 2.0, 3.0], 2)
+    with pytest.raises(ValueError, match="sample takes one observation, got 3"):
+        trained.sample(torch.zeros(3, 2), 2)
+    with pytest.raises(ValueError, match="no simulation has a hole"):
+        trained.sample([1.0, math.nan], 2)
+    with pytest.raises(ValueError, match="infinite values"):
+        trained.sample([1.0, math.inf], 2)
+    with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
+        trained.log_prob(torch.zeros(3, 3), [0.0, 0.0])
+    with pytest.raises(ValueError, match="call fit"):
+        PosteriorEstimator().sample([0.0], 1)
+    with pytest.raises(ValueError, match="outside the prior's support"):
+        PosteriorEstimator(posterior.box([0.0, 0.0], 1.0), steps=2, recipe=SMALL).fit(*simulations(60))
