@@ -145,6 +145,14 @@ def test_a_posterior_that_ignores_the_observation_is_caught(sims: tuple[np.ndarr
     assert any("next to nothing of theta0 and theta1" in f.text for f in found.findings)
 
 
+def test_a_share_that_chance_hardly_explains_is_no_praise() -> None:
+    """60 truths, of which 48 lie within the 90 % regions: two and a half standard errors too few, no certain fault."""
+    levels = np.concatenate([np.linspace(0, 89, 48), np.linspace(90, 99, 12)]).astype(int)
+    right = Ranks("a", np.arange(0, 300, 5) % 100, 99)
+    one = Proof((right,), (Ranks("regions", levels, 99),), (), (), (), 0.01)
+    assert one.passed and one.verdict.startswith("No fault is certain, yet 90 % regions hold the truth in 80 of 100")
+
+
 def test_contraction_is_the_exact_one(sims: tuple[np.ndarray, np.ndarray]) -> None:
     found = proof_of(LinearGaussian(), sims, prior_sd=[1.0, 1.0]).contraction
     for one, sd in zip(found, SD, strict=True):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from scorefield import _files, records, tables
 from scorefield.data import TableFile
 from scorefield.data.sources import is_table, table
@@ -163,6 +165,7 @@ def _prove(model: TrainedPosterior, source: str | Path | TableFile, **options: A
     found = source if isinstance(source, TableFile) else table(source)
     data = model.info.get("data", {})
     sims = simulations(found.frame, model.names, data.get("columns"))
+    sims = sims.rows(np.flatnonzero(~sims.failed))
     proof = _posterior_evaluate.evaluate(model, sims, **{k: v for k, v in options.items() if k != "steps"})
     return _posterior_evaluate.Proved(proof, str(found.path))
 

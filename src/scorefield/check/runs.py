@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from scorefield import metrics, runs
@@ -93,7 +94,8 @@ def _simulations(model: TrainedPosterior, data: Any) -> Simulations:
     if data is None:
         return held_simulations(model.info.get("folder", ""), model.info)
     found = data if isinstance(data, TableFile) else table(data)
-    return simulations(found.frame, model.names, model.info.get("data", {}).get("columns"))
+    sims = simulations(found.frame, model.names, model.info.get("data", {}).get("columns"))
+    return sims.rows(np.flatnonzero(~sims.failed))
 
 
 def _memorisation(model: Any, held: Tensor, training: Tensor, seed: int) -> Row:

@@ -33,9 +33,14 @@ def opened(folder: str | Path | None) -> Session:
 
     Raises:
         FileError: for a missing, truncated or foreign file.
+        ValueError: for a posterior, which has no page.
     """
     if folder is None:
         return Session()
     from scorefield import runs
 
+    if runs.kind_of_run(folder) is runs.POSTERIORS:
+        raise ValueError(
+            f"{folder} is a posterior, which the explorer does not show; scorefield posterior writes a page."
+        )
     return Session(runs.load(folder), Path(folder).resolve().name)

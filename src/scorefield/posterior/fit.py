@@ -130,7 +130,7 @@ def _divided(all_of: Simulations, share: float | None, seed: int) -> tuple[Simul
         raise DataError(f"{n} simulations are too few to fit to and to prove by; at least {2 * LEAST} are needed.")
     wanted = share if share is not None else max(min(SHARE, MOST / n), LEAST / n)
     train, held = split(n, wanted, seed)
-    return all_of.rows(train), all_of.rows(held[np.isfinite(all_of.theta[held]).all(1)])
+    return all_of.rows(train), all_of.rows(held[~all_of.failed[held]])
 
 
 def _prior(sims: Simulations, bounds: Bounds, prior: str | None) -> Prior:

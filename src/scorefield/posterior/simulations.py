@@ -30,6 +30,11 @@ class Simulations:
     parameters: tuple[str, ...]
     columns: tuple[str, ...]
 
+    @property
+    def failed(self) -> np.ndarray:
+        """Which simulations failed, `(m,)`: all values missing, or one infinite."""
+        return np.isnan(self.x).all(1) | np.isinf(self.x).any(1)
+
     def rows(self, index: np.ndarray) -> Simulations:
         """Some of them."""
         return Simulations(self.theta[index], self.x[index], self.parameters, self.columns)

@@ -15,6 +15,7 @@ from scorefield.posterior.proof.local import Local
 from scorefield.posterior.proof.observation import Place
 from scorefield.posterior.proof.predictive import DISTANCE, Predictive
 from scorefield.posterior.proof.proof import Proof
+from scorefield.posterior.proof.ranks import Ranks
 from scorefield.posterior.proof.uniformity import p_text
 from scorefield.posterior.trained import TrainedPosterior
 from scorefield.report import posterior_figures as drawing
@@ -267,7 +268,7 @@ def _proof(found: PosteriorReport) -> str:
     )
 
 
-def _worst_first(proof: Proof) -> list[drawing.Ranks]:
+def _worst_first(proof: Proof) -> list[Ranks]:
     """The parameters to show: all in their order, or the worst."""
     shown = sorted(range(len(proof.parameters)), key=lambda j: proof.parameters[j].test.p)[: drawing.MOST]
     return [proof.parameters[j] for j in sorted(shown)]

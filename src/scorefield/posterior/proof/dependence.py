@@ -51,7 +51,10 @@ def pairs_of(names: Sequence[str], theta: np.ndarray, draws: np.ndarray, seed: i
         strength = np.abs(np.einsum("mka,mkb->ab", unit, unit))[i, j]
         chosen = np.sort(np.argsort(-strength, kind="stable")[:MOST])
         i, j = i[chosen], j[chosen]
-    return tuple(_pair(names[a], names[b], points[..., a] * points[..., b], seed) for a, b in zip(i, j, strict=True))
+    return tuple(
+        _pair(names[a], names[b], points[..., a] * points[..., b], seed)
+        for a, b in zip(i.tolist(), j.tolist(), strict=True)
+    )
 
 
 def _pair(first: str, second: str, products: np.ndarray, seed: int) -> Pair:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from scorefield import _ranges
+from scorefield.metrics.comparison import Finding
 from scorefield.posterior.proof import coverage, verdict
 from scorefield.posterior.proof.arrays import Numbers, check_draws, names_of, numbers, together
 from scorefield.posterior.proof.contraction import Contraction, contraction
@@ -82,7 +83,7 @@ class Proof:
         return verdict.headline(self)
 
     @property
-    def findings(self) -> tuple[verdict.Finding, ...]:
+    def findings(self) -> tuple[Finding, ...]:
         """What else is to be said, a sentence each."""
         return verdict.findings(self)
 

@@ -33,9 +33,10 @@ def headline(proof: Proof) -> str:
     """The verdict in one sentence."""
     most = proof.regions[0].below(0.9)
     if proof.passed:
-        return (
-            f"No fault found: {most} ({proof.simulations:,} simulations; chance moves this by {_points(most.error)})."
-        )
+        text = f"{most} ({proof.simulations:,} simulations; chance moves this by {_points(most.error)})"
+        if abs(most.share - most.probability) > 2 * most.error:
+            return f"No fault is certain, yet {text}: hold more simulations against it."
+        return f"No fault found: {text}."
     found = faults(proof)
     named = [_with_names(fault, names, proof) for fault, names in found.items()]
     return f"{most}: {', '.join(named)}; {_ADVICE[next(iter(found))]}."
