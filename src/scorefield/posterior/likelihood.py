@@ -21,6 +21,7 @@ MOST_VALUES = 64
 _ERRORS = 2.5  # standard errors above a half at which a classifier's accuracy says that the law does not hold
 _TESTED = 2000  # residuals that the classifier sees, at most
 _FEWEST = 40
+_PLACE = math.sqrt(12)  # a place between 0 and 1 has variance 1 / 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Likelihood:
     """log p(x | u) by the mean of normal laws whose means and covariances are functions of the parameters.
 
     Args:
-        networks: from u to the laws of v.
+        networks: from the features of u to the laws of v.
         whitening: from standardised observations to v.
         codec: of the observations.
         accuracy: of a classifier that tells its residuals on held-out simulations from standard normal ones; 0.5: none.
@@ -68,16 +69,24 @@ class Likelihood:
         member = torch.arange(len(u)) % len(self.networks)
         v = torch.empty_like(noise, dtype=torch.float64)
         for k, network in enumerate(self.networks):
-            mean, factor = network(u[member == k].float())
+            mean, factor = network(features(u[member == k]))
             away = torch.linalg.solve_triangular(factor, noise[member == k, :, None], upper=False)
             v[member == k] = (mean + away[..., 0]).double()
         return self.codec.original(self.whitening.outward(v))
 
 
+def features(u: Tensor) -> Tensor:
+    """What a network sees of parameters u `(n, d)`: them, and their places between 0 and 1, `(n, 2 d)` float32.
+
+    So that what is linear in a parameter between two edges is linear in what is seen.
+    """
+    return torch.cat([u, _PLACE * (torch.special.ndtr(u.double()) - 0.5)], 1).float()
+
+
 @torch.no_grad()
 def residuals(network: NormalNetwork, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Standardised residuals of observations v `(m, k)` for each u, `(n, m, k)`, and their `log |dr / dv|`, `(n,)`."""
-    mean, factor = network(u.float())
+    mean, factor = network(features(u))
     factor = factor.double()
     away = torch.einsum("nij,nmj->nmi", factor, v - mean.double()[:, None])
     return away, factor.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -101,7 +110,7 @@ def fit_likelihood(
     found = []
     for one in codecs:
         share = 1 / (len(codecs) + recipe.members - 1)
-        pairs = Pairs.split(one.standardised(x), u.float(), recipe.settings.seed)
+        pairs = Pairs.split(one.standardised(x), features(u), recipe.settings.seed)
         first = _member(pairs, recipe, share, 0, report)
         found.append((_held_out(pairs, *first, one), pairs, *first, one))
     _, pairs, network, whitening, codec = max(found, key=lambda f: f[0])
@@ -127,9 +136,9 @@ def _held_out(pairs: Pairs, network: NormalNetwork, whitening: Whitening, codec:
 
 
 @torch.no_grad()
-def _own_residuals(network: NormalNetwork, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Residuals of each v for its own u, `(n, k)`."""
-    mean, factor = network(u.float())
+def _own_residuals(network: NormalNetwork, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Residuals of each v for its own features z, `(n, k)`."""
+    mean, factor = network(z)
     away = torch.einsum("nij,nj->ni", factor.double(), v - mean.double())
     return away, factor.diagonal(dim1=1, dim2=2).double().log().sum(1)
 
