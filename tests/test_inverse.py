@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorefield import log_density
 from scorefield.analytic import Gaussian, GaussianMixture
-from scorefield.conditioning.inverse import impute, posterior, posterior_samples
+from scorefield.conditioning.inverse import impute, operators, posterior, posterior_samples
 from scorefield.core import Estimate, Level
 from scorefield.denoiser import Denoiser
 from scorefield.levels import flow
@@ -79,6 +79,65 @@ NOISES: dict[str, float | Tensor] = {
 def as_matrix(noise: float | Tensor, m: int) -> Tensor:
     value = torch.as_tensor(noise, dtype=F64)
     return value if value.ndim == 2 else (value.expand(m) + 1e-13).diag()
+
+
+class Halves:
+    """As another library's physics: differences of neighbours."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return x[..., 1:] - x[..., :-1]
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return torch.nn.functional.pad(y, (1, 0)) - torch.nn.functional.pad(y, (0, 1))
+
+
+AS_OPERATORS = {
+    "matrix": (operators.Matrix(OPERATORS["matrix"]), OPERATORS["matrix"]),
+    "mask": (operators.Mask(OPERATORS["mask"]), OPERATORS["mask"]),
+    "physics": (Halves(), doubles([[-1.0, 1, 0, 0], [0, -1.0, 1, 0], [0, 0, -1.0, 1]])),
+}
+
+
+@pytest.mark.parametrize("name", AS_OPERATORS)
+def test_operators_answer_as_their_matrices_do(name: str) -> None:
+    law, (A, matrix) = gaussian(), AS_OPERATORS[name]
+    y, x = doubles(0.7, -0.2, 0.1)[: 3 if name == "physics" else 2], gaussian().sample(3, seed=4)
+    level = Level(1.0, 0.7)
+    torch.testing.assert_close(posterior(law, A, y, 0.1)(x, level), posterior(law, matrix, y, 0.1)(x, level))
+    one, two = (posterior_samples(law, op, y, 0.1, 5, steps=3, particles=5).x0 for op in (A, matrix))
+    torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("name", ["matrix", "physics"])
+@pytest.mark.parametrize("observed", ["all", "one hole"])
+def test_large_measurements_give_the_same_draws_without_a_matrix(
+    name: str, observed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conjugate gradients against the factorisation, from the same noise."""
+    law, (A, _) = gaussian(), AS_OPERATORS[name]
+    y = doubles(0.7, -0.2, 0.1)[: 3 if name == "physics" else 2].repeat(2, 1)
+    y[1, 0] = NAN if observed == "one hole" else y[1, 0]
+    options = {"n": 3, "steps": 4, "particles": 1, "jacobian": False}
+    written = posterior_samples(law, A, y, 0.1, **options)
+    monkeypatch.setattr(operators, "MOST_NUMBERS", 0)
+    called = posterior_samples(law, A, y, 0.1, **options)
+    torch.testing.assert_close(called.x0, written.x0, rtol=1e-6, atol=1e-6)
+    assert called.log_evidence.isnan().all() and not written.log_evidence.isnan().any()
+    with pytest.raises(ValueError, match="too large to write out"):
+        posterior_samples(law, A, y, 0.1, 3, steps=4)
+
+
+def test_pooled_systems_are_as_one_of_all_their_particles() -> None:
+    """Two particles in a system are far too few here; their estimates of p(y) tell which systems count."""
+    law = GaussianMixture(doubles(0.7, 0.3), doubles([[-1.0], [1.0]]), doubles([[[0.04]], [[0.02]]]))
+    y, n = doubles([0.2]), 4000
+    exact = law.posterior(y, doubles([[1.0]]), doubles([[0.3]]))
+    draws = posterior_samples(law, doubles([[1.0]]), y, 0.3, n, steps=40, particles=2, pooled=True)
+    again = posterior_samples(law, doubles([[1.0]]), y, 0.3, n, steps=40, particles=2, pooled=True)
+    assert torch.equal(draws.x0, again.x0)
+    share = float(exact.weights[exact.means[:, 0] > 0].sum())
+    error = math.sqrt(share * (1 - share) / n) * (1 + float(draws.standard_error) * math.sqrt(n))
+    assert abs(float((draws.x0 > 0).double().mean()) - share) < 4.5 * error
 
 
 @pytest.mark.parametrize("noise", NOISES)

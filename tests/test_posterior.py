@@ -142,7 +142,7 @@ def test_simulations_come_in_many_forms(kind: str) -> None:
         "one value": (theta, x[:, 0], [0.3]),
     }
     parameters, observed, one = forms[kind]
-    estimator = PosteriorEstimator(steps=2, recipe=SMALL).fit(parameters, observed)
+    estimator = PosteriorEstimator(steps=2, recipe=SMALL, by="score").fit(parameters, observed)
     assert estimator.fitted.names == (("a", "b") if kind == "frame" else ("theta0", "theta1"))
     assert estimator.sample(one, 3).shape == (3, 2)
 
@@ -150,7 +150,9 @@ def test_simulations_come_in_many_forms(kind: str) -> None:
 def test_the_support_is_respected_by_construction() -> None:
     theta, x = simulations(200)
     theta = theta.sigmoid()
-    estimator = PosteriorEstimator(posterior.box(0.0, 1.0 + 0 * theta[0]), steps=5, recipe=SMALL).fit(theta, x)
+    estimator = PosteriorEstimator(posterior.box(0.0, 1.0 + 0 * theta[0]), steps=5, recipe=SMALL, by="score").fit(
+        theta, x
+    )
     found = estimator.sample(torch.tensor([30.0, -30.0]).clamp(-3, 3), 500)
     assert bool(((found >= 0) & (found <= 1)).all())
     outside = estimator.log_prob(torch.tensor([[0.5, 1.5], [0.5, 0.5]]), x[0]).value
@@ -174,7 +176,7 @@ def bad() -> Iterator[tuple[str, object, object, str]]:
 @pytest.mark.parametrize(("theta", "x", "message"), [pytest.param(*case[1:], id=case[0]) for case in bad()])
 def test_bad_simulations_are_refused(theta: object, x: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PosteriorEstimator(steps=2, recipe=SMALL).fit(theta, x)
+        PosteriorEstimator(steps=2, recipe=SMALL, by="score").fit(theta, x)
 
 
 def test_failed_simulations_are_left_out_aloud() -> None:
@@ -182,7 +184,7 @@ def test_failed_simulations_are_left_out_aloud() -> None:
     x[7] = torch.nan
     x[9, 0] = torch.inf
     with pytest.warns(UserWarning, match="2 of 60 simulations failed .* the first is row 7"):
-        estimator = PosteriorEstimator(steps=2, recipe=SMALL).fit(theta, x)
+        estimator = PosteriorEstimator(steps=2, recipe=SMALL, by="score").fit(theta, x)
     assert estimator.fitted.info["simulations"] == 58
 
 
@@ -201,4 +203,4 @@ def test_what_does_not_fit_the_simulations_is_refused(fitted: PosteriorEstimator
     with pytest.raises(ValueError, match="call fit"):
         PosteriorEstimator().sample([0.0], 1)
     with pytest.raises(ValueError, match="outside the prior's support"):
-        PosteriorEstimator(posterior.box([0.0, 0.0], 1.0), steps=2, recipe=SMALL).fit(*simulations(60))
+        PosteriorEstimator(posterior.box([0.0, 0.0], 1.0), steps=2, recipe=SMALL, by="score").fit(*simulations(60))

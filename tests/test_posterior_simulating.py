@@ -188,14 +188,14 @@ def test_series_of_any_length_are_read() -> None:
 
 
 def test_rounds_simulate_where_the_posterior_is(tmp_path: Path) -> None:
-    prior = posterior.box([-10.0, -10.0], 10.0)
-    x = np.array([2.0, -3.0])
+    prior = posterior.box([-4.0, -4.0], 4.0)
+    x = np.array([1.0, -1.5])
     estimator = PosteriorEstimator(prior, steps=100, recipe=SMALL, by="likelihood")
     estimator.fit_rounds(simulator, x, rounds=2, simulations=300, folder=tmp_path)
     first, second = estimator.rounds_
-    assert (first.kept, first.total, second.total) == (1.0, 300, 600) and second.kept < 0.4
+    assert (first.kept, first.total, second.total) == (1.0, 300, 600) and second.kept < 0.5
     late = torch.from_numpy(np.load(tmp_path / "round-1" / "000000.npz")["theta"])
-    assert float((late - torch.from_numpy(x)).abs().max()) < 5
+    assert float((late - torch.from_numpy(x)).abs().max()) < 3
     found = estimator.sample(x, 1000)
     assert float((found.mean(0) - torch.from_numpy(x)).abs().max()) < 0.15
 
@@ -218,3 +218,37 @@ def test_rounds_need_a_prior_that_can_be_drawn_from() -> None:
         PosteriorEstimator(posterior.from_samples(theta)).fit_rounds(simulator, [0.0, 0.0])
     with pytest.raises(ValueError, match="the likelihood cannot be learned here: only draws of the prior"):
         PosteriorEstimator(by="likelihood", steps=2, recipe=SMALL).fit(*simulate(simulator, PRIOR, 60))
+
+
+# ------------------------------------------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize("by", ["score", "likelihood"])
+def test_parts_of_a_posterior_have_their_closed_forms(trained: TrainedPosterior, by: str) -> None:
+    """Independent parameters: given one, the other keeps its law, a normal one where the edges are far."""
+    law = TrainedPosterior(**{**vars(trained), "by": by})
+    x = torch.tensor([0.1, -0.2], dtype=torch.float64)
+    top = law.map(x, draws=300)
+    assert float((top - x).abs().max()) < 0.6 * NOISE
+    found = law.sample_given(x, {"theta0": 0.3}, 400)
+    assert torch.equal(found[:, 0], torch.full((400,), 0.3, dtype=torch.float64))
+    assert float(found[:, 1].mean()) == pytest.approx(-0.2, abs=0.5 * NOISE)
+    assert float(found[:, 1].std()) == pytest.approx(NOISE, rel=0.35)
+    grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
+    density = law.marginal(x, {"theta1": grid}, draws=1000).exp()
+    assert float(torch.trapezoid(density, grid)) == pytest.approx(1.0, abs=0.02)
+    assert float(grid[density.argmax()]) == pytest.approx(-0.2, abs=0.7 * NOISE)
+    with pytest.raises(ValueError, match="no parameter is called 'c'"):
+        law.sample_given(x, {"c": 0.3}, 4)
+    with pytest.raises(ValueError, match="not of none or all"):
+        law.sample_given(x, {"theta0": 0.3, "theta1": 0.0}, 4)
+    with pytest.raises(ValueError, match="one or two parameters"):
+        law.marginal(x, {})
+
+
+def test_holes_are_answered_where_values_were_hidden() -> None:
+    theta, x = simulate(simulator, PRIOR, 1000)
+    fitted = PosteriorEstimator(PRIOR, steps=300, recipe=SMALL, missing=0.5).fit(theta, x)
+    found = fitted.sample([0.3, math.nan], 1000)
+    assert float(found[:, 0].mean()) == pytest.approx(0.3, abs=0.6 * NOISE)
+    assert float(found[:, 1].std()) == pytest.approx(math.sqrt(1 / 3), rel=0.2)  # the prior's: nothing is known of it

@@ -56,13 +56,15 @@ def images(folder: Path) -> str:
     (folder / "images").mkdir()
     for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (110, 4, 4), dtype=np.uint8)):
         Image.fromarray(pixels).save(folder / "images" / f"{k}.png")
+    Image.fromarray(pixels).save(folder / "damaged.png")
+    Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(folder / "mask.png")
     return "images"
 
 
 REFUSED = {  # what a kind of data has no answer for, in the sentence that says so
-    "array": ("density", "outliers", "impute", "predict"),
+    "array": ("density", "outliers", "impute", "predict", "restore"),
     "images": ("sample", "density", "outliers", "impute", "predict"),  # images are not written as .csv
-    "table": (),
+    "table": ("restore",),
 }
 CUT = {
     "--time 2m": "--steps 2 --size small",

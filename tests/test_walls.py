@@ -103,11 +103,11 @@ def test_where_walls_are(
 
 
 def test_a_thin_shelf_at_the_end_of_a_tail_is_no_wall() -> None:
-    """One or two rows in a hundred lie evenly up to the end, behind it the density rises steeply: as air pressure has it."""
-    random = np.random.default_rng(0)
-    shelf, rest = (np.arange(150) + 0.5) / 150, 1 + 12 * random.random(9850) ** (1 / 3)
-    assert not has_wall(np.sort(np.concatenate([shelf, rest])))
-    assert has_wall(np.sort(13 * random.random(10_000)))
+    """One row in a hundred lies evenly up to the end, behind it the density rises steeply: as air pressure has it."""
+    steps = ((100, 1.0), (140, 0.5), (240, 0.4), (480, 0.5), (960, 0.6), (8080, 5.0))
+    gaps = np.concatenate([np.full(count, width / count) for count, width in steps])
+    assert not has_wall(gaps.cumsum())
+    assert has_wall(np.linspace(0, 13, 10_000))
 
 
 def test_no_wall_moves_with_units() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from methods import Fitted, spent
-from scorefield.posterior import PosteriorEstimator
 from tasks import Task
 from torch import Tensor
+
+from scorefield.posterior import PosteriorEstimator
 
 
 def fit(task: Task, theta: Tensor, x: Tensor, seconds: float, seed: int) -> Fitted:

@@ -17,6 +17,7 @@ from scorefield.cli import explore as _exploring  # noqa: F401  # importing them
 from scorefield.cli import fit as _fitting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import posteriors as _posteriors  # noqa: F401
+from scorefield.cli import restore as _restoring  # noqa: F401
 from scorefield.cli import tables as _tables  # noqa: F401
 from scorefield.cli.app import app, fail
 from scorefield.cli.app import seconds as seconds

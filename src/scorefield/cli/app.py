@@ -23,6 +23,7 @@ app = App(
   scorefield density run table.csv -o density.csv      how likely is each row?
   scorefield impute run table.csv -o full.csv          fill the holes
   scorefield predict run table.csv --target price -o prices.csv
+  scorefield restore run damaged.png --operator mask=mask.png --noise 0 --observed -o restored
   scorefield explore                          score fields and diffusion in the browser
 
 With --debug, before or after the command, an error also shows where it arose.""",

@@ -97,6 +97,27 @@ def read_npz(path: Path, labels: bool = True) -> Dataset:
     return _assembled(dataset, arrays.get("x_test"), arrays.get("columns"), y, y_test, path)
 
 
+def read_array(path: Path) -> Array:
+    """The array of a .npy file, or the only one of a .npz file, as it is.
+
+    Raises:
+        DataError: for a file that is none, that tells of more than it holds or memory takes, for an archive of several
+            arrays, or for values that are no numbers.
+    """
+    if path.suffix.lower() == ".npy":
+        with _files.reading(path, ".npy", DataError), path.open("rb") as file:
+            array = _read_array(file, path.stat().st_size, str(path))
+    else:
+        with _files.reading(path, ".npz", DataError), zipfile.ZipFile(path) as archive:
+            members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            if len(members) != 1:
+                raise DataError(f"{path} must hold one array, got {len(members)}; save the one alone.")
+            array = _member(archive, members[0], path)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{path} holds {_files.shortened(array.dtype.name)} values, not numbers.")
+    return array
+
+
 def _read_array(file: IO[bytes], size: int, source: str) -> Array:
     """The array of an open .npy file of a size in bytes, whose header is held against the size and against memory."""
     shape, dtype = _header(file, source)

@@ -51,6 +51,15 @@ def read_folder(folder: Path, labels: bool = True) -> Dataset:
     return Dataset(records, "image", labels=y, source=str(folder), classes=tuple(names))
 
 
+def read_image(path: Path) -> Array:
+    """The pixels of an image file, `(h, w)` or `(h, w, c)`; palettes become RGB and one-bit images grey.
+
+    Raises:
+        DataError: naming the file, for what is no image, or too large for the memory.
+    """
+    return _read(path)[0]
+
+
 def _inside(folder: Path) -> list[Path]:
     return sorted(
         path

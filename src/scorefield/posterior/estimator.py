@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior.learning import By, learn
@@ -44,12 +45,16 @@ class PosteriorEstimator:
         by: what answers: "score", the score of the parameters given the observation; "likelihood", a learned normal
             law of the observation given the parameters, and the prior, whose density it needs; "auto": the one that
             gives the true parameters of held-out simulations the greater density.
+        missing: share of the values of observations that are hidden while training, so that observations with holes are
+            answered; holes in the simulations are, anyway.
         recipe: sizes of the networks and settings of their training.
         seed: of everything random.
 
     Example:
+        >>> from scorefield.posterior import gaussian
         >>> theta = torch.randn(200, 1)
-        >>> estimator = PosteriorEstimator(gaussian(0.0, 1.0), steps=2).fit(theta, theta + 0.1 * torch.randn(200, 1))
+        >>> x = theta + 0.1 * torch.randn(200, 1)
+        >>> estimator = PosteriorEstimator(gaussian(0.0, 1.0), steps=2, by="score").fit(theta, x)
         >>> estimator.sample([0.5], 3).shape
         torch.Size([3, 1])
     """
@@ -63,12 +68,15 @@ class PosteriorEstimator:
         embedding: nn.Module | None = None,
         names: Sequence[str] | None = None,
         by: By = "auto",
+        missing: float = 0.0,
         recipe: Recipe | None = None,
         seed: int = 0,
     ) -> None:
         self.prior = prior
         self.embedding = embedding
         self.by: By = by
+        _ranges.real(0, 0.9)("PosteriorEstimator(missing=...)", missing)
+        self.missing = missing
         self.names = None if names is None else tuple(names)
         recipe = recipe or Recipe()
         if seconds is not None or steps is not None:
@@ -157,9 +165,10 @@ class PosteriorEstimator:
         prior = as_prior(self.prior, parameters)
         _check_support(parameters, prior)
         codec = ObservationCodec.measured(observed)
+        codec = replace(codec, holes=codec.holes or self.missing > 0)
         u = prior.coordinates.inward(parameters)
         reader = partial(self._reader, observed, codec)
-        found = learn(u, observed, codec, prior, reader, self.recipe, self.by, report, draw)
+        found = learn(u, observed, codec, prior, reader, replace(self.recipe, hide=self.missing), self.by, report, draw)
         info = {"simulations": len(parameters), "observation_ndim": observed.ndim - 1, **found.info}
         return TrainedPosterior(found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info)
 

@@ -87,8 +87,6 @@ def learn(
     info = {"residuals_told_apart": likelihood.accuracy}
     if by == "likelihood":
         return Learned(score, likelihood, "likelihood", info)
-    if not likelihood.holds:
-        return Learned(score, None, "score", info)
     gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, part(report, _COMPARING, 1))
     info |= {"gain_by_likelihood": gain, "standard_error": error}
     return Learned(score, likelihood, "likelihood" if gain > 0 else "score", info)

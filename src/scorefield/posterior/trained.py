@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.likelihood import LogDensity
-from scorefield.posterior import composed, density, drawing, stored
+from scorefield.posterior import composed, density, drawing, slices, stored
 from scorefield.posterior.by_likelihood import PARTICLES, ByLikelihood
 from scorefield.posterior.conditional import BoundScore, ConditionalScore
 from scorefield.posterior.coordinates import Coordinates
@@ -23,6 +23,8 @@ from scorefield.posterior.likelihood import Likelihood
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior, prior_from_json
 from scorefield.progress import Report, counted, silent
+
+_ROUNDS, _ROUGH = 40, 0.05  # rounds of the search for the top; nats, where a density is only compared
 
 
 class OutsideWarning(UserWarning):
@@ -141,22 +143,47 @@ class TrainedPosterior:
         )
         return _outside(found, self.coordinates.log_slope(points[inside]), inside)
 
-    def map(self, x: object, *, seed: int = 0, draws: int = 1000, steps: int = 200) -> Tensor:
+    def map(self, x: object, *, seed: int = 0, draws: int = 1000) -> Tensor:
         """The most probable parameters given one observation, `(d,)`: the greatest density in the user's units.
-
-        The densest of some draws is moved uphill by the score at the least noise, in coordinates without edges, for as
-        long as the density grows.
 
         Args:
             x: the observation.
-            seed: of the draws.
-            draws: from which the climb starts.
-            steps: of the climb at most.
+            seed: of the draws from the densest of which it is sought.
+            draws: how many.
         """
         theta = self.sample(x, draws, seed=seed)
-        value = self.log_prob(theta, x).value
-        best = theta[value.argsort(descending=True)[:8]]
-        return self._climbed(best, x, steps)
+        return slices.top(theta, self._height(x), self.coordinates, _ROUNDS, seed)
+
+    def sample_given(self, x: object, values: Mapping[str, float], n: int, *, seed: int = 0) -> Tensor:
+        """n draws of all parameters given one observation and the values of some of them, `(n, d)` float64.
+
+        Args:
+            x: the observation.
+            values: of parameters, by their names.
+            n: how many; 8 at least.
+            seed: of the particles that find them.
+        """
+        fixed = {self._number(name): float(value) for name, value in values.items()}
+        if not 0 < len(fixed) < self.dim:
+            raise ValueError(f"give the values of some of the parameters {', '.join(self.names)}, not of none or all.")
+        count = max(n, PARTICLES // 2)
+        theta = self.sample(x, count, seed=seed)
+        return slices.given(theta, fixed, self._height(x), self.coordinates, seed)[:n]
+
+    def marginal(self, x: object, points: Mapping[str, object], *, seed: int = 0, draws: int = 10_000) -> Tensor:
+        """The log-density of one or two parameters given one observation, `(m,)`, by a kernel over draws.
+
+        Args:
+            x: the observation.
+            points: values of each parameter, by its name: `{"a": grid}` or `{"a": values, "b": values}`.
+            seed: of the draws.
+            draws: how many.
+        """
+        columns = [self._number(name) for name in points]
+        if len(columns) not in (1, 2):
+            raise ValueError(f"a marginal density is of one or two parameters, got {len(columns)}.")
+        at = torch.stack([torch.as_tensor(v, dtype=torch.float64) for v in points.values()], 1)
+        return slices.marginal(self.sample(x, draws, seed=seed), at, columns, self.coordinates)
 
     def bound(self, observed: Tensor) -> BoundScore:
         """The model of the parameters, in coordinates, given observations `(m, k)`; warns of one outside the range."""
@@ -260,23 +287,31 @@ class TrainedPosterior:
         known = LogDensity(value[inside], error[inside], interval, nothing, nothing.long())
         return _outside(known, self.coordinates.log_slope(points[inside]), inside)
 
-    def _climbed(self, theta: Tensor, x: object, steps: int) -> Tensor:
-        """Coordinate-free ascent by shrinking random steps along the best points' own spread: no derivatives of
-        densities are needed."""
-        value = self.log_prob(theta, x).value
-        generator = torch.Generator().manual_seed(0)
-        best, top = theta[value.argmax()], value.max()
-        u = self.coordinates.inward(theta)
-        spread = u.std(0).clamp(min=1e-3)
-        here = self.coordinates.inward(best[None])[0]
-        for _ in range(max(1, steps // 16)):
-            tried = here + spread * torch.randn(64, self.dim, generator=generator, dtype=torch.float64)
-            there = self.log_prob(self.coordinates.outward(tried), x).value
-            if there.max() > top:
-                here, top = tried[there.argmax()], there.max()
-            else:
-                spread = spread * 0.6
-        return self.coordinates.outward(here[None])[0]
+    def _height(self, x: object) -> slices.LogDensity:
+        """The log-density given one observation, up to a constant; cheap where there is a likelihood."""
+        observed = self._one(x)
+        if self.by == "likelihood" and not bool(observed.isnan().any()):
+
+            def height(theta: Tensor) -> Tensor:
+                found = self._law.log_density(self.coordinates.inward(theta), observed)
+                return found + self.coordinates.log_slope(theta)
+
+            return height
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OutsideWarning)  # said when the draws were made
+            bound = self.bound(observed)
+
+        def along(theta: Tensor) -> Tensor:
+            row = torch.zeros(len(theta), dtype=torch.int64)
+            found = density.log_density(bound, self.coordinates.inward(theta), row, _ROUGH)
+            return found.value + self.coordinates.log_slope(theta)
+
+        return along
+
+    def _number(self, name: str) -> int:
+        if name not in self.names:
+            raise ValueError(f"no parameter is called {shown(name)}; there are {', '.join(self.names)}.")
+        return self.names.index(name)
 
     def _one(self, x: object) -> Tensor:
         observed = self._observed(x, single=True)

@@ -22,7 +22,7 @@ class Measurement:
     Args:
         A: `(m, d)`, or int64 `(m,)`: the coordinates that are observed.
         y: `(b, m)`, one row for each sample, or one for all; 0 where nothing is observed.
-        observed: `(b, m)`, 1 where y is observed and 0 elsewhere.
+        observed: `(b, m)`, 1 where y is observed and 0 elsewhere; one row where it is the same in all.
         noise: `(m,)` variances, or `(m, m)`.
         root: of the noise, as a vector or a matrix: `root root^T = noise`.
         d: numbers in a point.
@@ -58,6 +58,7 @@ class Measurement:
         y = torch.atleast_2d(y)
         noise, root = _noise(torch.as_tensor(noise_covariance, dtype=torch.float64).detach().to(A.device), len(A))
         observed = (~y.isnan()).double()
+        observed = observed[:1] if bool((observed == observed[:1]).all()) else observed
         return Measurement(A, y.nan_to_num(), observed, noise, root, d)
 
     @property
@@ -74,7 +75,8 @@ class Measurement:
         """The observations of samples `index`, in that order; one row for all stays one."""
         if len(self.y) == 1:
             return self
-        return replace(self, y=self.y[index], observed=self.observed[index])
+        observed = self.observed if len(self.observed) == 1 else self.observed[index]
+        return replace(self, y=self.y[index], observed=observed)
 
     def inflated(self, variance: float) -> Measurement:
         """The same with noise of this variance on the point's coordinates added to that of y, in each entry."""

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from scorefield.conditioning.inverse.covariance import Covariance, tweedie
+from scorefield.conditioning.inverse.large import LargeMeasurement
 from scorefield.conditioning.inverse.measurement import Measurement
 from scorefield.core import Level, Model, check_model
 from scorefield.likelihood.reference import Reference
 from scorefield.numerics.random import normal, uniform
+from scorefield.progress import Report, silent
 
+Observations = Measurement | LargeMeasurement
 Point = tuple[float, float]
 """alpha and sigma."""
 
@@ -46,7 +49,7 @@ class Problem:
     particles: int
     seed: int
 
-    def inflated(self, y: Measurement, at: Point | None) -> Measurement:
+    def inflated(self, y: Observations, at: Point | None) -> Observations:
         """The observations as the particles see them at a level, or before the first."""
         variance = self.prior.scale**2
         share = 1.0 if at is None else at[1] ** 2 / (at[1] ** 2 + variance * at[0] ** 2)
@@ -67,18 +70,22 @@ class LocalGaussian(NamedTuple):
     columns: Tensor | None
 
     @staticmethod
-    def of(mean: Tensor, spread: Covariance, y: Measurement) -> LocalGaussian:
+    def of(mean: Tensor, spread: Covariance, y: Observations) -> LocalGaussian:
         return LocalGaussian(mean, spread, y.columns(spread.basis))
 
-    def log_evidence(self, y: Measurement) -> Tensor:
-        """`log p(y)` under this law, `(b, P)`."""
+    def log_evidence(self, y: Observations) -> Tensor:
+        """`log p(y)` under this law, `(b, P)`; 0 where it is not known."""
+        if isinstance(y, LargeMeasurement):
+            return self.mean.new_zeros(()).expand(self.mean.shape[:-1])
         law = y.law(self.spread.variances, self.columns)
         return law.log_density(y.residual(self.mean), self.columns is None)
 
-    def draw(self, y: Measurement, z: Tensor, noise: Tensor) -> Tensor:
+    def draw(self, y: Observations, z: Tensor, noise: Tensor) -> Tensor:
         """x0 given y, `(R, P, d)`: a draw of x0 and of y, moved by the gain (Matheron's rule)."""
         v = self.spread.variances
         x0 = self.mean + self.spread.from_basis(v.sqrt() * z)
+        if isinstance(y, LargeMeasurement):
+            return x0 + y.moved(x0, self.spread, noise)
         law = y.law(v, self.columns)
         weights = law.solve(y.perturbed(x0, noise), self.columns is None)
         if self.columns is None:
@@ -122,7 +129,9 @@ class Particles(NamedTuple):
     variance: Tensor
 
 
-def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tensor | None) -> Systems:
+def run_systems(
+    problem: Problem, y: Observations, index: Tensor, condition: Tensor | None, report: Report = silent
+) -> Systems:
     """Particle systems, each with its own y, from noise to data.
 
     Between two levels x0 given x counts as normal with the model's mean and covariance. Under that law x at the next
@@ -136,6 +145,7 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
         y: one row for each system.
         index: `(R,)`, int64: each system's own noise.
         condition: `(R, ...)`, or None.
+        report: hears of every level.
     """
     R, P, given = len(index), problem.particles, y
     y = problem.inflated(given, None)
@@ -149,6 +159,7 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
     )  # fmt: skip
     for row, (start, end) in enumerate(steps(problem.levels)):
         last = end[1] == 0
+        report(row / len(problem.levels), "draws")
         particles = _resampled(particles, problem.seed, index, row, 1 - 1e-6 if last else 0.5)
         shrink = (end[1] / end[0]) / (start[1] / start[0]) if start else 0.0
         gain, noise = end[0] * (1 - shrink**2), end[1] * math.sqrt(1 - shrink**2)
@@ -158,7 +169,7 @@ def run_systems(problem: Problem, y: Measurement, index: Tensor, condition: Tens
             order = uniform(R, (P,), problem.seed, "posterior order", first=index, dtype=zero.dtype, device=zero.device)
             x0 = x0.gather(1, order.argsort(1)[..., None].expand_as(x0))
             return Systems(
-                x0, particles.effective, particles.log_evidence, particles.variance + _excess(particles.log_weights)
+                x0, particles.effective, particles.log_evidence, particles.variance + excess(particles.log_weights)
             )
         z = normal(R, (P, y.d), problem.seed, "posterior step", first=index, row=row, dtype=x0.dtype, device=x0.device)
         fresh = gain * x0 + noise * z
@@ -176,7 +187,7 @@ def steps(levels: tuple[Point, ...]) -> Iterator[tuple[Point | None, Point]]:
     yield from pairwise(levels)
 
 
-def _drawn(local: LocalGaussian, problem: Problem, y: Measurement, index: Tensor, row: int) -> Tensor:
+def _drawn(local: LocalGaussian, problem: Problem, y: Observations, index: Tensor, row: int) -> Tensor:
     """x0 given x and y at every particle, `(R, P, d)`."""
     R, P = len(index), problem.particles
     z, noise = (
@@ -187,7 +198,7 @@ def _drawn(local: LocalGaussian, problem: Problem, y: Measurement, index: Tensor
 
 
 def _local(
-    problem: Problem, y: Measurement, x: Tensor, at: Point, condition: Tensor | None, first: bool
+    problem: Problem, y: Observations, x: Tensor, at: Point, condition: Tensor | None, first: bool
 ) -> LocalGaussian:
     """The model's two moments at the particles, checked at the first states of a run."""
     R, P, d = x.shape
@@ -226,8 +237,7 @@ def _resampled(particles: Particles, seed: int, index: Tensor, row: int, least: 
     if not bool(poor.any()):
         return particles
     u = uniform(R, (1,), seed, "posterior resampling", first=index, row=row, dtype=weights.dtype, device=weights.device)
-    places = (torch.arange(P, device=weights.device) + u) / P
-    chosen = torch.searchsorted(weights.cumsum(1), places).clamp(max=P - 1)
+    chosen = systematic(weights, u, P)
     chosen = torch.where(poor[:, None], chosen, torch.arange(P, device=weights.device))
 
     def take(v: Tensor) -> Tensor:
@@ -242,10 +252,22 @@ def _resampled(particles: Particles, seed: int, index: Tensor, row: int, least: 
         local=LocalGaussian(take(mean), spread, None if columns is None else take(columns)),
         x=take(particles.x),
         log_weights=torch.where(poor[:, None], 0.0, particles.log_weights),
-        variance=particles.variance + torch.where(poor, _excess(particles.log_weights), 0.0),
+        variance=particles.variance + torch.where(poor, excess(particles.log_weights), 0.0),
     )
 
 
-def _excess(log_weights: Tensor) -> Tensor:
+def systematic(weights: Tensor, u: Tensor, n: int) -> Tensor:
+    """Systematic resampling: n of the P places of each row, as often as weights `(R, P)` say, `(R, n)`.
+
+    Args:
+        weights: they sum to 1 in each row.
+        u: uniform numbers `(R, 1)`.
+        n: how many.
+    """
+    places = (torch.arange(n, device=weights.device) + u) / n
+    return torch.searchsorted(weights.cumsum(1), places).clamp(max=weights.shape[1] - 1)
+
+
+def excess(log_weights: Tensor) -> Tensor:
     """What weights since the last resampling add to the relative variance of the estimate of p(y), `(R,)`."""
     return log_weights.softmax(1).square().sum(1) - 1 / log_weights.shape[1]

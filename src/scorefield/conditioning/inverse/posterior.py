@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from scorefield._tensor import check_batch, expand
 from scorefield.conditioning.inverse.covariance import estimate_and_vjp
 from scorefield.conditioning.inverse.measurement import Measurement
+from scorefield.conditioning.inverse.operators import Operator, resolved
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood.reference import Moment, Reference
 
@@ -24,24 +26,29 @@ class Posterior:
 
     Args:
         model: of x0.
-        A: as `posterior`; so are y, noise_covariance, jacobian and prior (its covariance).
+        A: as `posterior`, operators as the coordinates or the matrix that they are; so are y, noise_covariance,
+            jacobian, prior (its covariance) and shape.
         mean: of x0 given y under the Gaussian with the model's mean and covariance; None where these are unknown, or
             for one y per sample.
         covariance: likewise, `(d, d)`.
     """
 
     model: Model
-    A: Tensor
+    A: Any
     y: Tensor
     noise_covariance: float | Tensor = 0.0
     jacobian: bool = True
     prior: Moment | None = None
+    shape: tuple[int, ...] | None = field(repr=False, default=None)
     mean: Tensor | None = field(init=False, repr=False, default=None)
     covariance: Tensor | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        A = torch.as_tensor(self.A)
         mean = getattr(self.model, "mean", None)
+        shape = tuple(mean.shape) if self.shape is None and isinstance(mean, Tensor) else self.shape
+        A, y = resolved(self.A, torch.as_tensor(self.y), shape)
+        object.__setattr__(self, "A", A)
+        object.__setattr__(self, "y", y)
         d = A.numel() if A.dtype == torch.bool else A.shape[1] if A.ndim == 2 else None
         d = mean.numel() if isinstance(mean, Tensor) else d
         if d is not None:
@@ -117,12 +124,13 @@ class Posterior:
 
 def posterior(
     model: Model,
-    A: Tensor,
+    A: Tensor | Operator | Any,
     y: Tensor,
     noise_covariance: float | Tensor = 0.0,
     *,
     jacobian: bool = True,
     covariance: Moment | None = None,
+    shape: Sequence[int] | None = None,
 ) -> Posterior:
     """The model of x0 given `y = A x0 + noise`, by a Kalman update at every level.
 
@@ -133,13 +141,16 @@ def posterior(
 
     Args:
         model: any: exact, trained, guided.
-        A: `(m, d)`, an int64 list `(m,)` of coordinates of the flattened point, or a boolean mask of the point.
-        y: `(m,)`, or `(n, m)`: one per sample; NaN: not observed.
+        A: an operator of `inverse.operators` (`Mask`, `Blur`, `Radon`, ...), an object with `A` and `A_adjoint` as
+            deepinv's linear physics are, a matrix `(m, d)`, an int64 list `(m,)` of coordinates of the flattened
+            point, or a boolean mask of the point.
+        y: `(m,)`, or `(n, m)`: one per sample; of operators also in the shape that they measure; NaN: not observed.
         noise_covariance: of the noise: a variance, `(m,)` variances or `(m, m)`; 0: exact observations.
         jacobian: False: no derivative of the model is taken, and S is what normal data of the given covariance have
             (as Song and others 2023, with a variance): cheap, for images.
         covariance: of the data: a number, one per coordinate or `(d, d)`; default: the model's, or sigma_data^2. With
             Jacobians it is used at alpha = 0 alone.
+        shape: of a point, where A is an object that does not tell it and the model has no mean.
 
     Raises:
         ValueError: for shapes that do not fit or a noise that is no covariance.
@@ -151,7 +162,7 @@ def posterior(
         >>> given(torch.zeros(1, 2), Level(1.0, 80.0)).x0.round(decimals=3).tolist()
         [[2.0, 1.0]]
     """
-    return Posterior(model, A, y, noise_covariance, jacobian, covariance)
+    return Posterior(model, A, y, noise_covariance, jacobian, covariance, None if shape is None else tuple(shape))
 
 
 def _updated(prior: Reference, measurement: Measurement) -> tuple[Tensor, Tensor]:

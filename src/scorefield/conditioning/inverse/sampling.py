@@ -6,17 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scorefield._tensor import check_batch
+from scorefield.conditioning.inverse.large import LargeMeasurement
 from scorefield.conditioning.inverse.measurement import Measurement
-from scorefield.conditioning.inverse.particles import Problem, Systems, run_systems
+from scorefield.conditioning.inverse.operators import Operator, as_operator, flat_measurements, is_large, resolved
+from scorefield.conditioning.inverse.particles import Observations, Problem, Systems, run_systems, systematic
 from scorefield.core import Levels, Model
 from scorefield.levels import flow
 from scorefield.likelihood.reference import Moment, Reference
+from scorefield.numerics.random import uniform
 from scorefield.plans import Plan
+from scorefield.progress import Report, silent
+from scorefield.progress import part as within
 
 _NUMBERS = 1 << 22
 """Numbers in the covariances of all particles that are moved at once."""
@@ -36,7 +42,8 @@ class PosteriorDraws:
         x0: `(n, *shape)`; for several y `(n, rows, *shape)`.
         effective: the least effective number of particles on the way, summed over the systems of a y; `()` or
             `(rows,)`. Far below the number of particles, draws share ancestors: take more particles.
-        log_evidence: `log p(y)` in nats, of the entries that are observed; as effective.
+        log_evidence: `log p(y)` in nats, of the entries that are observed; as effective. NaN where no matrix of A was
+            written out (images of more than about 76 x 76 pixels).
         standard_error: of log_evidence, Monte Carlo alone (a few steps more show the rest); as effective.
         evaluations: states at which the model was evaluated, in all; by default each has its Jacobian, d
             backward passes.
@@ -58,7 +65,7 @@ class PosteriorDraws:
 @torch.no_grad()
 def posterior_samples(
     model: Model,
-    A: Tensor,
+    A: Tensor | Operator | Any,
     y: Tensor,
     noise_covariance: float | Tensor = 0.0,
     n: int = 1,
@@ -75,6 +82,8 @@ def posterior_samples(
     shape: Sequence[int] | None = None,
     first: int = 0,
     batch: int | None = None,
+    pooled: bool = False,
+    report: Report = silent,
 ) -> PosteriorDraws:
     """Draws of x0 given `y = A x0 + noise`, exact in the limit of particles and steps; for normal data at any number.
 
@@ -90,7 +99,7 @@ def posterior_samples(
     Args:
         model: any; its mean and covariance (or sigma_data) are where sampling starts.
         A: as `posterior`; so are y and noise_covariance.
-        y: `(m,)` or `(rows, m)`; NaN: not observed.
+        y: `(m,)` or `(rows, m)`; of operators also in the shape that they measure; NaN: not observed.
         noise_covariance: 0: exact observations.
         n: draws for each y.
         steps: levels from the model's sigma_max to its sigma_min, `levels.flow` about a third of the data's standard
@@ -111,6 +120,9 @@ def posterior_samples(
         shape: of a point, where neither a mask A, a matrix A nor the model's mean tells it.
         first: index of the first row of y.
         batch: systems at once; default: by memory. A system's result does not depend on the others.
+        pooled: weigh the systems of a y against each other by their estimates of p(y), and take as many draws of each
+            as it weighs: a draw's bias falls as one over the particles of all systems, and draws depend on n too.
+        report: hears how far the work is.
 
     Raises:
         ValueError: for what does not fit, or an observation that is impossible under the model.
@@ -122,19 +134,20 @@ def posterior_samples(
         >>> draws.x0[:, 0].unique().tolist(), round(float(draws.x0[:, 1].mean()), 1)
         ([1.0], 0.8)
     """
-    _check_counts(n=n, particles=particles, steps=steps)
+    check_counts(n=n, particles=particles, steps=steps)
     y = torch.as_tensor(y)
-    A = torch.as_tensor(A, device=y.device)
     shape = _shape(model, A, shape)
-    d = math.prod(shape)
-    measurement = Measurement.of(A, y, noise_covariance, d)
-    problem = _problem(model, shape, y.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
+    measurement, y = _observations(A, y, noise_covariance, shape, independent=particles == 1 and not jacobian)
+    problem = problem_for(model, shape, y.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
     ids = torch.arange(len(measurement.y), device=y.device) + first
-    result = _systems(problem, measurement, ids, n, condition, batch)
+    result = _systems(problem, measurement, ids, n, condition, batch, report)
+    result = _pooled(result, seed, ids) if pooled else result
+    if isinstance(measurement, LargeMeasurement):
+        result = result._replace(log_evidence=result.log_evidence * math.nan)
     x0 = _points(result, measurement, n).to(y.dtype if y.is_floating_point() else torch.float32)
     blocks = result.log_evidence.shape[1]
     log_evidence = result.log_evidence.logsumexp(1) - math.log(blocks)
-    effective, error = result.effective.sum(1), _standard_error(result)
+    effective, error = result.effective.sum(1), standard_error(result)
     if y.ndim == 1:
         x0, effective, log_evidence, error = x0.squeeze(1), effective[0], log_evidence[0], error[0]
     evaluations = len(ids) * blocks * particles * (len(problem.levels) - 1)
@@ -190,7 +203,7 @@ def impute(
         [[[1.0, 1.0]]]
     """
     check_batch("x", x)
-    _check_counts(draws=draws, particles=particles, steps=steps)
+    check_counts(draws=draws, particles=particles, steps=steps)
     if bool(torch.isinf(x).any()):
         raise ValueError("x has infinite entries; give finite numbers, or NaN where a value is missing.")
     flat = x.reshape(len(x), -1)
@@ -198,7 +211,7 @@ def impute(
     holes = flat.isnan().any(1).nonzero().reshape(-1)
     if not len(holes):
         return filled.reshape(draws, *x.shape)
-    problem = _problem(model, x.shape[1:], x.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
+    problem = problem_for(model, x.shape[1:], x.device, slack, jacobian, mean, covariance, steps, plan, particles, seed)
     everything = torch.arange(flat.shape[1], device=x.device)
     measurement = Measurement.of(everything, flat[holes], 0.0, flat.shape[1])
     given = condition if condition is None or condition.ndim == 0 else condition[holes]
@@ -209,7 +222,13 @@ def impute(
 
 
 def _systems(
-    problem: Problem, measurement: Measurement, ids: Tensor, n: int, condition: Tensor | None, batch: int | None
+    problem: Problem,
+    measurement: Observations,
+    ids: Tensor,
+    n: int,
+    condition: Tensor | None,
+    batch: int | None,
+    report: Report = silent,
 ) -> Systems:
     """The results for each row of y and each of its systems, `(rows, blocks, ...)`."""
     P, d = problem.particles, measurement.d
@@ -220,13 +239,38 @@ def _systems(
     if condition is not None and condition.ndim == 0:
         condition = condition.expand(rows)
     parts = []
-    for part in torch.arange(len(row), device=ids.device).split(size):
+    for done, part in enumerate(pieces := torch.arange(len(row), device=ids.device).split(size)):
         given = None if condition is None else condition[row[part]]
-        parts.append(run_systems(problem, measurement.rows(row[part]), index[part], given))
+        share = within(report, done / len(pieces), (done + 1) / len(pieces), "draws")
+        parts.append(run_systems(problem, measurement.rows(row[part]), index[part], given, share))
     return Systems(*(torch.cat(v).unflatten(0, (rows, blocks)) for v in zip(*parts, strict=True)))
 
 
-def _standard_error(result: Systems) -> Tensor:
+def _observations(
+    A: Any, y: Tensor, noise_covariance: float | Tensor, shape: tuple[int, ...], independent: bool
+) -> tuple[Observations, Tensor]:
+    """The measurement, and y as `(m,)` or `(rows, m)`; large ones without a matrix, for independent draws."""
+    operator = as_operator(A, shape)
+    if independent and not isinstance(operator, Tensor) and is_large(operator):
+        y = flat_measurements(operator, y)
+        return LargeMeasurement.of(operator, y, noise_covariance), y
+    A, y = resolved(operator, y, shape)
+    return Measurement.of(A, y, noise_covariance, math.prod(shape)), y
+
+
+def _pooled(result: Systems, seed: int, ids: Tensor) -> Systems:
+    """Particles of all systems of a row, each system's as often as its estimate of p(y) says, in random order."""
+    rows, blocks, P, d = result.x0.shape
+    if blocks == 1:
+        return result
+    weights = (result.log_evidence.softmax(1) / P).repeat_interleave(P, 1)
+    u = uniform(rows, (1 + blocks * P,), seed, "posterior pool", first=ids, dtype=weights.dtype, device=weights.device)
+    chosen = systematic(weights, u[:, :1], blocks * P).gather(1, u[:, 1:].argsort(1))
+    x0 = result.x0.reshape(rows, blocks * P, d).gather(1, chosen[..., None].expand(-1, -1, d))
+    return result._replace(x0=x0.reshape(rows, blocks, P, d))
+
+
+def standard_error(result: Systems) -> Tensor:
     """Of the log of the mean of the systems' estimates, `(rows,)`.
 
     The larger of two estimates: from uneven weights, which leaves out shared ancestors, and from the systems' spread.
@@ -238,10 +282,10 @@ def _standard_error(result: Systems) -> Tensor:
     return torch.maximum(within, between).clamp(min=0).sqrt()
 
 
-def _points(result: Systems, measurement: Measurement, n: int) -> Tensor:
+def _points(result: Systems, measurement: Observations, n: int) -> Tensor:
     """The first n draws of each row, `(n, rows, d)`; what was observed exactly is what it was observed to be."""
     x0 = result.x0.flatten(1, 2)[:, :n].movedim(1, 0)
-    if not measurement.at_coordinates:
+    if isinstance(measurement, LargeMeasurement) or not measurement.at_coordinates:
         return x0
     variance = measurement.noise if measurement.noise.ndim == 1 else measurement.noise.diagonal()
     exact = (variance == 0) & (measurement.observed > 0)
@@ -250,7 +294,7 @@ def _points(result: Systems, measurement: Measurement, n: int) -> Tensor:
     return x0
 
 
-def _problem(
+def problem_for(
     model: Model,
     shape: Sequence[int],
     device: torch.device,
@@ -263,6 +307,7 @@ def _problem(
     particles: int,
     seed: int,
 ) -> Problem:
+    """What all particles share, from what users give."""
     like = torch.zeros(1, *shape, dtype=torch.float64, device=device)
     prior = Reference.of(model, like, mean, covariance)
     if plan is None:
@@ -281,21 +326,25 @@ def _problem(
     return Problem(model, tuple(shape), prior, jacobian, tuple(points), float(slack), particles, seed)
 
 
-def _shape(model: Model, A: Tensor, shape: Sequence[int] | None) -> tuple[int, ...]:
+def _shape(model: Model, A: Any, shape: Sequence[int] | None) -> tuple[int, ...]:
     """The shape of a point: as given, else what A or the model's mean tells."""
     if shape is not None:
         return tuple(shape)
+    if not isinstance(A, Tensor) and isinstance(A, Operator):
+        return A.shape
+    mean = getattr(model, "mean", None)
+    if isinstance(mean, Tensor) and not (isinstance(A, Tensor) and A.dtype == torch.bool):
+        return tuple(mean.shape)
+    A = as_operator(A, None)
     if A.dtype == torch.bool:
         return tuple(A.shape)
-    mean = getattr(model, "mean", None)
-    if isinstance(mean, Tensor):
-        return tuple(mean.shape)
     if A.ndim == 2:
         return (A.shape[1],)
     raise ValueError("neither A nor the model tells the shape of a point; give shape=..., for example shape=(2,).")
 
 
-def _check_counts(**counts: int) -> None:
+def check_counts(**counts: int) -> None:
+    """Raise unless each is a whole number >= 1."""
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
