@@ -216,7 +216,7 @@ def figures(problem: Problem, x: Tensor, many: Tensor, labels: bool) -> dict[str
         "mode weights": 0.5 * float((shares(problem, x) - exact.weights / exact.weights.sum()).abs().sum()),
     }
     if labels:
-        found["C2ST"] = c2st(z, reference, epochs=10, width=64).value
+        found["C2ST"] = c2st(z, reference, epochs=20, width=64).value
     return found
 
 

@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 # In place of this folder, where this file would hide the library of the same name.
 sys.path[0] = str(HERE / "sbi")
 
+import coverage  # noqa: E402
 import judge  # noqa: E402
 import references  # noqa: E402
 import report  # noqa: E402
@@ -80,13 +81,16 @@ def fit(jobs: list[Job], seconds: float, n: int) -> None:
     """Fits a method once and draws for every set of observations; keeps draws and times."""
     first = jobs[0]
     fitted = load(first.method)(first.task, *simulations(first.task, first.simulations), seconds, 0)
+    known = {"fit_seconds": fitted.seconds, "note": fitted.note, "draws": n}
+    if first.method != FLOOR:
+        known["tarp"] = coverage.tarp(first.task, fitted)
     for job in jobs:
         started = time.process_time()
         seen = references.observations(job.task, job.observations)
         found = [fitted.sample(one.x, n, number).float().numpy() for number, one in enumerate(seen)]
         np.save(job.draws, np.stack(found))
         took = (time.process_time() - started) / len(seen)
-        job.keep({"fit_seconds": fitted.seconds, "sample_seconds": took, "note": fitted.note, "draws": n})
+        job.keep(known | {"sample_seconds": took})
 
 
 def judged(job: Job, n: int) -> Result:

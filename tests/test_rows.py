@@ -378,14 +378,16 @@ def test_a_mixture_at_one_level_answers_as_the_mixture(law: GaussianMixture, s: 
     torch.testing.assert_close(found, law(x, Level(1.0, s)).eps, rtol=1e-7, atol=1e-7)
 
 
-def test_many_rows_of_one_pattern_answer_as_few() -> None:
+@pytest.mark.parametrize("kind", ["one hidden", "one given", "given and hidden"])
+@pytest.mark.parametrize(("count", "s"), [(300, 0.5), (6, 0.02), (6, 3.0)])
+def test_many_and_few_rows_of_a_pattern_answer_as_the_mixture_does(kind: str, count: int, s: float) -> None:
     law = LAWS[3]
-    x = law.sample(300, seed=2).double()
-    rows = Pattern.of(pattern("one hidden", x))
+    x = law.sample(count, seed=2).double()
+    rows = Pattern.of(pattern(kind, x))
     one = torch.ones((), dtype=torch.float64)
     grouped = DecompositionCache(law).grouped(rows)
-    want = grouped.estimate(x, one, 0.5 * one).eps
-    torch.testing.assert_close(grouped.noise(x, 0.5, law), want, rtol=1e-9, atol=1e-9)
+    want = grouped.estimate(x, one, s * one).eps
+    torch.testing.assert_close(grouped.noise_at(s, law)(x), want, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", PATTERNS)

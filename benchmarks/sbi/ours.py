@@ -1,4 +1,4 @@
-"""The posterior estimator of this library, with its defaults."""
+"""The posterior estimator of this library, with its defaults. Its budget of time is on the clock, not of the CPU."""
 
 from __future__ import annotations
 

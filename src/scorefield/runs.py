@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scorefield import _files, records, tables
-from scorefield.data import TableFile
-from scorefield.data.sources import is_table, table
+from scorefield.data import TableFile, sources
 from scorefield.plans import Calibration, Plan
 from scorefield.posterior import TrainedPosterior
 from scorefield.posterior import evaluate as _posterior_evaluate
@@ -162,7 +161,7 @@ def _no_plan(model: object, evaluations: int, **options: object) -> Calibration:
 
 def _prove(model: TrainedPosterior, source: str | Path | TableFile, **options: Any) -> _posterior_evaluate.Proved:
     """The proof by a table of other simulations."""
-    found = source if isinstance(source, TableFile) else table(source)
+    found = source if isinstance(source, TableFile) else sources.table(source)
     data = model.info.get("data", {})
     sims = simulations(found.frame, model.names, data.get("columns"))
     sims = sims.rows(np.flatnonzero(~sims.failed))
@@ -203,7 +202,7 @@ def kind_of_source(source: str | Path | TableFile, *, energy: bool = False, para
     """
     if parameters:
         return POSTERIORS
-    return TABLES if is_table(source) and not energy else RECORDS
+    return TABLES if sources.is_table(source) and not energy else RECORDS
 
 
 def kind_of_run(folder: str | Path) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -132,21 +133,29 @@ class PatternRows(NamedTuple):
         eps = torch.where(near, small, (seen - alpha * small) / torch.where(near, 1.0, sigma))
         return Estimate(x0 @ decomposition.place, eps @ decomposition.place)
 
-    def noise(self, x: Tensor, s: float, law: GaussianMixture) -> Tensor:
-        """`E[eps | x, given]` at (1, s), x `(m, d)`, 0 where not queried, of the mixture that was decomposed."""
-        decomposition, one = self.decomposition, torch.ones((), dtype=torch.float64, device=x.device)
-        queried = decomposition.queried
-        if len(self.rows) < _MANY_ROWS or len(decomposition.given):
-            return self.estimate(x, one, s * one).eps
-        there = law.means[:, queried], law.covariances[:, queried][:, :, queried]
-        return MixtureAtLevel(law.weights, *there, s).noise(x[:, queried]) @ decomposition.place
+    def noise_at(self, s: float, law: GaussianMixture) -> Callable[[Tensor], Tensor]:
+        """`E[eps | x, given]` at (1, s) of what is queried of x, `(m, a)`, of the mixture that was decomposed."""
+        decomposition, queried = self.decomposition, self.decomposition.queried
+        if len(self.rows) >= _MANY_ROWS and not len(decomposition.given):
+            there = law.means[:, queried], law.covariances[:, queried][:, :, queried]
+            return MixtureAtLevel(law.weights, *there, s).noise
+        precision = 1 / (decomposition.variances + s**2)
+        constant, back = self.log_weights + 0.5 * precision.log().sum(1), s * decomposition.basis.T
+
+        def noise(seen: Tensor) -> Tensor:
+            z = (seen @ decomposition.basis).view(self.means.shape).sub_(self.means)
+            precise = z * precision
+            share = torch.softmax(z.mul_(precise).sum(-1).mul_(-0.5).add_(constant), 1)
+            return precise.mul_(share[..., None]).flatten(1) @ back
+
+        return noise
 
     def posterior_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The posterior variances `(m, d)` of the first component, 0 where not queried."""
         decomposition, a = self.decomposition, len(self.decomposition.queried)
         variance = decomposition.variances[0]
         spread = variance * sigma**2 / (alpha**2 * variance + sigma**2)
-        return (spread.expand(len(self.rows), -1) @ decomposition.basis[:, :a].square().T) @ decomposition.place
+        return ((spread @ decomposition.basis[:, :a].square().T) @ decomposition.place).expand(len(self.rows), -1)
 
 
 class GroupedRows(NamedTuple):
@@ -169,10 +178,17 @@ class GroupedRows(NamedTuple):
         parts = [s.estimate(x[s.rows], rows_of(alpha, s.rows), rows_of(sigma, s.rows)) for s in self.groups]
         return Estimate(*(torch.cat(values)[self._back] for values in zip(*parts, strict=True)))
 
-    def noise(self, x: Tensor, s: float, law: GaussianMixture) -> Tensor:
-        """`E[eps | x, given]` at (1, s), `(n, d)`, 0 where not queried, of the mixture that was decomposed."""
-        parts = [own.noise(x[own.rows], s, law) for own in self.groups]
-        return torch.cat(parts)[self._back]
+    def noise_at(self, s: float, law: GaussianMixture) -> Callable[[Tensor], Tensor]:
+        """`E[eps | x, given]` at (1, s) of x, both `(n, d)`, 0 where not queried, of the mixture decomposed."""
+        parts = [(own.rows[:, None], own.decomposition.queried, own.noise_at(s, law)) for own in self.groups]
+
+        def noise(x: Tensor) -> Tensor:
+            found = torch.zeros_like(x)
+            for rows, queried, of_seen in parts:
+                found[rows, queried] = of_seen(x[rows, queried])
+            return found
+
+        return noise
 
     def log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """`log p(queried | given)` of the noised x `(n, d)`, in nats, `(n,)`."""

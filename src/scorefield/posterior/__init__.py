@@ -4,17 +4,20 @@ What may enter: a way from simulations, a prior and observations to laws of para
 """
 
 from scorefield.posterior.estimator import PosteriorEstimator
+from scorefield.posterior.mixed import MixedPosterior, fit_mixed
 from scorefield.posterior.prior import Prior, box, from_samples, gaussian, log_normal, of
 from scorefield.posterior.simulating import SimulatorError, simulate
 from scorefield.posterior.trained import OutsideWarning, TrainedPosterior
 
 __all__ = [
+    "MixedPosterior",
     "OutsideWarning",
     "PosteriorEstimator",
     "Prior",
     "SimulatorError",
     "TrainedPosterior",
     "box",
+    "fit_mixed",
     "from_samples",
     "gaussian",
     "log_normal",

@@ -159,6 +159,35 @@ class NormalNetwork(nn.Module):
         return mean, factor
 
 
+class NetworkOfCodes(nn.Module):
+    """Logarithms of probabilities of K codes given a condition, up to a constant: of their frequencies, corrected.
+
+    Args:
+        reader: of the condition; a copy of it is kept.
+        frequencies: `(K,)`, logarithms, where nothing is known.
+        seed: of the initialisation.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, reader: nn.Module, frequencies: Tensor, seed: int = 0) -> None:
+        super().__init__()
+        self.reader = copy.deepcopy(reader)
+        self.outputs = linear(reader_width(reader), len(frequencies))
+        self.register_buffer("frequencies", frequencies)
+        seeded(self, seed, zero=[self.outputs])
+
+    def forward(self, z: Tensor, share: float = 1.0) -> Tensor:
+        """`(n, K)`, of conditions z, with a share of the correction."""
+        return self.frequencies + share * self.outputs(self.reader(z))
+
+    @torch.no_grad()
+    def shrink(self, share: float) -> None:
+        """Multiply the correction by a share."""
+        self.outputs.weight.mul_(share)
+        self.outputs.bias.mul_(share)
+
+
 class ScoreNetwork(nn.Module):
     """What the score adds to that of the normal law: `(w (n, d), log level (n,), z) -> (n, d)`, 0 before training.
 

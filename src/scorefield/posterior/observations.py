@@ -177,7 +177,7 @@ def as_observations(x: object) -> Tensor:
     if isinstance(x, Sequence) and len(x) and all(np.ndim(v) == 2 for v in x):
         return _filled([torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in x])
     try:
-        value = x.detach().cpu() if isinstance(x, Tensor) else torch.from_numpy(np.asarray(x, dtype=np.float64))
+        value = x.detach().cpu() if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
     except (TypeError, ValueError):
         raise ValueError(
             f"observations are numbers, (n, k) or (n, length, k), got {type(x).__name__} that holds others."

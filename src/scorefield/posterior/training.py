@@ -25,7 +25,8 @@ HELD_SHARE = 0.1
 _MOST_HELD = 2000
 _RIDGE = 1e-3  # times the root of the number of rows
 _NORMAL_SHARE = 0.12  # of the time, for the normal law
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a network that are tried
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of a network's part that are tried on held-out pairs."""
 _REPEATS, _MOST_REPEATED = 8, 8192  # noised copies of held-out pairs
 _LEVELS = default_levels(SIGMA_MIN, SIGMA_MAX)
 
@@ -114,7 +115,7 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
             reader, pairs.y.shape[1], recipe.width, recipe.depth, recipe.dropout, recipe.settings.seed + k
         )
         correction = Correction(pairs.z, laws, _LEVELS, recipe.hide)
-        _trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
+        trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
         _shrink_score(network, v, pairs, correction)
         networks.append(network)
     return ConditionalScore(law, networks, whitening).eval()
@@ -127,7 +128,7 @@ def fit_normal(
     law, whitening = _straight(pairs, reader, recipe)
     objective = NormalLikelihood(pairs.z, _LEVELS, recipe.hide)
     v = whitening.inward(pairs.y).float()
-    _trained(law, v, pairs, objective, recipe.settings, report)
+    trained(law, v, pairs, objective, recipe.settings, report)
     _shrink_normal(law, v[pairs.trained :], pairs.z[pairs.trained :])
     return law, whitening
 
@@ -143,7 +144,7 @@ def _shrink_normal(law: NormalNetwork, v: Tensor, z: Tensor) -> None:
         away = torch.einsum("nij,nj->ni", factor, v - centre)
         return float(0.5 * away.square().sum(1).mean() - factor.diagonal(dim1=1, dim2=2).log().sum(1).mean())
 
-    law.shrink(*min(itertools.product(_SHARES, _SHARES), key=lambda shares: loss(*shares)))
+    law.shrink(*min(itertools.product(SHARES, SHARES), key=lambda shares: loss(*shares)))
 
 
 @torch.no_grad()
@@ -185,7 +186,7 @@ def _whitening(mean: Tensor, residual: Tensor) -> Whitening:
     return Whitening(mean, torch.linalg.cholesky(covariance + floor))
 
 
-def _trained(
+def trained(
     network: nn.Module, v: Tensor, pairs: Pairs, objective: Objective, settings: Settings, report: Report
 ) -> None:
     """Train a network on the rows that are not held out; it keeps the weights of the least held-out loss."""

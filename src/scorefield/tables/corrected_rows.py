@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from scorefield.analytic.at_level import MixtureAtLevel
-from scorefield.core import Estimate
 from scorefield.likelihood import LogDensity
 from scorefield.likelihood.corrected import STEPS, Points, corrected_log_density
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report
 from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
-from scorefield.tables.residual import Residual
 from scorefield.tables.row_model import by_pattern, centre
 from scorefield.tables.tangents import LevelNetwork
 
@@ -68,12 +66,13 @@ class CorrectedRows:
         numbers = mean.shape[1]
         self._directions = torch.eye(numbers, dtype=torch.float64)[columns][:, None]
         self._given = bound.given.to(levels.dtype)
+        self._noise_at = lru_cache(maxsize=1)(bound.reference_noise_at)  # it is asked twice at each level
 
     def base(self, z: Tensor, s: float) -> Tensor:
         """`E[eps | z]` of the reference at (1, s)."""
         if self.bound.whole:
             return self.levels.law_at(s).noise(self._moved(z))
-        return torch.where(self.counted, self.bound.reference_noise(self._moved(z), s)[:, self.columns], 0.0)
+        return torch.where(self.counted, self._noise_at(s)(self._moved(z))[:, self.columns], 0.0)
 
     def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
         """What the network adds to `E[x0]`, and its divergence."""
@@ -81,11 +80,13 @@ class CorrectedRows:
         raw, moved = self.levels.network_at(s).answer_and_derivatives(
             (self._moved(z) * size).to(dtype), self._given, (self._directions * size).to(dtype)
         )
-        basis = self.bound.model.basis if self.bound.whole else None
-        scaled = Residual(Estimate(raw, raw), basis, self.bound.scale(s)).scaled
-        change, moved = scaled(raw.double())[:, self.columns], scaled(moved.double())
-        trace = torch.where(self.counted.T, moved[torch.arange(len(self.columns)), :, self.columns], 0.0).sum(0)
-        return torch.where(self.counted, change, 0.0), trace
+        scale = self.bound.scale(s)
+        if self.bound.whole:  # at one level that of all rows is the same, along the directions of the basis
+            matrix = (self.bound.model.basis * scale[0]) @ self.bound.model.basis.T
+            return raw.double() @ matrix, (moved.double() * matrix[:, None]).sum((0, 2))
+        own = moved.double()[torch.arange(len(self.columns)), :, self.columns].T
+        scale = torch.where(self.counted, scale[:, self.columns], 0.0)
+        return raw.double()[:, self.columns] * scale, (own * scale).sum(1)
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
         """Of the reference."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +45,14 @@ class BoundDenoiser:
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
         self.pattern = model.pattern(given)
         self._whole = self.pattern.queried.all(1)
-        common = len(given) and model.decompositions[0].grouping_pays(self.pattern)
-        self._law, self._total = (
-            cache.grouped(self.pattern) if common else ConditionedRows.of(cache.law, self.pattern)
-            for cache in model.decompositions
+
+    @cached_property
+    def _laws(self) -> tuple[GroupedRows | ConditionedRows, ...]:
+        """The reference and the Gaussian of its moments, given what is given: whole rows need neither."""
+        caches = self.model.decompositions
+        common = len(self.given) and caches[0].grouping_pays(self.pattern)
+        return tuple(
+            cache.grouped(self.pattern) if common else ConditionedRows.of(cache.law, self.pattern) for cache in caches
         )
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
@@ -62,22 +67,23 @@ class BoundDenoiser:
             return self.model(x, level, self.given[index])
         given = self.given[index]
         alpha, sigma = (expand(v, x).double() for v in level)
-        law, total = self._law.rows(index), self._total.rows(index)
+        law, total = (own.rows(index) for own in self._laws)
         scale = safe_sqrt(total.posterior_variance(alpha, sigma))
         residual = Residual(law.estimate(x.double(), alpha, sigma), None, scale)
         return self.model.corrected(x, level, given, residual, self.model.pattern(given))
 
-    def reference_noise(self, x: Tensor, s: float) -> Tensor:
-        """`E[eps | x, given]` of the reference at (1, s), `(n, d)`, of rows none of which is queried as a whole."""
-        if isinstance(self._law, GroupedRows):
-            return self._law.noise(x, s, self.model.law)
-        return self._law.estimate(x, *_at(s, x)).eps
+    def reference_noise_at(self, s: float) -> Callable[[Tensor], Tensor]:
+        """`E[eps | x, given]` of the reference at (1, s) of x, both `(n, d)`, of rows none of which is whole."""
+        law = self._laws[0]
+        if isinstance(law, GroupedRows):
+            return law.noise_at(s, self.model.law)
+        return lambda x: law.estimate(x, *_at(s, x)).eps
 
     def reference_log_density(self, x: Tensor, s: float) -> Tensor:
         """`log p(queried | given)` of the reference noised to (1, s), at x `(n, d)`; rows are whole, or none is."""
         if self.whole:
             return self.model.law.log_density(x, Level(*_at(s, x)))
-        return self._law.log_density(x, *_at(s, x))
+        return self._laws[0].log_density(x, *_at(s, x))
 
     def scale(self, s: float) -> Tensor:
         """What the network's answer is multiplied by at (1, s), `(n, d)`: in the directions of `basis`, if any."""
@@ -86,7 +92,7 @@ class BoundDenoiser:
         if self.whole:
             left = self.model.scale_of_all(alpha, sigma)
         else:
-            left = safe_sqrt(self._total.posterior_variance(alpha, sigma))
+            left = safe_sqrt(self._laws[1].posterior_variance(alpha, sigma))
         return left * self.model.shrinkage_at(level, self.pattern)
 
     @property

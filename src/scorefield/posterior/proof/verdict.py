@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from scorefield.metrics.comparison import Finding
+from scorefield.posterior.proof.contraction import Contraction
 from scorefield.posterior.proof.coverage import DENSITY, DISTANCES, REGIONS
+from scorefield.posterior.proof.dependence import Pair
 from scorefield.posterior.proof.ranks import Ranks
 from scorefield.posterior.proof.uniformity import p_text
-
-if TYPE_CHECKING:
-    from scorefield.posterior.proof.proof import Proof
 
 Fault: TypeAlias = Literal["biased", "over-confident", "too wide", "of a wrong form", "of a wrong dependence"]
 """What can be wrong with a posterior."""
@@ -29,7 +28,61 @@ _ADVICE: dict[Fault, str] = {
 _HIGHEST = {REGIONS: "neighbours among the draws", DENSITY: "its own log-density"}
 
 
-def headline(proof: Proof) -> str:
+class Proven(Protocol):
+    """What a verdict is on: the fields of `Proof` that it speaks of."""
+
+    @property
+    def level(self) -> float:
+        """Of all tests together."""
+        ...
+
+    @property
+    def parameters(self) -> tuple[Ranks, ...]:
+        """Ranks of each parameter."""
+        ...
+
+    @property
+    def regions(self) -> tuple[Ranks, ...]:
+        """Of the loneliness of the truth."""
+        ...
+
+    @property
+    def quantities(self) -> tuple[Ranks, ...]:
+        """Of other quantities."""
+        ...
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Of two parameters together."""
+        ...
+
+    @property
+    def contraction(self) -> tuple[Contraction, ...]:
+        """What observations tell of each parameter."""
+        ...
+
+    @property
+    def all(self) -> tuple[Ranks, ...]:
+        """All ranks that are tested."""
+        ...
+
+    @property
+    def off(self) -> tuple[Ranks, ...]:
+        """Those that are not of a right posterior."""
+        ...
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are none."""
+        ...
+
+    @property
+    def simulations(self) -> int:
+        """How many were held against the posterior."""
+        ...
+
+
+def headline(proof: Proven) -> str:
     """The verdict in one sentence."""
     most = proof.regions[0].below(0.9)
     if proof.passed:
@@ -42,7 +95,7 @@ def headline(proof: Proof) -> str:
     return f"{most}: {', '.join(named)}; {_ADVICE[next(iter(found))]}."
 
 
-def faults(proof: Proof) -> dict[Fault, list[str]]:
+def faults(proof: Proven) -> dict[Fault, list[str]]:
     """What is wrong, the worst first, each with the parameters; with none where it is the whole."""
     off = {one.name for one in proof.off}
     found: dict[Fault, list[str]] = {}
@@ -72,7 +125,7 @@ def fault_of_region(one: Ranks) -> Fault:
     return "over-confident" if z > 0 else "too wide"
 
 
-def findings(proof: Proof) -> tuple[Finding, ...]:
+def findings(proof: Proven) -> tuple[Finding, ...]:
     """What is to be said beside the verdict."""
     off = {one.name for one in proof.off}
     told = [_of_parameter(one) for one in proof.parameters if one.name in off]
@@ -84,19 +137,19 @@ def findings(proof: Proof) -> tuple[Finding, ...]:
     return (*(Finding(False, text) for text in told), *good, *_of_contraction(proof), _of_power(proof))
 
 
-def _of_whole(proof: Proof) -> Fault:
+def _of_whole(proof: Proven) -> Fault:
     """What is wrong where each parameter by itself is right."""
     dense = _dense_fault(proof)
     return "of a wrong dependence" if dense is None else dense
 
 
-def _dense_fault(proof: Proof) -> Fault | None:
+def _dense_fault(proof: Proven) -> Fault | None:
     """What is wrong with the regions of highest density."""
     dense = [one for one in proof.regions if one in proof.off and one.name != DISTANCES]
     return fault_of_region(dense[0]) if dense else None
 
 
-def _with_names(fault: Fault, names: Sequence[str], proof: Proof) -> str:
+def _with_names(fault: Fault, names: Sequence[str], proof: Proven) -> str:
     if fault == "of a wrong dependence":
         pairs = any(pair.ranks in proof.off for pair in proof.pairs)
         return f"{fault} {'between parameters' if pairs else 'on the observation'}"
@@ -126,7 +179,7 @@ def _of_region(one: Ranks) -> str:
     return f"Regions of highest density, by {_HIGHEST[one.name]}, of {held}."
 
 
-def _of_pairs(proof: Proof, off: set[str]) -> list[str]:
+def _of_pairs(proof: Proven, off: set[str]) -> list[str]:
     """Of the pairs whose parameters are right by themselves."""
     return [
         f"{pair.first} and {pair.second} rise together {'more' if pair.closer else 'less'} than the draws say (p "
@@ -136,14 +189,14 @@ def _of_pairs(proof: Proof, off: set[str]) -> list[str]:
     ]
 
 
-def _of_contraction(proof: Proof) -> list[Finding]:
+def _of_contraction(proof: Proven) -> list[Finding]:
     vague = [one.name for one in proof.contraction if one.mean < 0.05]
     if not vague:
         return []
     return [Finding(None, f"The observations tell next to nothing of {_listed(vague)}: as wide as the prior.")]
 
 
-def _of_power(proof: Proof) -> Finding:
+def _of_power(proof: Proven) -> Finding:
     error = proof.regions[0].below(0.9).error
     return Finding(
         None,
