@@ -130,6 +130,7 @@ def restore(
         covariance=model.covariance,
         condition=None if condition is None else model._conditions(condition, 1)[0].to(model._device),
         shape=codec.shape,
+        pooled=particles > 1,
         report=report,
     )
     draws = codec.decode_floats(found.x0.cpu())
