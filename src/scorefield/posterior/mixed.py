@@ -21,7 +21,7 @@ from scorefield.posterior.networks import NetworkOfCodes, VectorReader
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior
 from scorefield.posterior.trained import TrainedPosterior
-from scorefield.posterior.training import SHARES, Pairs, Recipe, levels, trained
+from scorefield.posterior.training import LEVELS, SHARES, Pairs, Recipe, trained
 from scorefield.progress import Report, part, silent
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _fit_codes(
     frequency = torch.bincount(code, minlength=count).double() / len(code)
     reader = VectorReader(codec.columns, recipe.width, holes=codec.holes, dropout=recipe.dropout)
     network = NetworkOfCodes(reader, frequency.log().float(), recipe.settings.seed)
-    trained(network, pairs.y.float(), pairs, _CrossEntropy(pairs.z, levels()), recipe.settings, report)
+    trained(network, pairs.y.float(), pairs, _CrossEntropy(pairs.z, LEVELS), recipe.settings, report)
     held, answer = pairs.y[pairs.trained :, 0].long(), pairs.z[pairs.trained :]
     network.shrink(min(SHARES, key=lambda share: _held_loss(network, answer, held, share)))
     return codec, network

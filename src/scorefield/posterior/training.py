@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from scorefield.levels import TrainingLevels
 from scorefield.numerics.random import normal, uniform
 from scorefield.objectives.batch import Draws, Objective
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, ConditionalScore, Whitening
@@ -28,7 +26,8 @@ _NORMAL_SHARE = 0.12  # of the time, for the normal law
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of a network's part that are tried on held-out pairs."""
 _REPEATS, _MOST_REPEATED = 8, 8192  # noised copies of held-out pairs
-_LEVELS = default_levels(SIGMA_MIN, SIGMA_MAX)
+LEVELS = default_levels(SIGMA_MIN, SIGMA_MAX)
+"""The density of noise levels that corrections are trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         network = ScoreNetwork(
             reader, pairs.y.shape[1], recipe.width, recipe.depth, recipe.dropout, recipe.settings.seed + k
         )
-        correction = Correction(pairs.z, laws, _LEVELS, recipe.hide)
+        correction = Correction(pairs.z, laws, LEVELS, recipe.hide)
         trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
         _shrink_score(network, v, pairs, correction)
         networks.append(network)
@@ -126,7 +125,7 @@ def fit_normal(
 ) -> tuple[NormalNetwork, Whitening]:
     """The normal law of y given z with the greatest likelihood of held-out pairs, in v, and the way to v."""
     law, whitening = _straight(pairs, reader, recipe)
-    objective = NormalLikelihood(pairs.z, _LEVELS, recipe.hide)
+    objective = NormalLikelihood(pairs.z, LEVELS, recipe.hide)
     v = whitening.inward(pairs.y).float()
     trained(law, v, pairs, objective, recipe.settings, report)
     _shrink_normal(law, v[pairs.trained :], pairs.z[pairs.trained :])
@@ -192,18 +191,8 @@ def trained(
     """Train a network on the rows that are not held out; it keeps the weights of the least held-out loss."""
     row = torch.arange(len(v))
     n = pairs.trained
-    steps = _steps(network, v, row, n, objective, settings)
-    for progress in steps:
+    for progress in train(
+        network, v[:n], settings=settings, condition=row[:n], held=v[n:], held_condition=row[n:], objective=objective
+    ):
         report(progress.fraction, "training")
     network.eval()
-
-
-def _steps(network: nn.Module, v: Tensor, row: Tensor, n: int, objective: Objective, settings: Settings) -> Iterator:  # type: ignore[type-arg]
-    return train(
-        network, v[:n], settings=settings, condition=row[:n], held=v[n:], held_condition=row[n:], objective=objective
-    )
-
-
-def levels() -> TrainingLevels:
-    """The density of noise levels that corrections are trained on."""
-    return _LEVELS
