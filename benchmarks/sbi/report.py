@@ -27,8 +27,8 @@ BARS = {
 }
 """What 10,000 simulations have to reach."""
 
-TARP = """TARP on 200 fresh simulations: the p-value of the coverage curve. Below 0.05 the curve leaves its 95 % band, and
-the posterior is too narrow, too wide or in the wrong place:"""
+TARP = """TARP on 200 fresh simulations: the p-value of the coverage curve. Below 0.05 the curve leaves its 95 % band,
+and the posterior is too narrow, too wide or in the wrong place:"""
 
 HEAD = """# Posteriors of eight simulators
 
@@ -39,8 +39,8 @@ layers of 10 d units, as in Lueckmann et al. 2021) then tries to tell its draws 
 none is left out, so that SLCP has some with very narrow posteriors, which drop out of the published benchmark.
 
 The references are exact: closed forms, or rejection from proposals that follow the posterior, up to 0.05 % of the mass
-(`benchmarks/sbi/references.py`, checked by `benchmarks/sbi/checks.py`). The floor is the figure of a second set of exact
-draws in place of a method.
+(`benchmarks/sbi/references.py`, checked by `benchmarks/sbi/checks.py`). The floor is the figure of a second set of
+exact draws in place of a method.
 """
 
 
