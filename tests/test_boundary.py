@@ -212,6 +212,7 @@ REQUIRED = {
     "outliers": ("run", "x.csv", "-o", "y.csv"),
     "impute": ("run", "x.csv", "-o", "y.csv"),
     "predict": ("run", "x.csv", "-o", "y.csv", "--target", "a"),
+    "posterior": ("run", "x.csv", "-o", "y.csv"),
     "restore": ("run", "x.png", "--operator", "blur=1", "--noise", "1", "-o", "y"),
     "fit": ("iris", "-o", "x"),
 }
