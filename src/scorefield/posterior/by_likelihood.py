@@ -11,8 +11,8 @@ from scorefield.posterior.likelihood import Likelihood
 from scorefield.posterior.prior import Prior
 from scorefield.progress import Report, silent
 
-PARTICLES = 2000
-"""At least, for one posterior."""
+PARTICLES, FEW = 2000, 500
+"""At least, for one posterior, and for each of many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,9 @@ class ByLikelihood:
             report=report,
         )
 
-    def draws(self, x: Tensor, n: int, seed: int, report: Report = silent) -> Tensor:
-        """n draws of u given all observations, `(n, d)`."""
-        return self.particles(x, max(n, PARTICLES), seed, report).samples[:n]
+    def draws(self, x: Tensor, n: int, seed: int, report: Report = silent, least: int = PARTICLES) -> Tensor:
+        """n draws of u given all observations, `(n, d)`, from so many particles at least."""
+        return self.particles(x, max(n, least), seed, report).samples[:n]
 
     def log_density(self, u: Tensor, x: Tensor) -> Tensor:
         """`log p(u, x)`, `(n,)`: not normalised."""

@@ -16,7 +16,7 @@ from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior import composed, density, drawing, slices, stored
-from scorefield.posterior.by_likelihood import PARTICLES, ByLikelihood
+from scorefield.posterior.by_likelihood import FEW, PARTICLES, ByLikelihood
 from scorefield.posterior.conditional import BoundScore, ConditionalScore
 from scorefield.posterior.coordinates import Coordinates
 from scorefield.posterior.likelihood import Likelihood
@@ -70,8 +70,8 @@ class TrainedPosterior:
         Args:
             x: the observation, `(k,)` or `(1, k)`, or a set or series `(length, k)`.
             n: how many.
-            seed: draw i is a function of (seed, i).
-            steps: network evaluations per draw.
+            seed: by the score draw i is a function of (seed, i), by the likelihood of (seed, n, i).
+            steps: network evaluations per draw, by the score.
             report: hears how far the work is.
 
         Raises:
@@ -265,7 +265,11 @@ class TrainedPosterior:
     def _by_particles(self, observed: Tensor, n: int, seed: int, report: Report) -> Tensor:
         self.codec.encode(observed)  # says what does not fit
         self._warn(observed)
-        found = [self._law.draws(x[None], n, seed, report) for x in counted(observed, len(observed), report, "draws")]
+        least = PARTICLES if len(observed) == 1 else FEW
+        heard = silent if len(observed) > 1 else report
+        found = [
+            self._law.draws(x[None], n, seed, heard, least) for x in counted(observed, len(observed), report, "draws")
+        ]
         theta = [self.coordinates.outward(u) for u in found]
         return torch.stack(theta) if theta else torch.empty(0, n, self.dim, dtype=torch.float64)
 
