@@ -63,7 +63,8 @@ def learn(
         prior: of the parameters.
         reader: makes the network that reads encoded observations.
         recipe: sizes and budget.
-        by: which answers; "auto": the one with the greater log-density of the true parameters of held-out simulations.
+        by: which answers; "auto": the likelihood where a classifier cannot tell it from the simulator, and where it gives
+            the true parameters of held-out simulations the greater log-density.
         report: hears how far the work is.
         proposal: what the parameters were drawn from, `(n, seed) -> (n, d)`, where it is not the prior.
 
@@ -87,6 +88,8 @@ def learn(
     info = {"residuals_told_apart": likelihood.accuracy}
     if by == "likelihood":
         return Learned(score, likelihood, "likelihood", info)
+    if not likelihood.holds:
+        return Learned(score, None, "score", info)
     gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, part(report, _COMPARING, 1))
     info |= {"gain_by_likelihood": gain, "standard_error": error}
     return Learned(score, likelihood, "likelihood" if gain > 0 else "score", info)
