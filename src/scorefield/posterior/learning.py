@@ -63,8 +63,8 @@ def learn(
         prior: of the parameters.
         reader: makes the network that reads encoded observations.
         recipe: sizes and budget.
-        by: which answers; "auto": the likelihood where a classifier cannot tell it from the simulator and where it gives
-            the true parameters of held-out simulations the greater log-density.
+        by: which answers; "auto": the likelihood where a classifier cannot tell it from the simulator and it gives the
+            true parameters of held-out simulations the greater log-density.
         report: hears how far the work is.
         proposal: what the parameters were drawn from, `(n, seed) -> (n, d)`, where it is not the prior.
 
