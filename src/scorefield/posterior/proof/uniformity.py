@@ -83,7 +83,7 @@ def bands(m: int, draws: int, level: float) -> Bands:
         >>> found = bands(100, 19, 0.05)
         >>> i = int(np.argmin(np.abs(found.z - 0.5)))
         >>> round(float(found.low[i]), 2), round(float(found.high[i]), 2)
-        (0.36, 0.64)
+        (0.37, 0.63)
     """
     PROBABILITY("level", level)
     whole(1, 10**6)("m", m)
