@@ -54,14 +54,19 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# An environment of its own over .venv, whose libraries it sees: its folder, and a name for the file on its way there.
+define overlay
+@$(BIN)/python -m venv --clear $(1)
+@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(2).pth.tmp
+@mv $(2).pth.tmp "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+endef
+
 # The peers have an environment of their own over .venv, whose torch they use. k-diffusion comes without its training
 # libraries: they do not go with a CPU build of torch, and its samplers need only what the extra `bench` brings.
 # ForestDiffusion comes without its own xgboost, which brings CUDA libraries; `bench` names the build for the CPU.
 $(BENCH)/.stamp: $(STAMP)
 	@echo "bench: installing azula, k-diffusion, diffusers, zuko and ForestDiffusion into $(BENCH)"
-	@$(BIN)/python -m venv --clear $(BENCH)
-	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > base.pth.tmp
-	@mv base.pth.tmp "$$($(BENCH)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	$(call overlay,$(BENCH),base)
 	@$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	@$(BENCH)/bin/python -m pip install --quiet --no-deps "k-diffusion>=0.1.1" "ForestDiffusion>=1.0.6"
 	@touch $@
@@ -77,9 +82,7 @@ bench-tables: $(BENCH)/.stamp
 # sbi has an environment of its own over .venv, whose torch it uses. ARGS: see benchmarks/sbi.py.
 $(BENCH_SBI)/.stamp: $(STAMP)
 	@echo "bench-sbi: installing sbi into $(BENCH_SBI)"
-	@$(BIN)/python -m venv --clear $(BENCH_SBI)
-	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > sbi.pth.tmp
-	@mv sbi.pth.tmp "$$($(BENCH_SBI)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	$(call overlay,$(BENCH_SBI),sbi)
 	@$(BENCH_SBI)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench-sbi]"
 	@touch $@
 
@@ -89,9 +92,7 @@ bench-sbi: $(BENCH_SBI)/.stamp
 # Sphinx has an environment of its own over .venv, whose torch it uses: the reference is read from the library itself.
 $(DOCS)/.stamp: $(STAMP)
 	@echo "docs: installing sphinx, furo and myst-parser into $(DOCS)"
-	@$(BIN)/python -m venv --clear $(DOCS)
-	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > docs.pth.tmp
-	@mv docs.pth.tmp "$$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth"
+	$(call overlay,$(DOCS),docs)
 	@$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 

@@ -89,8 +89,7 @@ class ComposedScore:
         noised = Noised.of(laws, points, torch.full((len(points),), s, dtype=v.dtype))
         ratio = (s / laws.scale).clamp(SIGMA_MIN, SIGMA_MAX)
         f = laws.into(self.bound.correction(noised.seen(laws), ratio.log(), row).to(v))
-        found = laws.mean + laws.out_of(laws.variances / noised.total * noised.away + noised.weight(laws) * f)
-        return found.reshape(len(v), k, d)
+        return (laws.mean + noised.denoised(laws, f)).reshape(len(v), k, d)
 
     def _given_none(self, v: Tensor, s: float) -> Tensor:
         """`E[v0 | v]` under the prior: of its normal law, and of what the true score at that point adds to it."""

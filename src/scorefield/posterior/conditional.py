@@ -80,6 +80,10 @@ class Noised(NamedTuple):
         """What the network sees, `(C + s^2)^(-1/2) (v - m)`."""
         return laws.out_of(self.away / self.total.sqrt())
 
+    def denoised(self, laws: Laws, f: Tensor) -> Tensor:
+        """`E[v0 | v] - m` `(n, d)`, with the correction F in the basis."""
+        return laws.out_of(laws.variances / self.total * self.away + self.weight(laws) * f)
+
     def weight(self, laws: Laws) -> Tensor:
         """The standard deviations that the noise leaves open, `(n, d)`: of F in the basis."""
         return self.noise * (laws.variances / self.total).sqrt()
@@ -178,9 +182,8 @@ class BoundScore:
         alpha = alpha.expand(len(x))[:, None]
         noised = Noised.of(laws, x / alpha, s)
         f = laws.into(self.correction(noised.seen(laws), s.log(), row).to(x))
-        x0 = laws.out_of(laws.variances / noised.total * noised.away + noised.weight(laws) * f)
         share = noised.noise / noised.total * noised.away - (laws.variances / noised.total).sqrt() * f
-        return Estimate(x0, laws.out_of(share))
+        return Estimate(noised.denoised(laws, f), laws.out_of(share))
 
     def index(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Which condition each point belongs to, `(n,)`."""

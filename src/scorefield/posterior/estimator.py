@@ -19,7 +19,7 @@ from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior.learning import By, learn
 from scorefield.posterior.networks import SetReader, VectorReader
-from scorefield.posterior.observations import ObservationCodec, as_observations
+from scorefield.posterior.observations import ObservationCodec, as_observations, failed
 from scorefield.posterior.prior import Prior, as_prior
 from scorefield.posterior.sequential import Round, in_rounds
 from scorefield.posterior.simulating import Simulator
@@ -236,15 +236,14 @@ def _checked(theta: object, x: object) -> tuple[Tensor, Tensor]:
     if bool(bad.any()):
         row, column = bad.nonzero()[0].tolist()
         raise ValueError(f"parameter {column} of row {row} is not finite: {float(parameters[row, column])}.")
-    flat = observed.reshape(len(observed), -1)
-    failed = flat.isnan().all(1) | torch.isinf(flat).any(1)
-    if bool(failed.any()):
+    lost = failed(observed)
+    if bool(lost.any()):
         warnings.warn(
-            f"{int(failed.sum())} of {len(observed)} simulations failed (all values NaN, or infinite; the first is row "
-            f"{int(failed.nonzero()[0])}) and are left out: the posterior is that of simulations that succeed.",
+            f"{int(lost.sum())} of {len(observed)} simulations failed (all values NaN, or infinite; the first is row "
+            f"{int(lost.nonzero()[0])}) and are left out: the posterior is that of simulations that succeed.",
             stacklevel=3,
         )
-        parameters, observed = parameters[~failed], observed[~failed]
+        parameters, observed = parameters[~lost], observed[~lost]
     if len(parameters) < LEAST:
         raise ValueError(f"{len(parameters)} simulations are too few to learn from; at least {LEAST} are needed.")
     return parameters, observed

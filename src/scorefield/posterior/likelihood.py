@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield.metrics import c2st
 from scorefield.numerics.random import normal
 from scorefield.posterior.conditional import Whitening
-from scorefield.posterior.networks import NormalNetwork, VectorReader
+from scorefield.posterior.networks import NormalNetwork, VectorReader, standardised
 from scorefield.posterior.observations import ObservationCodec
 from scorefield.posterior.training import Pairs, Recipe, fit_normal
 from scorefield.progress import Report, silent
@@ -127,20 +127,13 @@ def _member(pairs: Pairs, recipe: Recipe, share: float, k: int, report: Report) 
     return fit_normal(pairs, reader, replace(recipe, settings=settings), report)
 
 
+@torch.no_grad()
 def _held_out(pairs: Pairs, network: NormalNetwork, whitening: Whitening, codec: ObservationCodec) -> float:
     """The mean log-likelihood of held-out pairs in the user's units, up to a constant that codecs share."""
     y, z = pairs.y[pairs.trained :], pairs.z[pairs.trained :]
-    away, slope = _own_residuals(network, z, whitening.inward(y))
+    away, slope = standardised(whitening.inward(y), *network(z))
     bent = codec.log_slope(codec.original(y))
     return float((bent + slope - 0.5 * away.square().sum(1)).mean()) + whitening.log_slope
-
-
-@torch.no_grad()
-def _own_residuals(network: NormalNetwork, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Residuals of each v for its own features z, `(n, k)`."""
-    mean, factor = network(z)
-    away = torch.einsum("nij,nj->ni", factor.double(), v - mean.double())
-    return away, factor.diagonal(dim1=1, dim2=2).double().log().sum(1)
 
 
 def _told_apart(pairs: Pairs, law: Likelihood, seed: int) -> tuple[float, float]:
@@ -149,7 +142,8 @@ def _told_apart(pairs: Pairs, law: Likelihood, seed: int) -> tuple[float, float]
     v = law.whitening.inward(pairs.y[pairs.trained :][:_TESTED])
     if len(z) < _FEWEST:
         return 1.0, 0.0  # nothing can be said of so few
-    away, _ = _own_residuals(law.networks[0], z, v)
+    with torch.no_grad():
+        away, _ = standardised(v, *law.networks[0](z))
     noise = normal(len(z), (v.shape[1],), seed, "residual")
     found = c2st(torch.cat([z, away.float()], 1), torch.cat([z.flip(0), noise], 1), seed=seed)
     return found.value, found.standard_error

@@ -188,6 +188,15 @@ class NetworkOfCodes(nn.Module):
         self.outputs.bias.mul_(share)
 
 
+def standardised(v: Tensor, mean: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Residuals of v `(n, d)` under normal laws as `NormalNetwork` gives them, `(n, d)`, and `log |dr / dv|`, `(n,)`.
+
+    In v's dtype.
+    """
+    factor = factor.to(v)
+    return torch.einsum("nij,nj->ni", factor, v - mean.to(v)), factor.diagonal(dim1=1, dim2=2).log().sum(1)
+
+
 class ScoreNetwork(nn.Module):
     """What the score adds to that of the normal law: `(w (n, d), log level (n,), z) -> (n, d)`, 0 before training.
 

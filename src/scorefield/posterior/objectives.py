@@ -12,6 +12,7 @@ from scorefield.levels import TrainingLevels
 from scorefield.numerics.random import uniform
 from scorefield.objectives.batch import Draws
 from scorefield.posterior.conditional import Laws, Noised
+from scorefield.posterior.networks import standardised
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,8 @@ class NormalLikelihood:
     def __call__(self, model: Any, x: Tensor, draws: Draws, condition: Tensor | None = None) -> Tensor:
         """One loss per sample; arguments as `Objective`."""
         condition = _given(condition)
-        mean, factor = model(hidden(self.z[condition], self.hide, draws))
-        away = torch.einsum("nij,nj->ni", factor, x - mean)
-        return 0.5 * away.square().sum(1) - factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        away, slope = standardised(x, *model(hidden(self.z[condition], self.hide, draws)))
+        return 0.5 * away.square().sum(1) - slope
 
 
 @dataclass(frozen=True, eq=False)

@@ -190,6 +190,12 @@ def as_observations(x: object) -> Tensor:
     return value
 
 
+def failed(x: Tensor) -> Tensor:
+    """Which simulations failed, `(n,)` bool: all values missing, or one infinite."""
+    flat = x.reshape(len(x), -1)
+    return flat.isnan().all(1) | flat.isinf().any(1)
+
+
 def _filled(parts: list[Tensor]) -> Tensor:
     """Series of several lengths in one tensor, NaN behind their ends."""
     widths = {part.shape[1] for part in parts}

@@ -65,12 +65,11 @@ class Prior:
         Raises:
             ValueError: for a prior of which only draws are known.
         """
-        if self.density is None:
-            raise ValueError("the density of this prior is not known; give its law, such as posterior.box(low, high).")
+        density = self._known_density()
         inside = self.coordinates.inside(theta)
         value = theta.new_full((len(theta),), -torch.inf, dtype=torch.float64)
         if bool(inside.any()):
-            value[inside] = self.density(theta[inside].double()).double()
+            value[inside] = density(theta[inside].double()).double()
         return value
 
     def log_density_inward(self, u: Tensor) -> Tensor:
@@ -79,10 +78,12 @@ class Prior:
             law = torch.distributions.MultivariateNormal(torch.zeros(self.dim).double(), self.covariance)
             return law.log_prob(u)
         theta = self.coordinates.outward(u)
+        return self._known_density()(theta) - self.coordinates.log_slope(theta)
+
+    def _known_density(self) -> Callable[[Tensor], Tensor]:
         if self.density is None:
-            self.log_density(theta)  # says what is missing
-            raise AssertionError
-        return self.density(theta) - self.coordinates.log_slope(theta)
+            raise ValueError("the density of this prior is not known; give its law, such as posterior.box(low, high).")
+        return self.density
 
 
 def box(low: Numbers, high: Numbers) -> Prior:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from scorefield.data import DataError
+from scorefield.posterior.observations import failed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,7 @@ class Simulations:
     @property
     def failed(self) -> np.ndarray:
         """Which simulations failed, `(m,)`: all values missing, or one infinite."""
-        return np.isnan(self.x).all(1) | np.isinf(self.x).any(1)
+        return failed(torch.from_numpy(self.x)).numpy()
 
     def rows(self, index: np.ndarray) -> Simulations:
         """Some of them."""

@@ -85,7 +85,7 @@ class TrainedPosterior:
         """n draws for each of m observations `(m, k)` or `(m, length, k)`: `(m, n, d)` float64."""
         _ranges.ANY_COUNT("sample(n=...)", n)
         observed = self._observed(x)
-        if self.by == "likelihood" and not bool(observed.isnan().any()):
+        if self._likely(observed):
             return self._by_particles(observed, n, seed, report)
         row = torch.arange(len(observed)).repeat_interleave(n)
         u = drawing.draws(self.bound(observed), row, seed, steps, report=report)
@@ -114,8 +114,8 @@ class TrainedPosterior:
                 "such as prior=posterior.box(low, high)."
             )
         observed = self._observed(x)
-        if self.by == "likelihood":
-            self._warn(observed)
+        if self._likely(observed):
+            self._encoded(observed)
             return self.coordinates.outward(self._law.draws(observed, n, seed, report))
         return self.coordinates.outward(composed.draws_together(self.bound(observed), self.prior, n, seed, report))
 
@@ -135,7 +135,7 @@ class TrainedPosterior:
         if len(observed) not in (1, len(points)):
             raise ValueError(f"give one observation, or one for each of {len(points)} points, got {len(observed)}.")
         inside = self.coordinates.inside(points)
-        if self.by == "likelihood" and not bool(observed.isnan().any()):
+        if self._likely(observed):
             return self._by_evidence(points, observed, inside)
         rows = torch.arange(len(points)) if len(observed) > 1 else torch.zeros(len(points), dtype=torch.int64)
         found = density.log_density(
@@ -187,9 +187,7 @@ class TrainedPosterior:
 
     def bound(self, observed: Tensor) -> BoundScore:
         """The model of the parameters, in coordinates, given observations `(m, k)`; warns of one outside the range."""
-        z = self.codec.encode(observed)
-        self._warn(observed)
-        return self.score.bound(z)
+        return self.score.bound(self._encoded(observed))
 
     # ------------------------------------------------------------------------------------------------- files
 
@@ -241,6 +239,16 @@ class TrainedPosterior:
 
     # ------------------------------------------------------------------------------------------------- the inside
 
+    def _likely(self, observed: Tensor) -> bool:
+        """Whether the likelihood answers; it knows nothing of holes."""
+        return self.by == "likelihood" and not bool(observed.isnan().any())
+
+    def _encoded(self, observed: Tensor) -> Tensor:
+        """Observations as networks read them; an error where they do not fit, a warning where they lie outside."""
+        z = self.codec.encode(observed)
+        self._warn(observed)
+        return z
+
     def _warn(self, observed: Tensor) -> None:
         """Of the first observation that lies outside the simulations."""
         for i, row in enumerate(observed):
@@ -263,8 +271,7 @@ class TrainedPosterior:
         return ByLikelihood(self.likelihood, self.prior)
 
     def _by_particles(self, observed: Tensor, n: int, seed: int, report: Report) -> Tensor:
-        self.codec.encode(observed)  # says what does not fit
-        self._warn(observed)
+        self._encoded(observed)
         least = PARTICLES if len(observed) == 1 else FEW
         heard = silent if len(observed) > 1 else report
         found = [
@@ -275,8 +282,7 @@ class TrainedPosterior:
 
     def _by_evidence(self, points: Tensor, observed: Tensor, inside: Tensor) -> LogDensity:
         """The likelihood times the prior over the evidence, which particles estimate."""
-        self.codec.encode(observed)
-        self._warn(observed)
+        self._encoded(observed)
         value, error = (torch.zeros(len(points), dtype=torch.float64) for _ in range(2))
         u = self.coordinates.inward(points)
         whole = torch.ones(len(points), dtype=torch.bool)
@@ -294,7 +300,7 @@ class TrainedPosterior:
     def _height(self, x: object) -> slices.LogDensity:
         """The log-density given one observation, up to a constant; cheap where there is a likelihood."""
         observed = self._one(x)
-        if self.by == "likelihood" and not bool(observed.isnan().any()):
+        if self._likely(observed):
 
             def height(theta: Tensor) -> Tensor:
                 found = self._law.log_density(self.coordinates.inward(theta), observed)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scorefield.numerics.random import normal, uniform
 from scorefield.objectives.batch import Draws, Objective
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, ConditionalScore, Whitening
-from scorefield.posterior.networks import NormalNetwork, ScoreNetwork
+from scorefield.posterior.networks import NormalNetwork, ScoreNetwork, standardised
 from scorefield.posterior.objectives import Correction, NormalLikelihood
 from scorefield.progress import Report, part, silent
 from scorefield.training.checkpoint import Settings
@@ -139,9 +139,8 @@ def _shrink_normal(law: NormalNetwork, v: Tensor, z: Tensor) -> None:
     def loss(mean: float, spread: float) -> float:
         tried = copy.deepcopy(law)
         tried.shrink(mean, spread)
-        centre, factor = tried(z)
-        away = torch.einsum("nij,nj->ni", factor, v - centre)
-        return float(0.5 * away.square().sum(1).mean() - factor.diagonal(dim1=1, dim2=2).log().sum(1).mean())
+        away, slope = standardised(v, *tried(z))
+        return float(0.5 * away.square().sum(1).mean() - slope.mean())
 
     law.shrink(*min(itertools.product(SHARES, SHARES), key=lambda shares: loss(*shares)))
 
