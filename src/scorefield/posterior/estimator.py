@@ -19,7 +19,7 @@ from scorefield._files import shown
 from scorefield.likelihood import LogDensity
 from scorefield.posterior.learning import By, learn
 from scorefield.posterior.networks import SetReader, VectorReader
-from scorefield.posterior.observations import ObservationCodec, as_observations, failed
+from scorefield.posterior.observations import ObservationCodec, as_observations, as_one, failed
 from scorefield.posterior.prior import Prior, as_prior
 from scorefield.posterior.sequential import Round, in_rounds
 from scorefield.posterior.simulating import Simulator
@@ -133,8 +133,7 @@ class PosteriorEstimator:
         prior = as_prior(self.prior)
         if prior.draw is None or prior.density is None:
             raise ValueError("rounds draw from the prior anew; give its law, such as prior=posterior.box(low, high).")
-        one = as_observations(x)
-        one = one.T if one.shape[1] == 1 and len(one) > 1 else one
+        one = as_one(x)
 
         def fit(theta: Tensor, made: Tensor, draw: Callable[[int, int], Tensor]) -> TrainedPosterior:
             parameters, observed = _checked(theta, made)

@@ -18,7 +18,7 @@ from scorefield.numerics.random import uniform
 from scorefield.objectives.batch import Draws
 from scorefield.posterior.estimator import PosteriorEstimator
 from scorefield.posterior.networks import NetworkOfCodes, VectorReader
-from scorefield.posterior.observations import ObservationCodec, as_observations
+from scorefield.posterior.observations import ObservationCodec, as_observations, as_one
 from scorefield.posterior.prior import Prior
 from scorefield.posterior.trained import TrainedPosterior
 from scorefield.posterior.training import LEVELS, SHARES, Pairs, Recipe, trained
@@ -87,15 +87,14 @@ class MixedPosterior:
         code = _code_numbers(theta, self.codes)
         known = code >= 0
         value = torch.full((len(theta),), -torch.inf, dtype=torch.float64)
-        numbers = torch.from_numpy(theta[list(self.numbers.names)].to_numpy(float))[known]
+        numbers = as_observations(theta[list(self.numbers.names)])[known]
         chosen = _joined(self._one(x), code[known], len(next(iter(self.codes.values()))))
         value[known] = self._log_probabilities(x)[code[known]] + self.numbers.log_prob(numbers, chosen).value
         return value
 
     def _one(self, x: object) -> Tensor:
-        observed = as_observations(x)
-        observed = observed.T if observed.shape[1] == 1 and len(observed) == self.codec.columns else observed
-        if len(observed) != 1:
+        observed = as_one(x)
+        if tuple(observed.shape) != (1, self.codec.columns):
             raise ValueError(f"give one observation of {self.codec.columns} values, got {tuple(observed.shape)}.")
         return observed
 

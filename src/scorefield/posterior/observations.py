@@ -190,6 +190,12 @@ def as_observations(x: object) -> Tensor:
     return value
 
 
+def as_one(x: object) -> Tensor:
+    """One observation, a vector `(k,)` or `(1, k)`, as `(1, k)`; several stay as they are."""
+    value = as_observations(x)
+    return value.T if value.ndim == 2 and value.shape[1] == 1 else value
+
+
 def failed(x: Tensor) -> Tensor:
     """Which simulations failed, `(n,)` bool: all values missing, or one infinite."""
     flat = x.reshape(len(x), -1)
