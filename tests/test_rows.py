@@ -20,7 +20,7 @@ from scorefield.tables import density
 from scorefield.tables.denoiser import SHRINKAGE_KNOTS, MaskedDenoiser
 from scorefield.tables.density import row_log_density
 from scorefield.tables.impute import complete
-from scorefield.tables.mixture import choose_mixture, fit_mixture, log_densities
+from scorefield.tables.mixture import choose_mixture, defended, fit_mixture, log_densities
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import MaskedObjective, Shares, gated
 from scorefield.tables.row_model import Layout
@@ -278,6 +278,17 @@ def test_the_chosen_mixture_is_no_worse_than_one_gaussian() -> None:
     x, held, fresh = (law.sample(n, seed=s).double() for n, s in ((400, 1), (200, 2), (2000, 3)))
     chosen, single = choose_mixture(x, held), fit_mixture(x, 1)
     assert float(log_densities(chosen, fresh).mean()) > float(log_densities(single, fresh).mean())
+
+
+def test_a_light_broad_component_bounds_what_one_row_can_cost() -> None:
+    law = GaussianMixture(torch.ones(1).double(), torch.zeros(1, 2).double(), 1e-4 * torch.eye(2).double()[None])
+    wide = defended(GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.0]], 1e-4 * torch.eye(2).expand(2, 2, 2)), 1000)
+    usual, far = torch.tensor([[1.0, 0.01]]).double(), torch.tensor([[0.0, 0.0]]).double()
+    assert torch.allclose(wide.weights.sum(), torch.ones(()).to(wide.weights)) and len(wide.weights) == 3
+    plain = 0.5 * law.log_density(usual - torch.tensor([[1.0, 0.0]])).exp()
+    assert abs(float(log_densities(wide, usual).exp() / plain) - 1) < 2e-4
+    broad = -0.5 * float(torch.logdet(2 * torch.pi * 4 * wide.covariance))
+    assert float(log_densities(wide, far)) > broad + math.log(1e-4) - 0.1
 
 
 def test_log_densities_of_what_is_there() -> None:

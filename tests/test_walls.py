@@ -11,10 +11,12 @@ from scipy import stats
 from scorefield.data import DataError
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.detection import detect
+from scorefield.tables.edge import Edge, Edges
 from scorefield.tables.fit import fit_frame, settings_for
 from scorefield.tables.measures import boosted
 from scorefield.tables.schema_toml import overridden, to_toml
 from scorefield.tables.trained import TrainedTable
+from scorefield.tables.transforms import all_walls, fitting
 from scorefield.tables.wall import OUTSIDE, Wall, Walls, folded
 from scorefield.tables.wall_test import find_walls, has_wall
 
@@ -94,7 +96,7 @@ def test_where_walls_are(
     column = detect(pd.DataFrame({"a": values}))["a"]
     if ends is None:
         start = (pd.Timestamp("2024-01-01") - values.min()) / pd.Timedelta(seconds=1)
-        assert abs(column.low - start) < 1e-6 and abs(column.high - start - 31622400) < 1e-6
+        assert abs(column.low - start) < 1e-6 and abs(column.high - start - 31622399) < 1e-6
         return
     for found, wanted in zip((column.low, column.high), ends, strict=True):
         assert (found is None) == (wanted is None)
@@ -115,6 +117,46 @@ def test_no_wall_moves_with_units() -> None:
     assert find_walls(x) == (0.0, 1.0)
     assert find_walls(1e6 * x) == (0.0, 1e6)
     assert find_walls(-x) == (-1.0, 0.0)
+
+
+EDGES = (Edge(2.0, True, 0.5), Edge(2.0, False, 1e-3), Edges(-1.0, 3.0, 0.1), Edges(-1.0, 3.0, 50.0), Edges(0, 1, 1e-8))
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=repr)
+def test_edges_go_forth_and_back_with_their_slope(edge: Edge | Edges) -> None:
+    x = np.linspace(-1.53, 3.97, 111)
+    y = edge.forward(x)
+    np.testing.assert_allclose(edge.inverse(y), x, atol=1e-13, rtol=1e-13)
+    h = 1e-7 * edge.scale + 1e-9
+    rise = edge.forward(x + h) - edge.forward(x - h)
+    np.testing.assert_allclose(np.log(rise / (2 * h)), edge.log_slope(y), atol=1e-4 + 1e-13 / h)
+    assert np.isfinite(edge.inverse(np.array([-1e300, 1e300]))).all()
+
+
+def test_an_edge_is_straight_away_from_its_wall() -> None:
+    """From twenty scales on its slope is 1 to e^-20; at a tenth of a scale y is only log 0.1 scales off."""
+    edge = Edge(0.0, True, 0.1)
+    assert np.abs(edge.log_slope(edge.forward(np.array([2.0, 9.0]))) - np.log(10)).max() < 1e-8
+    assert abs(float(edge.forward(np.array([0.01]))[0]) - np.log(0.1)) < 0.1
+    ends = Edges(-1.0, 1.0, 0.01)
+    assert np.abs(ends.forward(np.array([-0.7, 0.0, 0.7])) - np.array([-70.0, 0.0, 70.0])).max() < 1e-9
+
+
+def test_clusters_next_to_a_wall_stay_straight() -> None:
+    """Normal scores of one falling law would stretch the upper cluster; the straight part of an edge does not."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(10, 1, 400), 40 - 8 * rng.random(400)])
+    assert isinstance(fitting(all_walls(x, None, 40.0), x), Edge)
+    assert isinstance(fitting(all_walls(x[:400] - 9, None, 5.0), x[:400] - 9), Edge)
+    assert isinstance(fitting(all_walls(rng.random(400), 0.0, 1.0), rng.random(400)), Walls)
+    assert isinstance(fitting(all_walls(rng.exponential(size=400), 0.0, None), rng.exponential(size=400)), Wall)
+
+
+def test_an_edge_is_written_to_toml_and_read_again() -> None:
+    frame = pd.DataFrame({"a": np.abs(np.random.default_rng(0).normal(1, 1, N))})
+    schema = detect(frame)
+    assert isinstance(schema["a"].transform, Edge) and schema["a"].low == 0.0
+    assert overridden(schema, to_toml(schema), frame) == schema
 
 
 def test_reflected_draws_make_no_heap() -> None:
@@ -215,10 +257,13 @@ def test_walls_are_set_and_turned_off_in_toml() -> None:
     walls = '[column.date]\ntransform = "walls"\nlow = 2023-01-01\nhigh = 2026-01-01'
     new = overridden(schema, wall + walls, WALLED)
     assert isinstance(new["error"].transform, Wall) and new["error"].transform.bound == -9.0
+    edge = overridden(schema, '[column.error]\ntransform = "edge"\nlow = -9.0\nscale = 0.5', WALLED)["error"]
+    assert edge.transform == Edge(-9.0, True, 0.5)
     assert new["date"].transform.high - new["date"].transform.low == 86400 * (365 + 366 + 365 + 1)
     for bad, message in (
         ('[column.day]\ntransform = "wall"', "wall needs one of low and high"),
         ('[column.day]\ntransform = "walls"\nlow = 5\nhigh = 31', "is to be bounded by 5 and holds 1"),
+        ('[column.day]\ntransform = "edges"\nlow = 0', "edges needs both low and high"),
         ("[column.day]\nlow = 2024-01-01", "its bounds are numbers"),
         ("[column.day]\nshape = -1.0", "the shape is a number >= 0"),
     ):

@@ -27,8 +27,7 @@ from scorefield.tables.cells import (
 from scorefield.tables.detection import detect
 from scorefield.tables.schema import Name, Place, Schema
 from scorefield.tables.series import as_frame, restore
-from scorefield.tables.transforms import moments
-from scorefield.tables.wall import walls_of
+from scorefield.tables.transforms import moments, walls_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -61,7 +61,7 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
     - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
       lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
     - The transform is that of `choose_transform`; times have identity or asinh. Where the density ends in a wall
-      (`find_walls`), it is `Wall` or `Walls`.
+      (`find_walls`), it is one of `Wall`, `Walls`, `Edge`, `Edges`.
 
     Args:
         frame: at least one row and one column.

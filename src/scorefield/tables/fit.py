@@ -25,7 +25,7 @@ from scorefield.tables.ending import ending_seconds
 from scorefield.tables.files import read_to_fit
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
-from scorefield.tables.mixture import choose_mixture
+from scorefield.tables.mixture import choose_mixture, defended
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.row_model import Layout
@@ -137,7 +137,10 @@ class TableFit:
         codec, clean = encoded.codec, encoded.training
         rows, held = (_spread(codec, part, seed + k) for k, part in enumerate((clean, encoded.held)))
         numbers = codec.continuous
-        law = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed) if numbers else None
+        law = None
+        if numbers:
+            chosen = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed)
+            law = defended(chosen, len(clean))
         width, depth, members = SIZES[size if size != "auto" else _size_for(len(clean))]
         values = numbers_of_codes(codec)
         network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed, values=values)

@@ -28,6 +28,7 @@ _FLOOR = 1e-6  # variance, of standardised data, below which no direction goes
 _MOST_ROWS = 20_000  # that a fit looks at: the reference is a start, the network learns from all rows
 _MOST_PRODUCTS = 4_000_000  # rows times pairs of numbers, likewise
 _MOST_WITH_HOLES = 1500
+_DEFENCE, _BREADTH = 0.1, 2.0  # rows' worth of weight of a last component, and its deviations over those of all
 _PATTERNS = 32  # of holes, that a fit to many rows looks at
 
 
@@ -102,6 +103,22 @@ def choose_mixture(x: Tensor, held: Tensor, seed: int = 0) -> GaussianMixture:
         elif components > _FEW:
             prior = [prior[place]]
     return law
+
+
+def defended(law: GaussianMixture, rows: int) -> GaussianMixture:
+    """The mixture with one more component, broad and light: a tenth of a row's weight, twice the deviations of all.
+
+    It costs other rows 0.1 / rows nats, and no row is by more than its logarithm less likely than in a broad normal
+    law: the tails of narrow components, which few rows have shown, are not taken at their word (Hesterberg 1995).
+
+    Args:
+        law: fitted to rows.
+        rows: how many, >= 1.
+    """
+    share = torch.as_tensor(_DEFENCE / rows).to(law.weights)
+    weights = torch.cat([law.weights * (1 - share), share[None]])
+    covariances = torch.cat([law.covariances, _BREADTH**2 * law.covariance[None]])
+    return GaussianMixture(weights, torch.cat([law.means, law.mean[None]]), covariances)
 
 
 def _of_common_patterns(rows: Tensor) -> Tensor:

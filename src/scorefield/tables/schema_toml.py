@@ -11,6 +11,7 @@ from scorefield import _files
 from scorefield._files import reason, shortened
 from scorefield.data.dataset import DataError, named
 from scorefield.tables.detection import detect
+from scorefield.tables.edge import Edge, Edges
 from scorefield.tables.schema import Column, Schema, bound_text, describe
 from scorefield.tables.transforms import Asinh, transform_name
 from scorefield.tables.wall import Wall
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _HEAD = """# What the columns of the table are. Change what is wrong; settings that are left out are detected again.
 # kind: continuous, integer, ordinal, categorical, boolean, datetime.
-# transform: identity, log, logit, asinh; wall and walls where the density ends at low, at high, at both.
+# transform: identity, log, logit, asinh; where the density ends at low or high, wall or edge; at both, walls or edges.
 # low and high bound the values, atoms are values with a point mass, resolution is the distance of repeated values.
 """
 
@@ -115,6 +116,8 @@ def _fine(column: Column) -> list[str]:
     lines = [f"transform = {_text(transform_name(column.transform))}"]
     if isinstance(column.transform, Asinh):
         lines += [f"centre = {_value(column.transform.centre)}", f"scale = {_value(column.transform.scale)}"]
+    if isinstance(column.transform, Edge | Edges):
+        lines.append(f"scale = {_value(column.transform.scale)}")
     if isinstance(column.transform, Wall):
         lines += [f"scale = {_value(column.transform.scale)}", f"shape = {_value(column.transform.shape)}"]
     for side in ("low", "high"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scorefield.data.dataset import Array, DataError
+from scorefield.tables.edge import Edge, Edges
 from scorefield.tables.lattice import Lattice
 from scorefield.tables.schema import Column
 from scorefield.tables.series import tick_digits
@@ -23,10 +24,11 @@ from scorefield.tables.transforms import (
     Transform,
     asinh_for,
     choose_transform,
-    fitted_wall,
+    edges_for,
+    fitting,
     walled,
 )
-from scorefield.tables.wall import Wall, Walls
+from scorefield.tables.wall import Wall, Walls, walls_around
 from scorefield.tables.wall_test import find_walls
 
 
@@ -65,7 +67,7 @@ def transform_for(
     if wanted == "asinh":
         usual = asinh_for(x)
         return Asinh(float(choice.get("centre", usual.centre)), float(choice.get("scale", usual.scale)))
-    if wanted in ("wall", "walls"):
+    if wanted in ("wall", "walls", "edge", "edges"):
         return _given_walls(base, wanted, x, lattice, low, high, choice)
     low = 0.0 if low is None and high is None else low
     if wanted == "log" and (low is None) != (high is None):
@@ -100,15 +102,18 @@ def _given_walls(
     for bound, worst, outside in ((low, x.min(), np.less), (high, x.max(), np.greater)):
         if bound is not None and outside(worst, bound):
             raise DataError(f"column {base.name!r} is to be bounded by {bound:g} and holds {worst:g}; move the bound.")
-    if wanted == "walls" and low is not None and high is not None:
-        return Walls(low - half, high + half)
-    if wanted == "walls" or (low is None) == (high is None):
-        raise DataError(
-            f"column {base.name!r}: wall needs one of low and high, walls both; got low={low}, high={high}."
-        )
-    above = low is not None
-    usual = fitted_wall(x, (low or 0.0) - half if above else (high or 0.0) + half, above=above)
-    return replace(usual, scale=float(choice.get("scale", usual.scale)), shape=float(choice.get("shape", usual.shape)))
+    two = wanted in ("walls", "edges")
+    if (low is None or high is None) if two else (low is None) == (high is None):
+        needed = f"{wanted} needs both low and high" if two else f"{wanted} needs one of low and high, {wanted}s both"
+        raise DataError(f"column {base.name!r}: {needed}; got low={low}, high={high}.")
+    low, high = (None if low is None else low - half), (None if high is None else high + half)
+    if wanted in ("edge", "edges"):
+        edge = fitting(edges_for(x, low, high), x)
+        return replace(edge, scale=float(choice.get("scale", edge.scale)))
+    if low is not None and high is not None:
+        return Walls(low, high)
+    wall = fitting(walls_around(x, low if low is not None else high or 0.0, above=low is not None), x)
+    return replace(wall, scale=float(choice.get("scale", wall.scale)), shape=float(choice.get("shape", wall.shape)))
 
 
 def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up: bool) -> float:
@@ -128,9 +133,9 @@ def last_values(transform: Transform, lattice: Lattice | None) -> tuple[float | 
     if isinstance(transform, (Log, Logit)):
         low, high = (_data_bound(bound) for bound in transform.bounds)
         return low, high
-    if isinstance(transform, Walls):
+    if isinstance(transform, Walls | Edges):
         ends: tuple[float | None, float | None] = transform.low, transform.high
-    elif isinstance(transform, Wall):
+    elif isinstance(transform, Wall | Edge):
         ends = (transform.bound, None) if transform.above else (None, transform.bound)
     else:
         return None, None

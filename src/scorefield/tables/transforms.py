@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from scorefield._files import shown
 from scorefield.data.dataset import Array
+from scorefield.tables.edge import Edge, Edges, edges_around
 from scorefield.tables.lattice import Lattice
 from scorefield.tables.wall import Wall, Walls, walls_around
 
@@ -130,7 +132,8 @@ class Asinh:
         return np.asarray(math.log(2) - size - np.log1p(np.exp(-2 * size)) - math.log(self.scale))
 
 
-Transform: TypeAlias = Identity | Log | Logit | Asinh | Wall | Walls
+T = TypeVar("T", bound="Transform")
+Transform: TypeAlias = Identity | Log | Logit | Asinh | Wall | Walls | Edge | Edges
 TRANSFORMS: dict[str, type[Transform]] = {
     "identity": Identity,
     "log": Log,
@@ -138,7 +141,14 @@ TRANSFORMS: dict[str, type[Transform]] = {
     "asinh": Asinh,
     "wall": Wall,
     "walls": Walls,
+    "edge": Edge,
+    "edges": Edges,
 }
+
+
+def walls_of(transform: Transform) -> tuple[float, float]:
+    """The values of y at the walls of a transform, infinite where it has none."""
+    return transform.inside if isinstance(transform, Wall | Walls | Edge | Edges) else (-math.inf, math.inf)
 
 
 def transform_name(transform: Transform) -> str:
@@ -245,11 +255,7 @@ def walled(
             high = ends[1] if low is not None else None
     if low is None and high is None:
         return usual
-    made: Transform
-    if low is not None and high is not None:
-        made = Walls(low, high)
-    else:
-        made = fitted_wall(x, low if low is not None else high or 0.0, above=low is not None)
+    made = fitting(all_walls(x, low, high), x)
     wrong = _error(made, x).max()
     if not _restores(made, x) or (lattice is not None and wrong > max(lattice.width / 4, _DIGITS * (x[-1] - x[0]))):
         return usual
@@ -258,10 +264,23 @@ def walled(
     return usual if bounded and _score_of_all(usual, x) > _score_of_all(made, x) else made
 
 
-def fitted_wall(x: Array, bound: float, *, above: bool) -> Wall:
-    """The wall at a place, of those with scales and shapes around the values', after which a Gaussian fits best."""
+def all_walls(x: Array, low: float | None, high: float | None) -> list[Transform]:
+    """All transforms with walls at one place or two, to choose among."""
+    found: list[Transform] = [*edges_for(x, low, high)]
+    if low is not None and high is not None:
+        return [Walls(low, high), *found]
+    return [*walls_around(x, low if low is not None else high or 0.0, above=low is not None), *found]
+
+
+def edges_for(x: Array, low: float | None, high: float | None) -> list[Edge | Edges]:
+    """Those that are straight away from the walls."""
+    return edges_around(low, high, _robust_std(x))
+
+
+def fitting(candidates: Sequence[T], x: Array) -> T:
+    """The one of some transforms after which a Gaussian fits values `(n,)` best."""
     x = np.sort(x)
-    return max(walls_around(x, bound, above=above), key=lambda wall: float(_score(wall, x)[0].mean()))
+    return max(candidates, key=lambda one: float(_score(one, x)[0].mean()))
 
 
 def asinh_for(x: Array, scale: float = 1.0) -> Asinh:

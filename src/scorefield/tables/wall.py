@@ -66,7 +66,7 @@ class Walls:
         wide = self.high - self.low
         near = (ndtr(size) - OUTSIDE) / (1 - 2 * OUTSIDE)
         near = wide * np.where(near < 0, _beyond(np.minimum(size, _edge())), near)
-        return _finite(np.where(y < 0, self.low + near, self.high - near))
+        return finite(np.where(y < 0, self.low + near, self.high - near))
 
     def log_slope(self, y: Array) -> Array:
         """`log dy/dx` at the x that belongs to y."""
@@ -126,7 +126,7 @@ class Wall:
         d = np.where(y < _edge(), _beyond(np.minimum(y, _edge())), self._distance(y))
         with np.errstate(over="ignore"):
             d = self.scale * d
-            return _finite(self.bound + d if self.above else self.bound - d)
+            return finite(self.bound + d if self.above else self.bound - d)
 
     def log_slope(self, y: Array) -> Array:
         """`log dy/dx` at the x that belongs to y."""
@@ -161,11 +161,6 @@ def walls_around(x: Array, bound: float, *, above: bool) -> list[Wall]:
         unit = math.expm1(shape * math.log(2)) / shape if shape else math.log(2)
         made += [Wall(bound, above, factor * median / unit, shape) for factor in _SCALES]
     return made
-
-
-def walls_of(transform: object) -> tuple[float, float]:
-    """The values of y at the walls of a transform, infinite where it has none."""
-    return transform.inside if isinstance(transform, Wall | Walls) else (-math.inf, math.inf)
 
 
 def folded(y: Tensor, walls: tuple[tuple[float, float], ...]) -> Tensor:
@@ -218,6 +213,7 @@ def _log_normal(y: Array) -> Array:
     return np.asarray(-0.5 * y**2 - 0.5 * math.log(2 * math.pi))
 
 
-def _finite(x: Array) -> Array:
+def finite(x: Array) -> Array:
+    """x, the largest float in place of what is beyond it."""
     most = np.finfo(np.float64).max
     return np.asarray(np.clip(x, -most, most))

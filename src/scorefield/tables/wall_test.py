@@ -15,6 +15,7 @@ _LEAST = 15  # rows that it looks at
 _WIDER = 2  # shares after the one at which there is a wall that are asked, too
 _NEAREST = 10  # spacings at the end whose mean says how far beyond the last value the wall may be
 _FARTHEST = 3.0  # of these spacings
+_TELLING = 3  # rows in a cell of a lattice from which on one is empty by chance in 5 %
 _STRONGER, _WEAKER = 2.88, 1.64  # standard errors of a one-sided test at 0.2 and 5 %
 
 
@@ -38,7 +39,8 @@ def find_walls(
     average: a thin shelf at the end of a tail is none. k is 1 to 30 % of the rows, at least 15.
 
     The wall is at the roundest number up to three mean spacings beyond the last value, or, where none is rounder than
-    chance has it, one spacing beyond; on a lattice whose last cells are all taken, at the last value.
+    chance has it, one spacing beyond; on a lattice at the last value where cells hold so many rows that an empty one
+    tells, else one cell beyond at least.
 
     Args:
         x: `(n,)` finite.
@@ -103,15 +105,18 @@ def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None,
     least, sign = float(x[0]), -1.0 if up else 1.0
     count = min(_NEAREST, len(x) - 1)
     spacing = float(spread[count] - spread[0]) / count
-    if lattice is not None and spacing <= lattice.width:
+    cell = lattice.width if lattice else 0.0
+    if _TELLING * spacing <= cell:
         return 0.0 + sign * least
     low = least - _FARTHEST * spacing
     touching = lattice is not None
     if epoch is not None:
         found = _round_time(low, least, epoch, up=up)
+        if found is not None and up and found < least:
+            found += cell  # 2025 begins after the last day of 2024
     else:
         found = None if shifted else _roundest(low, least, touching)
-    found = least - spacing if found is None else found
+    found = least - max(spacing, cell) if found is None else found
     return 0.0 + sign * found if lattice is None else float(lattice.nearest(np.array(sign * found)))
 
 
