@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.core import Estimate, Level
-from scorefield.posterior.networks import NormalNetwork, ScoreNetwork
+from scorefield.posterior.networks import NormalEnsemble, NormalNetwork, ScoreNetwork
 
 SIGMA_MIN, SIGMA_MAX = 2e-3, 50.0
 """Range of the noise, in units of each condition's own scale."""
@@ -125,7 +125,9 @@ class ConditionalScore(nn.Module):
         whitening: y to v.
     """
 
-    def __init__(self, normal: NormalNetwork, networks: list[ScoreNetwork], whitening: Whitening) -> None:
+    def __init__(
+        self, normal: NormalNetwork | NormalEnsemble, networks: list[ScoreNetwork], whitening: Whitening
+    ) -> None:
         super().__init__()
         self.normal = normal
         self.networks = nn.ModuleList(networks)

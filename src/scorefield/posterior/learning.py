@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -21,7 +22,7 @@ from scorefield.progress import Report, part
 
 By = Literal["auto", "score", "likelihood"]
 _LIKELIHOOD_SHARE, _COMPARING = 0.3, 0.95  # of the budget; where the comparison begins
-_MEMBERS, _DROPOUT = 3, 0.1  # of the likelihood
+_NORMAL_SHARE = 0.12  # of the time, where pairs are made as many as needed and nothing is learned by heart
 _SYNTHETIC = 20  # simulated pairs for each real one that the score is trained on, where the likelihood holds
 _MOST_SYNTHETIC = 400_000
 _COMPARED, _PARTICLES = 32, 300  # held-out simulations by which one of the two is taken, and particles for each
@@ -79,11 +80,14 @@ def learn(
     if by == "score" or obstacle:
         score = fit_conditional(pairs, reader(recipe), recipe, report)
         return Learned(score, None, "score", {} if by == "score" else {"likelihood": obstacle})
-    first = replace(recipe, settings=recipe.part(_LIKELIHOOD_SHARE), members=_MEMBERS, dropout=_DROPOUT)
-    likelihood = fit_likelihood(u, x, codec, first, part(report, 0, _LIKELIHOOD_SHARE))
+    begun = time.perf_counter()
+    first = replace(recipe, settings=recipe.part(_LIKELIHOOD_SHARE))
+    hear = part(report, 0, _LIKELIHOOD_SHARE)
+    likelihood = fit_likelihood(u, x, codec, first, hear, always=by == "likelihood")
+    rest = recipe.after(time.perf_counter() - begun)
     if likelihood.holds:
         pairs = pairs.more(*_synthetic(likelihood, prior, proposal or prior.sample, codec, x, seed))
-    rest = replace(recipe, settings=recipe.part(1 - _LIKELIHOOD_SHARE))
+        rest = replace(rest, dropout=0.0, normal=_NORMAL_SHARE)
     score = fit_conditional(pairs, reader(rest), rest, part(report, _LIKELIHOOD_SHARE, _COMPARING))
     info = {"residuals_told_apart": likelihood.accuracy}
     if by == "likelihood":

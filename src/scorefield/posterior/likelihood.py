@@ -21,6 +21,7 @@ MOST_VALUES = 64
 _ERRORS = 2.5  # standard errors above a half at which a classifier's accuracy says that the law does not hold
 _TESTED = 2000  # residuals that the classifier sees, at most
 _FEWEST = 40
+_MEMBERS = 3
 _PLACE = math.sqrt(12)  # a place between 0 and 1 has variance 1 / 12
 
 
@@ -93,7 +94,13 @@ def residuals(network: NormalNetwork, u: Tensor, v: Tensor) -> tuple[Tensor, Ten
 
 
 def fit_likelihood(
-    u: Tensor, x: Tensor, codec: ObservationCodec, recipe: Recipe, report: Report = silent
+    u: Tensor,
+    x: Tensor,
+    codec: ObservationCodec,
+    recipe: Recipe,
+    report: Report = silent,
+    *,
+    always: bool = False,
 ) -> Likelihood:
     """The normal laws of observations given parameters, with their test on held-out simulations.
 
@@ -105,19 +112,23 @@ def fit_likelihood(
         codec: of the observations.
         recipe: sizes and budget.
         report: hears how far the training is.
+        always: train all networks, also where the first one's law does not hold.
     """
     codecs = [codec] if not bool((codec.bend != 1).any()) else [codec, codec.straight(x)]
     found = []
     for one in codecs:
-        share = 1 / (len(codecs) + recipe.members - 1)
+        share = 1 / (len(codecs) + _MEMBERS - 1)
         pairs = Pairs.split(one.standardised(x), features(u), recipe.settings.seed)
         first = _member(pairs, recipe, share, 0, report)
         found.append((_held_out(pairs, *first, one), pairs, *first, one))
     _, pairs, network, whitening, codec = max(found, key=lambda f: f[0])
-    more = [_member(pairs, recipe, share, k, report)[0] for k in range(1, recipe.members)]
-    law = Likelihood((network, *more), whitening, codec)
+    law = Likelihood((network,), whitening, codec)
     accuracy, error = _told_apart(pairs, law, recipe.settings.seed)
-    return replace(law, accuracy=accuracy, standard_error=error)
+    law = replace(law, accuracy=accuracy, standard_error=error)
+    if not law.holds and not always:
+        return law
+    more = [_member(pairs, recipe, share, k, report)[0] for k in range(1, _MEMBERS)]
+    return replace(law, networks=(network, *more))
 
 
 def _member(pairs: Pairs, recipe: Recipe, share: float, k: int, report: Report) -> tuple[NormalNetwork, Whitening]:

@@ -157,7 +157,7 @@ def _fit_codes(
     codec = ObservationCodec.measured(x)
     pairs = Pairs.split(code[:, None].double(), codec.encode(x), recipe.settings.seed)
     frequency = torch.bincount(code, minlength=count).double() / len(code)
-    reader = VectorReader(codec.columns, recipe.width, holes=codec.holes, dropout=recipe.dropout)
+    reader = VectorReader(codec.columns, recipe.width, holes=codec.holes)
     network = NetworkOfCodes(reader, frequency.log().float(), recipe.settings.seed)
     trained(network, pairs.y.float(), pairs, _CrossEntropy(pairs.z, LEVELS), recipe.settings, report)
     held, answer = pairs.y[pairs.trained :, 0].long(), pairs.z[pairs.trained :]

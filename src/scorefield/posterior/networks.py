@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -147,16 +149,48 @@ class NormalNetwork(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The mean `(n, d)` and a lower triangular L `(n, d, d)` with precision `L^T L`, of conditions z."""
-        d = self.dim
+        return normal_law(self.answer(z), self.dim)
+
+    def answer(self, z: Tensor) -> Tensor:
+        """The mean, the logarithm of L's diagonal and what is below it, `(n, 2 d + corners)`."""
         out = self.outputs(self.reader(z))
-        mean = out[:, :d]
-        if self.straight is not None:
-            mean = mean + self.straight(torch.nan_to_num(z, nan=0.0))
-        factor = torch.diag_embed(out[:, d : 2 * d].clamp(-12, 12).exp())
-        if self.corners:
-            row, column = torch.tril_indices(d, d, -1, device=z.device)
-            factor = factor.index_put((torch.arange(len(z), device=z.device)[:, None], row, column), out[:, 2 * d :])
-        return mean, factor
+        if self.straight is None:
+            return out
+        straight = self.straight(torch.nan_to_num(z, nan=0.0))
+        return torch.cat([out[:, : self.dim] + straight, out[:, self.dim :]], 1)
+
+
+def normal_law(answer: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """Mean `(n, d)` and L `(n, d, d)` of what a `NormalNetwork` answers."""
+    factor = torch.diag_embed(answer[:, d : 2 * d].clamp(-12, 12).exp())
+    if answer.shape[1] > 2 * d:
+        row, column = torch.tril_indices(d, d, -1, device=answer.device)
+        place = torch.arange(len(answer), device=answer.device)[:, None]
+        factor = factor.index_put((place, row, column), answer[:, 2 * d :])
+    return answer[:, :d], factor
+
+
+class NormalEnsemble(nn.Module):
+    """The normal law by the mean of what several `NormalNetwork` answer: their errors average out.
+
+    Args:
+        networks: at least one, of one kind.
+    """
+
+    def __init__(self, networks: Sequence[NormalNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        first = networks[0]
+        self.dim, self.inputs = first.dim, first.inputs
+
+    @property
+    def members(self) -> list[NormalNetwork]:
+        """The networks."""
+        return cast(list[NormalNetwork], list(self.networks))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """As `NormalNetwork`."""
+        return normal_law(torch.stack([network.answer(z) for network in self.members]).mean(0), self.dim)
 
 
 class NetworkOfCodes(nn.Module):

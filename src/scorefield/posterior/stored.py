@@ -12,7 +12,7 @@ from scorefield._files import shown
 from scorefield.nets._stored import rebuilt
 from scorefield.posterior.conditional import ConditionalScore, Whitening
 from scorefield.posterior.likelihood import Likelihood
-from scorefield.posterior.networks import READERS, NormalNetwork, ScoreNetwork
+from scorefield.posterior.networks import READERS, NormalEnsemble, NormalNetwork, ScoreNetwork
 from scorefield.posterior.observations import ObservationCodec
 from scorefield.training import model_folder
 
@@ -20,6 +20,7 @@ FORM = "scorefield posterior"
 """What model.json calls such a folder."""
 FORMAT = 1
 """Version of its layout."""
+_MOST_NORMALS = 64
 _OWN = "embedding of one's own"
 
 T = TypeVar("T")
@@ -28,9 +29,11 @@ T = TypeVar("T")
 def save(folder: Path, score: ConditionalScore, likelihood: Likelihood | None, header: Mapping[str, Any]) -> None:
     """Write a conditional law, a likelihood where there is one, and a header that is JSON-able."""
     tensors = _packed("networks", score, score.whitening)
+    normals = score.normal.members if isinstance(score.normal, NormalEnsemble) else [score.normal]
     sizes: dict[str, Any] = {
-        "reader": _reader_config(score.normal.reader),
-        "normal": _normal_config(score.normal),
+        "reader": _reader_config(normals[0].reader),
+        "normal": _normal_config(normals[0]),
+        "normals": len(normals),
         "networks": [network.config for network in score.networks],
     }
     if likelihood is not None:
@@ -95,12 +98,25 @@ def _reader_config(reader: nn.Module) -> dict[str, Any]:
 
 def _score(sizes: dict[str, Any], tensors: dict[str, Tensor], embedding: nn.Module | None) -> ConditionalScore:
     reader = _reader(sizes.get("reader"), embedding)
-    normal = rebuilt(_with(NormalNetwork, reader), sizes.get("normal"), _part(tensors, "networks/normal."))
     networks = [
         rebuilt(_with(ScoreNetwork, reader), config, _part(tensors, f"networks/networks.{k}."))
         for k, config in enumerate(sizes["networks"])
     ]
+    normal = _normal(sizes, reader, tensors)
     return ConditionalScore(normal, networks, _whitening(tensors, "networks", normal.dim)).eval()
+
+
+def _normal(
+    sizes: dict[str, Any], reader: Callable[[], nn.Module], tensors: dict[str, Tensor]
+) -> NormalNetwork | NormalEnsemble:
+    """The normal law, of one network or the mean of several."""
+    count = sizes.get("normals", 1)
+    if not isinstance(count, int) or not 0 < count <= _MOST_NORMALS:
+        raise ValueError(f"a posterior has 1 to {_MOST_NORMALS} networks of its normal law, got {shown(count)}.")
+    prefixes = ["networks/normal."] if count == 1 else [f"networks/normal.networks.{k}." for k in range(count)]
+    made = _with(NormalNetwork, reader)
+    networks = [rebuilt(made, sizes.get("normal"), _part(tensors, prefix)) for prefix in prefixes]
+    return networks[0] if count == 1 else NormalEnsemble(networks)
 
 
 def _likelihood(sizes: object, tensors: dict[str, Tensor]) -> Likelihood | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +15,20 @@ from torch import Tensor, nn
 from scorefield.numerics.random import normal, uniform
 from scorefield.objectives.batch import Draws, Objective
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, ConditionalScore, Whitening
-from scorefield.posterior.networks import NormalNetwork, ScoreNetwork, standardised
+from scorefield.posterior.networks import NormalEnsemble, NormalNetwork, ScoreNetwork, standardised
 from scorefield.posterior.objectives import Correction, NormalLikelihood
 from scorefield.progress import Report, part, silent
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import default_levels, train
 
+Network = TypeVar("Network", bound=nn.Module)
+
 HELD_SHARE = 0.1
 """Of the pairs, held out: never trained on, they choose the weights."""
 _MOST_HELD = 2000
 _RIDGE = 1e-3  # times the root of the number of rows
-_NORMAL_SHARE = 0.12  # of the time, for the normal law
+_MOST_MEMBERS = 3  # networks whose mean is taken where their number is left open
+_PATIENCE = 10  # looks at the held-out loss without a better one, after which there a network is done
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of a network's part that are tried on held-out pairs."""
 _REPEATS, _MOST_REPEATED = 8, 8192  # noised copies of held-out pairs
@@ -73,23 +79,32 @@ class Recipe:
     Args:
         width: of the hidden layers.
         depth: residual blocks of the score network.
-        members: networks whose mean is taken.
+        members: networks of each kind whose mean is taken; None: one, and up to three where those before stopped to
+            become better and left the time for another.
         dropout: share of hidden features that are dropped while training.
         settings: of the training of each network; a budget of time is for all of them together.
         hide: share of the values of conditions that are hidden in half of the rows.
+        normal: share of the time for the normal law.
     """
 
     width: int = 128
     depth: int = 4
-    members: int = 1
-    dropout: float = 0.0
+    members: int | None = None
+    dropout: float = 0.1
     settings: Settings = DEFAULT
     hide: float = 0.0
+    normal: float = 0.35
 
     def part(self, share: float) -> Settings:
         """The settings of a part of the training: its share of the time; the steps are those of every network."""
         seconds = self.settings.seconds
         return replace(self.settings, seconds=None if seconds is None else seconds * share)
+
+    def after(self, seconds: float) -> Recipe:
+        """What is left after so many seconds, at least a tenth."""
+        budget = self.settings.seconds
+        left = None if budget is None else max(budget - seconds, budget / 10)
+        return replace(self, settings=replace(self.settings, seconds=left))
 
 
 def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report = silent) -> ConditionalScore:
@@ -101,23 +116,55 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         recipe: sizes and budget.
         report: hears how far the training is.
     """
-    first = replace(recipe, settings=recipe.part(_NORMAL_SHARE))
-    law, whitening = fit_normal(pairs, reader, first, part(report, 0, _NORMAL_SHARE))
+    begun = time.perf_counter()
+    normals, whitening = _normal_laws(pairs, reader, recipe, part(report, 0, recipe.normal))
+    law = normals[0] if len(normals) == 1 else NormalEnsemble(normals)
     v = whitening.inward(pairs.y).float()
-    score = ConditionalScore(law, [], whitening)
-    laws = score.laws(pairs.z).like(v)
-    networks = []
-    for k in range(recipe.members):
-        share = (1 - _NORMAL_SHARE) / recipe.members
-        hear = part(report, _NORMAL_SHARE + k * share, _NORMAL_SHARE + (k + 1) * share)
-        network = ScoreNetwork(
-            reader, pairs.y.shape[1], recipe.width, recipe.depth, recipe.dropout, recipe.settings.seed + k
-        )
-        correction = Correction(pairs.z, laws, LEVELS, recipe.hide)
-        trained(network, v, pairs, correction, replace(recipe.part(share), seed=recipe.settings.seed + k), hear)
+    laws = ConditionalScore(law, [], whitening).laws(pairs.z).like(v)
+    correction = Correction(pairs.z, laws, LEVELS, recipe.hide)
+
+    def one(settings: Settings, hear: Report) -> ScoreNetwork:
+        network = ScoreNetwork(reader, pairs.y.shape[1], recipe.width, recipe.depth, recipe.dropout, settings.seed)
+        trained(network, v, pairs, correction, settings, hear)
         _shrink_score(network, v, pairs, correction)
-        networks.append(network)
+        return network
+
+    rest = recipe.after(time.perf_counter() - begun).settings
+    networks = _several(one, rest, recipe.members, part(report, recipe.normal, 1))
     return ConditionalScore(law, networks, whitening).eval()
+
+
+def _normal_laws(
+    pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report
+) -> tuple[list[NormalNetwork], Whitening]:
+    """Networks of the normal law in the share of the time that is theirs, and the way to v, which they share."""
+    whitening = _straight(pairs, reader, recipe)[1]
+
+    def one(settings: Settings, hear: Report) -> NormalNetwork:
+        return fit_normal(pairs, reader, replace(recipe, settings=settings), hear)[0]
+
+    return _several(one, recipe.part(recipe.normal), recipe.members, report), whitening
+
+
+def _several(
+    one: Callable[[Settings, Report], Network], settings: Settings, members: int | None, report: Report
+) -> list[Network]:
+    """Networks with seeds of their own: so many; or one, and others as long as there is time for them."""
+    seconds, found = settings.seconds, list[Network]()
+    if members is not None or seconds is None:
+        count = members or 1
+        share = None if seconds is None else seconds / count
+        for k in range(count):
+            own = replace(settings, seconds=share, seed=settings.seed + k)
+            found.append(one(own, part(report, k / count, (k + 1) / count)))
+        return found
+    begun, used = time.perf_counter(), 0.0
+    patience = _PATIENCE if settings.patience is None else settings.patience
+    while not found or (len(found) < _MOST_MEMBERS and seconds - used > used / len(found)):
+        own = replace(settings, seconds=seconds - used, patience=patience, seed=settings.seed + len(found))
+        found.append(one(own, part(report, used / seconds, 1)))
+        used = time.perf_counter() - begun
+    return found
 
 
 def fit_normal(

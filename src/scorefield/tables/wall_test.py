@@ -15,7 +15,7 @@ _LEAST = 15  # rows that it looks at
 _WIDER = 2  # shares after the one at which there is a wall that are asked, too
 _NEAREST = 10  # spacings at the end whose mean says how far beyond the last value the wall may be
 _FARTHEST = 3.0  # of these spacings
-_TELLING = 3  # rows in a cell of a lattice from which on one is empty by chance in 5 %
+_TELLING = 3  # rows in the last cell of a lattice: were there as many in the next one, it would be empty in 5 %
 _STRONGER, _WEAKER = 2.88, 1.64  # standard errors of a one-sided test at 0.2 and 5 %
 
 
@@ -39,8 +39,8 @@ def find_walls(
     average: a thin shelf at the end of a tail is none. k is 1 to 30 % of the rows, at least 15.
 
     The wall is at the roundest number up to three mean spacings beyond the last value, or, where none is rounder than
-    chance has it, one spacing beyond; on a lattice at the last value where cells hold so many rows that an empty one
-    tells, else one cell beyond at least.
+    chance has it, one spacing beyond; on a lattice at the last value where cells are taken and the last one by so many
+    rows that an empty one tells, else one cell beyond at least.
 
     Args:
         x: `(n,)` finite.
@@ -106,7 +106,7 @@ def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None,
     count = min(_NEAREST, len(x) - 1)
     spacing = float(spread[count] - spread[0]) / count
     cell = lattice.width if lattice else 0.0
-    if _TELLING * spacing <= cell:
+    if spacing <= cell and np.count_nonzero(x == x[0]) >= _TELLING:
         return 0.0 + sign * least
     low = least - _FARTHEST * spacing
     touching = lattice is not None
