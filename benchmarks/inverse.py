@@ -230,7 +230,7 @@ def shares(problem: Problem, x: Tensor) -> Tensor:
 def measure(problem: Problem, n: int, evaluations: int) -> dict[str, dict[str, tuple[float, float]]]:
     """The figures of every method, and `(figure - exact) / s.e.`, exact being that of SETS exact samples."""
     many = problem.exact.sample(4 * n, seed=77)
-    exact = [figures(problem, problem.exact.sample(n, seed=100 + k), many, k < 2) for k in range(SETS)]
+    exact = [figures(problem, problem.exact.sample(n, seed=100 + k), many, True) for k in range(SETS)]
     found = {}
     for name, (method, sizes) in METHODS.items():
         begun = time.process_time()
@@ -255,7 +255,7 @@ def page(found: dict[str, dict[str, dict[str, tuple[float, float]]]], n: int, ev
     text = [
         "# Posteriors of mixtures\n",
         f"`python benchmarks/inverse.py`: {n} draws (in 64 dimensions 64) of the exact posterior of a random mixture,",
-        f"each with {evaluations} evaluations of the model (in 64 dimensions {20 * PARTICLES}). `scorefield` is",
+        f"each with {evaluations} evaluations of the model (in 64 dimensions {100 * PARTICLES}). `scorefield` is",
         "`posterior_samples(particles=8, pooled=True)`, 8 particles for each draw; the others, with as many steps, are",
         "written from their papers in that file (their own packages were not run). In brackets: by how many standard",
         f"errors a figure is off that of {SETS} samples of as many exact draws; within 2 is as good as exact.\n",
@@ -274,14 +274,14 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--draws", type=int, default=128)
+    parser.add_argument("--draws", type=int, default=512)
     parser.add_argument("--evaluations", type=int, default=50 * PARTICLES)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("inverse.md"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = {}
     for problem in problems(given.quick):
-        n, evaluations = (given.draws, given.evaluations) if problem.law.means.shape[1] == 2 else (64, 20 * PARTICLES)
+        n, evaluations = (given.draws, given.evaluations) if problem.law.means.shape[1] == 2 else (64, 100 * PARTICLES)
         found[problem.name] = measure(problem, n, evaluations)
         given.output.write_text(page(found, given.draws, given.evaluations), encoding="utf-8")
 

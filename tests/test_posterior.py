@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,21 @@ from torch import Tensor, nn
 
 from scorefield import posterior
 from scorefield.numerics.random import normal
-from scorefield.posterior import PosteriorEstimator, TrainedPosterior
+from scorefield.posterior import PosteriorEstimator, TrainedPosterior, stored, training
 from scorefield.posterior.conditional import ConditionalScore, Whitening
 from scorefield.posterior.density import log_density
 from scorefield.posterior.drawing import draws
-from scorefield.posterior.networks import NormalNetwork, ScoreNetwork, SeriesReader, SetReader, VectorReader
+from scorefield.posterior.networks import (
+    NormalEnsemble,
+    NormalNetwork,
+    ScoreNetwork,
+    SeriesReader,
+    SetReader,
+    VectorReader,
+)
 from scorefield.posterior.training import Recipe
+from scorefield.progress import Report, silent
+from scorefield.training.checkpoint import Settings
 
 PRIOR_SD, NOISE_SD = 2.0, 0.5
 SMALL = Recipe(width=32, depth=2)
@@ -106,6 +117,50 @@ def test_a_normal_law_without_networks_is_exact() -> None:
     points = exact_law.mean + normal(50, (2,), 0, "points", dtype=torch.float64)
     found = log_density(score.bound(z), points, torch.zeros(50, dtype=torch.int64), tolerance=1e-4)
     torch.testing.assert_close(found.value, exact_law.log_prob(points), rtol=0, atol=1e-3)
+
+
+def test_a_normal_law_of_several_networks_is_their_mean_and_is_stored(wild: ConditionalScore, tmp_path: Path) -> None:
+    """Means and logarithms of the factor's diagonal are averages; one network three times is that network."""
+    z, one = normal(5, (3,), 0, "z"), cast(NormalNetwork, wild.normal)
+    other = NormalNetwork(one.reader, 3, 2)
+    both = NormalEnsemble([one, other]).eval()
+    mean, factor = both(z)
+    torch.testing.assert_close(mean, (one(z)[0] + other(z)[0]) / 2)
+    logs = [law(z)[1].diagonal(dim1=1, dim2=2).log() for law in (one, other, both)]
+    torch.testing.assert_close(logs[2], (logs[0] + logs[1]) / 2)
+    assert bool((factor.triu(1) == 0).all())
+    torch.testing.assert_close(NormalEnsemble([one] * 3)(z), one(z))
+    score = ConditionalScore(both, [], wild.whitening).eval()
+    stored.save(tmp_path, score, None, {"info": {}})
+    again = stored.load(tmp_path, None, lambda header, score, likelihood: score)
+    torch.testing.assert_close(again.normal(z), both(z))
+
+
+@pytest.mark.parametrize(("each", "count"), [(1.0, 1), (0.6, 1), (0.4, 2), (0.1, 3)])
+def test_networks_are_as_many_as_the_time_allows(each: float, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes on to become better has all the time; where it stops early, up to three are trained."""
+    clock, given = [0.0], list[float | None]()
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+
+    def one(settings: Settings, report: Report) -> nn.Module:
+        given.append(settings.seconds)
+        clock[0] += each
+        return nn.Identity()
+
+    training._several(one, Settings(seconds=1.0), None, silent)
+    assert given == pytest.approx([1.0 - each * k for k in range(count)])
+
+
+def test_networks_are_as_many_as_said() -> None:
+    seeds = list[int]()
+
+    def one(settings: Settings, report: Report) -> nn.Module:
+        seeds.append(settings.seed)
+        return nn.Identity()
+
+    training._several(one, Settings(steps=2, seed=4), 2, silent)
+    training._several(one, Settings(steps=2, seed=4), None, silent)
+    assert seeds == [4, 5, 4]
 
 
 # ------------------------------------------------------------------------------------------------- what is read
