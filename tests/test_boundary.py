@@ -208,6 +208,7 @@ REQUIRED = {
     "sample": ("run", "-o", "x.csv"),
     "evaluate": ("run", "x.csv"),
     "calibrate": ("run",),
+    "distil": ("run", "--steps", "2"),
     "density": ("run", "x.csv", "-o", "y.csv"),
     "outliers": ("run", "x.csv", "-o", "y.csv"),
     "impute": ("run", "x.csv", "-o", "y.csv"),

@@ -82,6 +82,8 @@ SEED = whole(-(2**63), 2**63 - 1)
 COUNT = whole(1, 10**12)
 """How many samples or rows."""
 DRAWS = whole(1, 1_000_000)
+DISTILLED = whole(1, 12)
+"""Evaluations that a network is distilled to."""
 STEPS = whole(1, 10_000)
 """Evaluations of a network per sample: a plan of K rows has tables of K**2 numbers."""
 EVALUATIONS = whole(1, 10**9)

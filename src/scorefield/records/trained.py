@@ -17,7 +17,7 @@ from scorefield import _ranges, nets
 from scorefield._files import shown
 from scorefield._memory import lacking
 from scorefield.conditioning.guidance import classifier_free
-from scorefield.core import Estimate, Level
+from scorefield.core import Estimate, Level, Model
 from scorefield.denoiser import TARGETS, Denoiser, Energy
 from scorefield.likelihood import LogDensity
 from scorefield.numerics.random import noise_like, uniform
@@ -37,6 +37,21 @@ _MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names next to the network
 
 
 @dataclass(frozen=True)
+class Distilled:
+    """A network that draws with few evaluations, the levels of its plan being all that it answers at.
+
+    Args:
+        model: of the same kind and sizes as the one that it was distilled from.
+        plan: how it steps.
+        info: what is known of its training, JSON-able.
+    """
+
+    model: Denoiser
+    plan: Plan
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """A trained model in the user's units: a folder of JSON and safetensors, no pickle.
 
@@ -51,6 +66,7 @@ class TrainedModel:
         info: what else is known of it (data, training, version), JSON-able.
         mean: of the encoded training data, `(*shape)`: what log-densities start from; None: 0.
         covariance: likewise, `(d, d)` or variances `(*shape)`; None: sigma_data^2.
+        distilled: by number of evaluations, networks that draw with as many; see `records.distil`.
 
     Example:
         >>> import numpy as np
@@ -69,6 +85,7 @@ class TrainedModel:
     info: Mapping[str, Any] = field(default_factory=dict)
     mean: Tensor | None = None
     covariance: Tensor | None = None
+    distilled: Mapping[int, Distilled] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------------- answers
 
@@ -91,7 +108,8 @@ class TrainedModel:
         Args:
             n: how many.
             steps: network evaluations per sample.
-            plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
+            plan: how to step; default: the network that was distilled to `steps`, else the stored plan for them, else
+                `plans.default(steps)`.
             seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
             condition: a class for all, or `(n,)`; default, for a conditional model: classes as often as in training.
             guidance: classifier-free guidance towards the class; 1 is none, and other scales ask the network twice.
@@ -110,8 +128,14 @@ class TrainedModel:
         too_much = lacking(2 * 8 * n * math.prod(self.codec.shape))
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
+        few = self.distilled.get(steps) if plan is None else None
+        if few is not None and guidance != 1:
+            raise ValueError(
+                f"the network of {steps} evaluations was distilled without guidance, got {guidance}; take other steps."
+            )
         plan = plan or self.plan(steps)
-        model = self.model if guidance == 1 else classifier_free(self.model, guidance)
+        model: Model = few.model if few is not None else self.model
+        model = model if guidance == 1 else classifier_free(model, guidance)
         given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
         parts = []
         starts = range(0, n, batch)
@@ -133,6 +157,8 @@ class TrainedModel:
 
     def plan(self, steps: int) -> Plan:
         """The plan that `sample(steps=steps)` takes."""
+        if steps in self.distilled:
+            return self.distilled[steps].plan
         if steps in self.plans:
             return self.plans[steps]
         model = self.model
@@ -223,6 +249,8 @@ class TrainedModel:
         tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
         moments = {_MEAN: self.mean, _COVARIANCE: self.covariance}
         tensors |= {name: value.detach().cpu() for name, value in moments.items() if value is not None}
+        for steps, few in self.distilled.items():
+            tensors |= {_few(steps) + name: parallel.whole(v) for name, v in few.model.network.state_dict().items()}
         header = {
             "kind": kind,
             "network": {"name": nets.name_of(network), "config": network.config},
@@ -235,6 +263,11 @@ class TrainedModel:
             "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
             "info": dict(self.info),
         }
+        if self.distilled:
+            few_steps = {
+                str(n): {"plan": few.plan.to_json(), "info": dict(few.info)} for n, few in self.distilled.items()
+            }
+            header["distilled"] = few_steps
         model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
 
     @staticmethod
@@ -297,6 +330,11 @@ class TrainedModel:
         return self.codec.decode_floats(x.cpu())
 
 
+def _few(steps: int) -> str:
+    """The prefix of the tensors of the network distilled to so many evaluations."""
+    return f"distilled/{steps}/"
+
+
 def _network(model: Denoiser | Energy) -> tuple[str, Any]:
     if isinstance(model, Energy):
         return "energy", model.potential
@@ -304,7 +342,7 @@ def _network(model: Denoiser | Energy) -> tuple[str, Any]:
 
 
 def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
-    own = {name: value for name, value in tensors.items() if name not in (_MEAN, _COVARIANCE)}
+    own = {n: value for n, value in tensors.items() if n not in (_MEAN, _COVARIANCE) and not n.startswith("distilled/")}
     network = nets.restored(header["network"]["name"], header["network"]["config"], own)
     scales = {key: float(header[key]) for key in ("sigma_data", "sigma_min", "sigma_max")}
     model: Denoiser | Energy
@@ -329,4 +367,26 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
         header["info"],
         tensors.get(_MEAN),
         tensors.get(_COVARIANCE),
+        _distilled(header, tensors, model, device),
     )
+
+
+def _distilled(
+    header: dict[str, Any], tensors: dict[str, Tensor], model: Denoiser | Energy, device: torch.device | str
+) -> dict[int, Distilled]:
+    """The networks of few evaluations that a folder has."""
+    stored = header.get("distilled", {})
+    if stored == {}:
+        return {}
+    if not isinstance(stored, dict) or not isinstance(model, Denoiser):
+        raise ValueError(f"distilled networks are an object beside a denoiser's, got {shown(stored)}.")
+    plans = plans_from_json({steps: few.get("plan") if isinstance(few, dict) else few for steps, few in stored.items()})
+    scales = {"sigma_data": model.sigma_data, "sigma_min": model.sigma_min, "sigma_max": model.sigma_max}
+    found = {}
+    for steps, plan in plans.items():
+        prefix = _few(steps)
+        own = {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+        network = nets.restored(header["network"]["name"], header["network"]["config"], own)
+        few = Denoiser(network, model.target, **scales)
+        found[steps] = Distilled(few.to(device).eval(), plan, stored[str(steps)].get("info", {}))
+    return found

@@ -32,7 +32,10 @@ def facts(model: TrainedModel) -> Facts:
         ("network", _network(model.model)),
         ("noise range", _range(model)),
     ]
-    return found + training_facts(model.info) + run_facts(model.info, model.plans)
+    found += training_facts(model.info)
+    if model.distilled:
+        found.append(("distilled", f"networks of {', '.join(map(str, sorted(model.distilled)))} evaluations"))
+    return found + run_facts(model.info, model.plans)
 
 
 def _data(data: Mapping[str, Any], model: TrainedModel) -> str:

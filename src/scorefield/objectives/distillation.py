@@ -1,0 +1,90 @@
+"""Distillation: a model that takes each long step of a sampler as the flow of a teacher takes it, in one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.core import Estimate, Level, Levels
+from scorefield.levels import TrainingLevels
+from scorefield.objectives.batch import Draws
+
+FlowStep = Callable[[Tensor, int, Tensor | None], Tensor]
+"""`(x (n, *shape), k, condition) -> (n, *shape)`: the state at level k + 1 of the flow through x at level k."""
+
+
+def secant(x: Tensor, reached: Tensor, start: Level, stop: Level) -> Estimate:
+    """The estimate whose deterministic (DDIM) step from x at one level ends at a given state of the next.
+
+    `alpha x0 + sigma eps = x` and `alpha' x0 + sigma' eps = reached`, solved for the pair: of the flow's path between
+    the two levels it is the secant where a model's estimate is the tangent (Salimans and Ho 2022).
+
+    Args:
+        x: states at `start`, `(n, *shape)`.
+        reached: states at `stop`.
+        start: a level, 0-d or `(n,)`.
+        stop: of a smaller sigma / alpha.
+
+    Example:
+        >>> pair = secant(torch.tensor([[3.0]]), torch.tensor([[2.0]]), Level(1.0, 2.0), Level(1.0, 1.0))
+        >>> pair.x0.item(), pair.eps.item()
+        (1.0, 1.0)
+    """
+    (a, s), (b, t) = start.like(x), stop.like(x)
+    determinant = a * t - s * b
+    return Estimate((t * x - s * reached) / determinant, (a * reached - b * x) / determinant)
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    """The squared error of the steps of `plans.ddim(grid)` against a teacher's flow, over the variance of the state.
+
+    A step's start is noised data at its level. The least loss is 0: the answer at each of the levels is then the
+    `secant` of the flow, and the plan ends where the flow does (progressive distillation, Salimans and Ho 2022, in one
+    round).
+
+    Args:
+        grid: K + 1 levels with falling sigma / alpha.
+        flow: of the teacher between neighbours of them.
+        sigma_data: the data's standard deviation.
+        holes: of the interface: there are none.
+    """
+
+    grid: Levels
+    flow: FlowStep
+    sigma_data: float
+    holes: bool = False
+
+    @property
+    def levels(self) -> TrainingLevels:
+        """Each level but the last one equally often."""
+        return self._start
+
+    def __call__(self, model: Any, x: Tensor, draws: Draws, condition: Tensor | None = None) -> Tensor:
+        """One loss per sample, `(n,)`; arguments as `Objective`."""
+        place = self._place(draws.u)
+        start, stop = (self._level(place + k, x) for k in range(2))
+        state = start.noised(x, draws.noise)
+        wanted = torch.empty_like(state)
+        with torch.no_grad():
+            for k in place.unique().tolist():
+                rows = place == k
+                wanted[rows] = self.flow(state[rows], k, None if condition is None else condition[rows])
+        estimate = model(state, start, condition)
+        error = (stop.noised(estimate.x0, estimate.eps) - wanted).square().flatten(1).sum(1)
+        return error / ((stop.alpha * self.sigma_data) ** 2 + stop.sigma**2)
+
+    def _start(self, u: Tensor) -> Level:
+        return self._level(self._place(u), u)
+
+    def _place(self, u: Tensor) -> Tensor:
+        """The step of each u in (0, 1): equal parts."""
+        steps = len(self.grid.sigma) - 1
+        return (u.double() * steps).long().clamp(0, steps - 1)
+
+    def _level(self, place: Tensor, like: Tensor) -> Level:
+        return Level(*(v.to(like)[place] for v in (self.grid.alpha, self.grid.sigma)))
