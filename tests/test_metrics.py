@@ -168,6 +168,12 @@ def test_c2st_sees_what_means_and_covariances_do_not():
     assert metrics.c2st(torch.zeros(30, 2), torch.zeros(30, 2)).value == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_c2st_takes_any_number_of_epochs(epochs: int) -> None:
+    x = normal(64, (2,), 0, "few")
+    assert 0 <= metrics.c2st(x, x + 9, epochs=epochs).value <= 1
+
+
 def test_c2st_is_unbiased_on_equal_laws_of_few_rows():
     values = [metrics.c2st(gaussian(30, 3, 2 * k), gaussian(30, 3, 2 * k + 1), epochs=5).value for k in range(40)]
     mean, error = mean_and_error(values)

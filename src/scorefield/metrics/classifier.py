@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from scorefield.metrics.samples import Sample, check_count, pair, random_order, shuffled
 from scorefield.metrics.side_by_side import logits, weights_of
 
+_LEAST_STEPS = 11
+"""Of the schedule of learning rates, whose rise takes a tenth: shorter trainings stop within it."""
+
 
 class Accuracy(NamedTuple):
     """Held-out accuracy of a classifier, with its binomial standard error."""
@@ -85,7 +88,8 @@ class _Classifiers:
         weights = [w.clone().requires_grad_() for w in self.weights]
         steps = -(-self.train.shape[1] // batch)
         optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=0.1)
+        total = max(_LEAST_STEPS, epochs * steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=0.1)
         best, kept = torch.full((len(self.train),), math.inf, device=self.label.device), list(self.weights)
         for epoch in range(epochs):
             order = random_order(self.train.shape[1], self.seed, "c2st-epoch", self.train, epoch)
