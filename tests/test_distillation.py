@@ -20,6 +20,7 @@ from scorefield.denoiser import Denoiser, Energy
 from scorefield.numerics.random import normal
 from scorefield.objectives.batch import Draws
 from scorefield.objectives.distillation import Distillation, secant
+from scorefield.plans.distilled import few_steps
 from scorefield.records import TrainedModel
 from scorefield.records.codec import fit_codec
 from scorefield.records.distil import compared, prepare
@@ -93,6 +94,20 @@ def test_a_secant_over_a_short_step_is_the_tangent() -> None:
         stop = Level(1.0, 1.0 - length)
         gaps.append(float((secant(x, exact_flow(x, start, stop), start, stop).x0 - LAW(x, start).x0).abs().max()))
     assert gaps[1] == pytest.approx(gaps[0] / 10, rel=0.05)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 5])
+def test_few_steps_of_an_exact_model_follow_its_flow(steps: int) -> None:
+    """To what is left of `plans.default` with 24 evaluations, order 3, whose levels the steps share."""
+    plan, loss, fine = few_steps(LAW, steps, 1.5)
+    assert plan.evaluations == steps and fine.evaluations == (25 if steps == 5 else 24)
+    for k in range(steps):
+        start, stop = plan.levels[k], plan.levels[k + 1]
+        x = start.noised(LAW.sample(200, seed=1).double(), normal(200, (3,), 2, "noise", dtype=torch.float64))
+        wide = (4 * stop.alpha**2 + stop.sigma**2) ** 0.5
+        assert float((loss.flow(x, k, None) - exact_flow(x, start, stop)).abs().max() / wide) < 5e-3
+    grid = fine.levels.sigma.tolist()
+    assert all(v in grid for v in plan.levels.sigma.tolist())
 
 
 # ------------------------------------------------------------------------------------------------------- of a run

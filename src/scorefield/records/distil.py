@@ -10,17 +10,14 @@ import torch
 from torch import Tensor
 
 from scorefield import _ranges
-from scorefield.core import Levels
 from scorefield.denoiser import Denoiser, Energy
-from scorefield.objectives.distillation import Distillation, FlowStep
-from scorefield.plans import FLOW, Plan, ddim, default, run, unipc
+from scorefield.plans import Plan, default, run
+from scorefield.plans.distilled import FewSteps, few_steps
 from scorefield.progress import Report, counted, silent
 from scorefield.records.trained import Distilled, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.run import Preparation
 
-TEACHER = 24
-"""Evaluations of the teacher for a whole sample, at least."""
 _AT_ONCE = 512
 POOL, HELD = 4096, 256
 """Records that the teacher draws: to train on, with fresh noise at each step, and to hold out."""
@@ -51,11 +48,10 @@ def prepare(model: TrainedModel, steps: int, *, seed: int = 0, report: Report = 
     teacher = model.model
     if not isinstance(teacher, Denoiser):
         raise ValueError("an energy cannot take long steps; distil a model that was fitted without --energy.")
-    fine = _fine(teacher, steps)
-    x, condition = _pool(model, fine, POOL + HELD, seed, report)
+    plan, objective, fine = _few_steps(teacher, steps)
+    condition = model.conditions(POOL + HELD, seed=seed)
+    x = _drawn(teacher, fine, model.codec.shape, POOL + HELD, seed, condition, report)
     student = copy.deepcopy(teacher)
-    plan = replace(ddim(_coarse(fine.levels, steps)), name=f"distilled({steps})")
-    objective = Distillation(plan.levels, _flow(teacher, fine, steps), teacher.sigma_data)
 
     def finish(info: dict[str, Any]) -> TrainedModel:
         few = Distilled(student.eval(), plan, {"teacher": fine.evaluations, **info})
@@ -101,43 +97,14 @@ def compared(model: TrainedModel, steps: int, n: int = 256, seed: int = 1) -> Cl
     def ends(by: Denoiser | Energy, plan: Plan) -> Tensor:
         return _drawn(by, plan, model.codec.shape, n, seed, condition).double()
 
-    wanted = ends(teacher, _fine(teacher, steps))
+    wanted = ends(teacher, _few_steps(teacher, steps).fine)
     scale = float((wanted - wanted.mean(0)).square().mean().sqrt())
     drawn = ends(few.model, few.plan), ends(teacher, plain)
     return Closeness(steps, *(float((x - wanted).square().mean().sqrt()) / scale for x in drawn))
 
 
-def _fine(teacher: Denoiser | Energy, steps: int) -> Plan:
-    """The teacher's plan, of a multiple of so many evaluations."""
-    count = steps * -(-TEACHER // steps)
-    return default(count, teacher.sigma_data, teacher.sigma_min, teacher.sigma_max)
-
-
-def _coarse(levels: Levels, steps: int) -> Levels:
-    """Every so many of the levels, the first and the last among them."""
-    stride = (len(levels) - 1) // steps
-    return Levels(levels.alpha[::stride], levels.sigma[::stride])
-
-
-def _flow(teacher: Denoiser, fine: Plan, steps: int) -> FlowStep:
-    """The teacher's flow between two of the coarse levels, over the fine ones in between."""
-    stride = fine.evaluations // steps
-    parts = [slice(k * stride, (k + 1) * stride + 1) for k in range(steps)]
-    plans = [
-        unipc(Levels(fine.levels.alpha[part], fine.levels.sigma[part]), 3, FLOW, teacher.sigma_data) for part in parts
-    ]
-
-    def flow(x: Tensor, k: int, condition: Tensor | None) -> Tensor:
-        return run(plans[k], teacher, x, condition=condition)
-
-    return flow
-
-
-def _pool(model: TrainedModel, plan: Plan, n: int, seed: int, report: Report) -> tuple[Tensor, Tensor | None]:
-    """Draws of the teacher, encoded, and their classes."""
-    condition = model.conditions(n, seed=seed)
-    x = _drawn(model.model, plan, model.codec.shape, n, seed, condition, report)
-    return x, condition
+def _few_steps(teacher: Denoiser | Energy, steps: int) -> FewSteps:
+    return few_steps(teacher, steps, teacher.sigma_data, teacher.sigma_min, teacher.sigma_max)
 
 
 def _drawn(
