@@ -79,8 +79,8 @@ class Recipe:
     Args:
         width: of the hidden layers.
         depth: residual blocks of the score network.
-        members: networks of each kind whose mean is taken; None: one, and up to three where those before stopped to
-            become better and left the time for another.
+        members: networks of the normal law, and of the score, whose mean is taken; None: one, and up to three where
+            those before stopped to become better and left the time for another.
         dropout: share of hidden features that are dropped while training.
         settings: of the training of each network; a budget of time is for all of them together.
         hide: share of the values of conditions that are hidden in half of the rows.
