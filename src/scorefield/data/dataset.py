@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from scorefield._files import shortened, shown
+
+if TYPE_CHECKING:
+    from scorefield.data.image_reading import ImageReading
 
 Array: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal["table", "image", "array"]
@@ -53,6 +56,8 @@ class Dataset:
         held: test records `(m, ...)` where the source brings its own split.
         held_labels: `(m,)` int64.
         classes: names of the labels 0, 1, ..., where the source has them.
+        reading: what was told of how image files are read; None: nothing.
+        said: what was done to image files that their user may not know of.
 
     Raises:
         ValueError: when lengths or shapes disagree.
@@ -70,6 +75,8 @@ class Dataset:
     held: Array | None = None
     held_labels: Array | None = None
     classes: tuple[str, ...] | None = None
+    reading: ImageReading | None = None
+    said: str = ""
 
     def __post_init__(self) -> None:
         dims = (3, 4) if self.kind == "image" else (2,)

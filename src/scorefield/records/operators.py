@@ -17,7 +17,8 @@ from scorefield.conditioning.inverse import operators
 from scorefield.conditioning.inverse.operators import Adjoint, Operator
 from scorefield.data.arrays import read_array
 from scorefield.data.dataset import Array, DataError
-from scorefield.data.images import SUFFIXES, read_image
+from scorefield.data.imagefile import read_image
+from scorefield.data.images import SUFFIXES
 from scorefield.records.image_codec import ImageCodec
 
 FORMS = "mask=FILE, blur=SIGMA, downsample=K, crop, crop=TOP,LEFT,HEIGHT,WIDTH, radon=ANGLES or matrix=FILE"
