@@ -152,9 +152,7 @@ def test_pixels_of_no_known_range_are_refused(mode: str, suffix: str, tmp_path: 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_sixteen_bits_of_either_byte_order(order: str, tmp_path: Path) -> None:
     mode = "I;16" if order == "<" else "I;16B"
-    folder_of(
-        tmp_path, lambda i: Image.frombytes(mode, (W, H), DEEP[i].astype(f"{order}u2").tobytes()), ".tif"
-    )
+    folder_of(tmp_path, lambda i: Image.frombytes(mode, (W, H), DEEP[i].astype(f"{order}u2").tobytes()), ".tif")
     records = data.load(tmp_path).records
     assert records.dtype == np.uint16
     np.testing.assert_array_equal(records, DEEP)
@@ -270,7 +268,7 @@ def test_a_huge_picture_beside_small_ones(tmp_path: Path) -> None:
     Image.new("L", (6000, 6000), 77).save(tmp_path / "05.png")
     dataset = data.load(tmp_path, images=ImageReading(size=(16, 16), mode="rgb"))
     assert (dataset.records[5] == 77).all()
-    Image.new("1", (30_000, 30_000)).save(tmp_path / "05.png")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "05.png")
     assert "05.png" in message(tmp_path, ImageReading(size=(16, 16), mode="rgb"))
 
 
@@ -344,7 +342,9 @@ def test_a_photograph_with_a_preview_is_one_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "form"), [(".png", "PNG"), (".jpg", "JPEG"), (".gif", "GIF"), (".bmp", "BMP"),
                                               (".tif", "TIFF"), (".webp", "WEBP")])  # fmt: skip
 def test_a_cut_file_is_refused_or_read_whole(suffix: str, form: str, tmp_path: Path) -> None:
-    folder_of(tmp_path, lambda i: Image.fromarray(RNG.integers(0, 256, (20, 20), dtype=np.uint8)).convert("RGB"), suffix)
+    folder_of(
+        tmp_path, lambda i: Image.fromarray(RNG.integers(0, 256, (20, 20), dtype=np.uint8)).convert("RGB"), suffix
+    )
     path = tmp_path / f"07{suffix}"
     whole, expected = path.read_bytes(), data.load(tmp_path).records
     refused = 0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from scorefield._files import shortened, shown
-
-if TYPE_CHECKING:
-    from scorefield.data.image_reading import ImageReading
 
 Array: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal["table", "image", "array"]
@@ -56,7 +53,7 @@ class Dataset:
         held: test records `(m, ...)` where the source brings its own split.
         held_labels: `(m,)` int64.
         classes: names of the labels 0, 1, ..., where the source has them.
-        reading: what was told of how image files are read; None: nothing.
+        reading: what was told of how image files are read, as `ImageReading.to_json` says it; None: nothing.
         said: what was done to image files that their user may not know of.
 
     Raises:
@@ -75,7 +72,7 @@ class Dataset:
     held: Array | None = None
     held_labels: Array | None = None
     classes: tuple[str, ...] | None = None
-    reading: ImageReading | None = None
+    reading: Mapping[str, Any] | None = None
     said: str = ""
 
     def __post_init__(self) -> None:

@@ -75,7 +75,8 @@ class ImageReading:
             DataError: for what describes none.
         """
         try:
-            return ImageReading(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+            told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+            return ImageReading(**told)
         except (AttributeError, TypeError, DataError) as error:
             raise DataError(f"the reading of images cannot be understood: {shown(str(error), 200)}.") from None
 
@@ -99,5 +100,7 @@ def size_from_text(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
     size = None if found is None else (int(found[1]), int(found[2] or found[1]))
     if size is None or not all(side in SIDE for side in size):
-        raise DataError(f"--image-size is a width and height such as 64x48, or 64, each {SIDE.words}, got {shown(text)}.")
+        raise DataError(
+            f"--image-size is a width and height such as 64x48, or 64, each {SIDE.words}, got {shown(text)}."
+        )
     return size

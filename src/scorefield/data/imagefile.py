@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,18 +83,23 @@ def read_picture(path: Path, how: ImageReading = AS_FOUND) -> Picture:
         DataError: naming the file: for what is no image, is cut short or too large; for several frames, for colours
             that would lose something and for another shape, where nothing is told of them.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with _files.reading(path, "an image", DataError):
-        if path.stat().st_size == 0:
-            raise ValueError("it is empty (0 bytes)")
-        with Image.open(path, formats=_FORMATS) as image:
+        try:
+            opened = Image.open(path, formats=_FORMATS)
+        except UnidentifiedImageError as fault:
+            if path.stat().st_size == 0:
+                raise ValueError("it is empty (0 bytes)") from None
+            raise fault
+        with opened as image:
             _check_frames(path, image, how)
-            large = image.width * image.height > _LARGE
-            too_much = _memory.lacking(12 * image.width * image.height) if large else None
-            if too_much:
-                raise DataError(f"{path} has {image.width}x{image.height} pixels, and to read it {too_much}.")
-            with _one_large if large else nullcontext():
+            if image.width * image.height <= _LARGE:
+                return _read(path, image, how)
+            with _one_large:
+                too_much = _memory.lacking(12 * image.width * image.height)
+                if too_much:
+                    raise DataError(f"{path} has {image.width}x{image.height} pixels, and to read it {too_much}.")
                 return _read(path, image, how)
 
 
@@ -102,7 +107,9 @@ def _check_frames(path: Path, image: Image, how: ImageReading) -> None:
     """Of photographs with a preview (MPO) every viewer shows the first picture."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO" and not how.first_frame:
-        raise DataError(f"{path} has {frames} frames: --first-frame takes the first, or save each as a file of its own.")
+        raise DataError(
+            f"{path} has {frames} frames: --first-frame takes the first, or save each as a file of its own."
+        )
 
 
 def _read(path: Path, image: Image, how: ImageReading) -> Picture:
@@ -111,7 +118,8 @@ def _read(path: Path, image: Image, how: ImageReading) -> Picture:
     raw = _raw_mode(image)
     changes = ["turned upright"] if image.getexif().get(_ORIENTATION, 1) in range(2, 9) else []
     image.load()  # turns a TIFF itself
-    ImageOps.exif_transpose(image, in_place=True)
+    if changes:
+        ImageOps.exif_transpose(image, in_place=True)
     wanted, own = _TOLD.get(how.mode or ""), _own_mode(image, raw)
     if how.mode is None:
         _check_kept(path, image.mode, own, raw)
@@ -120,7 +128,7 @@ def _read(path: Path, image: Image, how: ImageReading) -> Picture:
         changes.append(f"converted from {image.mode}")
     image, laid = _converted(path, image, own, mode, how)
     if how.size is not None and image.size != how.size:
-        image, cut = _resized(path, image, how)
+        image, cut = _resized(path, image, how.size, how.crop)
         changes += cut
     return Picture(_pixels(image, mode), mode, (*changes, *laid))
 
@@ -130,7 +138,8 @@ def _read(path: Path, image: Image, how: ImageReading) -> Picture:
 
 def _raw_mode(image: Image) -> str:
     """How the file stores a pixel, before it is decoded."""
-    args = image.tile[0].args if image.tile else ""
+    tiles = getattr(image, "tile", None)  # WebP has none
+    args = tiles[0].args if tiles else ""
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
 
@@ -156,7 +165,9 @@ def _check_kept(path: Path, mode: str, own: str, raw: str) -> None:
 
 def _converted(path: Path, image: Image, own: str, mode: str, how: ImageReading) -> tuple[Image, list[str]]:
     """The image in another mode, and what shows through it."""
-    from PIL import Image as pil
+    if image.mode == mode == own and mode in ("L", "RGB", "RGBA"):
+        return image, []
+    from PIL.Image import alpha_composite, fromarray, new
 
     if own == "I;16":
         if image.has_transparency_data:
@@ -164,41 +175,41 @@ def _converted(path: Path, image: Image, own: str, mode: str, how: ImageReading)
         if mode == own:
             return image, []
         levels = np.asarray(image).astype(np.float64)
-        return pil.fromarray(np.rint(levels / 257).astype(np.uint8)).convert(mode), []
+        return fromarray(np.rint(levels / 257).astype(np.uint8)).convert(mode), []
     if own not in _KEPT and own not in _COLOURS:
         raise DataError(
-            f"{path} has the mode {image.mode}, whose black and white are not known; save the images as an array in .npz."
+            f"{path} has the mode {image.mode}, whose black and white are not known; save the images as an array in "
+            ".npz."
         )
     if image.mode == "La":
         image = image.convert("LA")
     image = image if image.mode == own or own in _COLOURS else image.convert(own)
     if own != "RGBA" or mode == "RGBA":
         return (image.convert("RGB") if own in _COLOURS else image).convert(mode), []
-    if image.getextrema()[3][0] == 255:  # type: ignore[index]  # of four bands
+    if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB").convert(mode), []
     if how.background is None:
         raise DataError(
-            f"{path} has transparent pixels: --image-mode rgba keeps them, or say by --background white (or black) what "
-            "shows through."
+            f"{path} has transparent pixels: --image-mode rgba keeps them, or say by --background white (or black) "
+            "what shows through."
         )
-    ground = pil.new("RGBA", image.size, how.background)
-    return pil.alpha_composite(ground, image).convert("RGB").convert(mode), [f"laid over {how.background}"]
+    ground = new("RGBA", image.size, how.background)
+    return alpha_composite(ground, image).convert("RGB").convert(mode), [f"laid over {how.background}"]
 
 
 # -------------------------------------------------------------------------------------------------------------- sizes
 
 
-def _resized(path: Path, image: Image, how: ImageReading) -> tuple[Image, list[str]]:
+def _resized(path: Path, image: Image, size: tuple[int, int], crop: bool) -> tuple[Image, list[str]]:
     """The image of another size, its middle cut out if its shape is another by more than a pixel; and what was done."""
-    assert how.size is not None
-    (w, h), (width, height) = image.size, how.size
+    (w, h), (width, height) = image.size, size
     changes = []
-    if not _same_shape(image.size, how.size):
-        if not how.crop:
+    if not _same_shape(image.size, size):
+        if not crop:
             like = f"{width}x{max(1, round(width * h / w))}"
             raise DataError(
-                f"{path} is {w}x{h} pixels, and {width}x{height} has another shape: --crop cuts its middle out, or give "
-                f"a size of its shape, such as --image-size {like}."
+                f"{path} is {w}x{h} pixels, and {width}x{height} has another shape: --crop cuts its middle out, or "
+                f"give a size of its shape, such as --image-size {like}."
             )
         scale = min(w / width, h / height)
         cut = [min(side, max(1, round(to * scale))) for side, to in ((w, width), (h, height))]
@@ -207,7 +218,7 @@ def _resized(path: Path, image: Image, how: ImageReading) -> tuple[Image, list[s
         changes.append("cropped")
     if image.width < width or image.height < height:
         changes.append("enlarged")
-    return _scaled(image, how.size), changes
+    return _scaled(image, size), changes
 
 
 def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -218,14 +229,14 @@ def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def _scaled(image: Image, size: tuple[int, int]) -> Image:
     """By Lanczos's kernel, as wide as the output's pixels where it is smaller; alpha weighs the colours."""
-    from PIL import Image as pil
+    from PIL.Image import Resampling, fromarray
 
     if image.size == size:
         return image
     if not image.mode.startswith("I"):
-        return image.resize(size, pil.Resampling.LANCZOS)
-    levels = pil.fromarray(np.asarray(image).astype(np.float32)).resize(size, pil.Resampling.LANCZOS)
-    return pil.fromarray(np.clip(np.rint(np.asarray(levels)), 0, 65535).astype(np.uint16))
+        return image.resize(size, Resampling.LANCZOS)
+    levels = fromarray(np.asarray(image).astype(np.float32)).resize(size, Resampling.LANCZOS)
+    return fromarray(np.clip(np.rint(np.asarray(levels)), 0, 65535).astype(np.uint16))
 
 
 def _pixels(image: Image, mode: str) -> Array:

@@ -51,16 +51,13 @@ def read_folder(folder: Path, labels: bool = True, how: ImageReading = AS_FOUND,
         DataError: naming the file: no images, images both in the folder and in subfolders or deeper than these, an
             unreadable image, images of different sizes or modes; as `read_picture`.
     """
-    if not labels:
-        files, names, counts = list(_below(folder, set())), [], []
-    else:
-        files, names, counts = _classes(folder)
+    files, names, counts = _classes(folder) if labels else (list(_below(folder, set())), [], [])
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
     check_count(len(files), str(folder), "images")
     with careful():
         records, mode, changes = _read_all(files, how, report)
-    told = how if how != AS_FOUND else None
+    told = how.to_json() or None
     dataset = Dataset(records, "image", source=str(folder), reading=told, said=_said(folder, records, mode, changes))
     if not names:
         return dataset
@@ -119,7 +116,9 @@ def _classes(folder: Path) -> tuple[list[Path], list[str], list[int]]:
         )
     names = [sub.name for sub in full]
     if names and {name.lower() for name in names} <= {"train", "test", "val", "valid", "validation"}:
-        raise DataError(f"{folder} has the subfolders {', '.join(names)}, a split and no classes; give {next(iter(full))}.")
+        raise DataError(
+            f"{folder} has the subfolders {', '.join(names)}, a split and no classes; give {next(iter(full))}."
+        )
     if here:
         return here, [], []
     return [path for files in full.values() for path in files], names, [len(files) for files in full.values()]
@@ -146,7 +145,8 @@ def _read_all(files: list[Path], how: ImageReading, report: Report) -> tuple[Arr
     too_much = _memory.lacking(len(files) * first.pixels.nbytes)
     if too_much:
         raise DataError(
-            f"{files[0]} has {first.size} pixels, and with {len(files):,} of it {too_much}; --image-size makes them smaller."
+            f"{files[0]} has {first.size} pixels, and with {len(files):,} of it {too_much}; --image-size makes them "
+            "smaller."
         )
     records = np.empty((len(files), *first.pixels.shape), first.pixels.dtype)
 
