@@ -150,6 +150,7 @@ def test_records_encoded_when_needed_are_those_encoded_at_once(kind: str, dequan
     codec = ready.finish({}).codec  # type: ignore[attr-defined]
     for rows, part in ((ready.x, parts.training), (ready.held, parts.held)):
         whole = codec.encode(part.records, seed=3 if dequantise else None)
+        assert rows.records is dataset.records  # no copy
         assert rows.shape == whole.shape and len(rows) == len(whole)
         index = torch.tensor([7, 0, 3, 3])
         assert torch.equal(rows[index], whole[index])

@@ -178,8 +178,8 @@ def _converted(path: Path, image: Image, own: str, mode: str, how: ImageReading)
         return fromarray(np.rint(levels / 257).astype(np.uint8)).convert(mode), []
     if own not in _KEPT and own not in _COLOURS:
         raise DataError(
-            f"{path} has the mode {image.mode}, whose black and white are not known; save the images as an array in "
-            ".npz."
+            f"{path} has the mode {image.mode}, which is not read (grey of 8 or 16 bits, palettes, RGB, RGBA and CMYK "
+            "are); save the images as an array in .npz."
         )
     if image.mode == "La":
         image = image.convert("LA")

@@ -79,7 +79,7 @@ def _said(folder: Path, records: Array, mode: str, changes: Counter[str]) -> str
 
 def _find(folder: Path) -> _Found:
     """What a folder holds that is not hidden."""
-    images, folders = [], []
+    images, folders, wrong = [], [], {}
     with os.scandir(folder) as entries:
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
@@ -89,11 +89,13 @@ def _find(folder: Path) -> _Found:
                 folders.append(folder / entry.name)
             elif suffix in SUFFIXES:
                 if entry.is_symlink() and not os.path.exists(entry.path):
-                    raise DataError(f"{entry.path} is a link to nothing; mend it or take it away.")
+                    wrong[entry.path] = "a link to nothing; mend it or take it away"
                 if entry.is_file():
                     images.append(folder / entry.name)
             elif suffix in _FOREIGN:
-                raise DataError(f"{entry.path} is an image of a form that is not read; convert it or take it away.")
+                wrong[entry.path] = "an image of a form that is not read; convert it or take it away"
+    for path in sorted(wrong):
+        raise DataError(f"{path} is {wrong[path]}.")
     return _Found(sorted(images), sorted(folders))
 
 
