@@ -16,6 +16,7 @@ from PIL import Image
 
 from scorefield import data
 from scorefield.data import DataError, ImageReading
+from scorefield.data.imagefile import read_image
 
 RNG = np.random.default_rng(0)
 H, W = 6, 4
@@ -231,6 +232,21 @@ def test_another_shape_is_cut_only_when_told(tmp_path: Path) -> None:
     assert "24 cropped" in dataset.said
     tall = data.load(tmp_path, images=ImageReading(size=(40, 10), crop=True)).records
     np.testing.assert_array_equal(tall[0], whole[10:20])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_photographs_are_what_they_are_when_decoded_whole(orientation: int, tmp_path: Path) -> None:
+    """A JPEG is decoded at a fraction of its size where that is enough; a PNG of its pixels is not."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = smooth(1333, 1000)
+    how = ImageReading(size=(48, 64) if orientation == 6 else (64, 48), crop=True)
+    pixels.save(tmp_path / "a.jpg", exif=exif, quality=100)
+    pixels.save(tmp_path / "a.png", exif=exif)
+    small, whole = (read_image(tmp_path / name, how).astype(int) for name in ("a.jpg", "a.png"))
+    assert np.abs(small - whole).max() <= 4  # half a pixel of the fraction, and what JPEG loses
+    with pytest.raises(DataError, match="1333x1000" if orientation == 1 else "1000x1333"):
+        read_image(tmp_path / "a.jpg", ImageReading(size=(64, 64)))
 
 
 @pytest.mark.parametrize("size", [(641, 480), (640, 481), (639, 479)])

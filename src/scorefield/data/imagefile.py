@@ -26,6 +26,7 @@ _OWN = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "RGBA", "La": "RGBA", "RGBa": 
 _TOLD = {"grey": "L", "rgb": "RGB", "rgba": "RGBA"}
 _COLOURS = ("CMYK", "YCbCr", "HSV")  # whose conversion to RGB is known
 _ORIENTATION = 0x0112  # an EXIF tag: 1 is upright, 2 to 8 are the other ways to hold a camera
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _LARGE = 1 << 24  # pixels; of such images one is decoded at a time
 _one_large = threading.Lock()
 
@@ -115,11 +116,15 @@ def _check_frames(path: Path, image: Image, how: ImageReading) -> None:
 def _read(path: Path, image: Image, how: ImageReading) -> Picture:
     from PIL import ImageOps
 
-    raw = _raw_mode(image)
-    changes = ["turned upright"] if image.getexif().get(_ORIENTATION, 1) in range(2, 9) else []
+    raw, orientation = _raw_mode(image), image.getexif().get(_ORIENTATION, 1)
+    changes = ["turned upright"] if orientation in range(2, 9) else []
+    full = image.size
+    if how.size is not None and image.format in ("JPEG", "MPO"):
+        _decode_smaller(image, how.size[::-1] if orientation in _ON_ITS_SIDE else how.size)
     image.load()  # turns a TIFF itself
     if changes:
         ImageOps.exif_transpose(image, in_place=True)
+        full = full[::-1] if orientation in _ON_ITS_SIDE and image.format != "TIFF" else full
     wanted, own = _TOLD.get(how.mode or ""), _own_mode(image, raw)
     if how.mode is None:
         _check_kept(path, image.mode, own, raw)
@@ -128,7 +133,7 @@ def _read(path: Path, image: Image, how: ImageReading) -> Picture:
         changes.append(f"converted from {image.mode}")
     image, laid = _converted(path, image, own, mode, how)
     if how.size is not None and image.size != how.size:
-        image, cut = _resized(path, image, how.size, how.crop)
+        image, cut = _resized(path, image, full, how.size, how.crop)
         changes += cut
     return Picture(_pixels(image, mode), mode, (*changes, *laid))
 
@@ -200,18 +205,27 @@ def _converted(path: Path, image: Image, own: str, mode: str, how: ImageReading)
 # -------------------------------------------------------------------------------------------------------------- sizes
 
 
-def _resized(path: Path, image: Image, size: tuple[int, int], crop: bool) -> tuple[Image, list[str]]:
-    """The image of another size, its middle cut out if its shape is another by more than a pixel; and what was done."""
-    (w, h), (width, height) = image.size, size
+def _decode_smaller(image: Image, size: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at a half, a quarter or an eighth, at least twice the size to come: much faster."""
+    scale = min(have / want for have, want in zip(image.size, size, strict=True))
+    image.draft(None, (int(2 * image.width / scale), int(2 * image.height / scale)))
+
+
+def _resized(
+    path: Path, image: Image, full: tuple[int, int], size: tuple[int, int], crop: bool
+) -> tuple[Image, list[str]]:
+    """The image, which had a full size, in another size; if told, its middle, cut to the shape; and what was done."""
+    (w, h), (width, height) = full, size
     changes = []
-    if not _same_shape(image.size, size):
-        if not crop:
-            like = f"{width}x{max(1, round(width * h / w))}"
-            raise DataError(
-                f"{path} is {w}x{h} pixels, and {width}x{height} has another shape: --crop cuts its middle out, or "
-                f"give a size of its shape, such as --image-size {like}."
-            )
-        scale = min(w / width, h / height)
+    if not crop and not _same_shape(full, size):
+        like = f"{width}x{max(1, round(width * h / w))}"
+        raise DataError(
+            f"{path} is {w}x{h} pixels, and {width}x{height} has another shape: --crop cuts its middle out, or give a "
+            f"size of its shape, such as --image-size {like}."
+        )
+    w, h = image.size
+    scale = min(w / width, h / height)
+    if crop and (w, h) != (round(width * scale), round(height * scale)):
         cut = [min(side, max(1, round(to * scale))) for side, to in ((w, width), (h, height))]
         left, top = (w - cut[0]) // 2, (h - cut[1]) // 2
         image = image.crop((left, top, left + cut[0], top + cut[1]))
