@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-_CHUNK = 1 << 22  # numbers at a time
+_CHUNK = 1 << 20  # numbers at a time
 
 
 class Rows(Protocol):

@@ -29,7 +29,7 @@ from scorefield.training.rows import Rows
 CHECKPOINT = "checkpoint.safetensors"
 OPTIONS = "fit.json"
 _FREE = ("source", "dialect")  # the same records may lie in another place, and be written in another way
-_CHUNK = 1 << 22  # numbers at a time
+_CHUNK = 1 << 20  # numbers at a time
 DEFAULT_SECONDS = 180.0
 """Of training, where neither a time nor a number of steps is given."""
 
