@@ -78,6 +78,14 @@ def test_chunks_change_nothing(chunk):
     ours, default = metrics.mmd(x, y, chunk=chunk), metrics.mmd(x, y)
     assert ours.value == pytest.approx(default.value, rel=1e-9) and ours.p_value == default.p_value
     assert torch.equal(metrics.nearest(x, y, chunk=chunk)[1], metrics.nearest(x, y)[1])
+
+    class Slices(list):  # rows that are made when asked for
+        def __getitem__(self, index):
+            return y[index]
+
+    distance, index = metrics.nearest(x, Slices(y), chunk=chunk)
+    assert torch.equal(index, metrics.nearest(x, y)[1])
+    torch.testing.assert_close(distance, metrics.nearest(x, y)[0])
     assert metrics.coverage(x, y, chunk=chunk) == metrics.coverage(x, y)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from scorefield import _files, plans, runs
+from scorefield.data import ImageReading
 from scorefield.levels import karras
 from scorefield.training.checkpoint import Settings, read_status
 from scorefield.training.run import CHECKPOINT, settings_for_run
@@ -35,9 +37,20 @@ def array(folder: Path) -> Path:
     return folder / "array.npz"
 
 
+def pictures(folder: Path) -> Path:
+    """Image files of two sizes and modes, in two classes."""
+    for i in range(24):
+        path = folder / "pictures" / "ab"[i % 2] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (8 + i % 3, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).convert("L" if i % 5 else "RGB").save(path)
+    return folder / "pictures"
+
+
 SOURCES: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "table": (table, {}),
     "array": (array, {"labels": True}),
+    "pictures": (pictures, {"images": ImageReading("grey", (4, 4), crop=True)}),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scorefield import _files, records, tables
-from scorefield.data import TableFile, sources
+from scorefield.data import Dataset, TableFile, sources
 from scorefield.plans import Calibration, Plan
 from scorefield.posterior import TrainedPosterior
 from scorefield.posterior import evaluate as _posterior_evaluate
@@ -130,7 +130,7 @@ RECORDS = Kind(
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil"}),
-    options=frozenset({"size", "energy", "labels", "dequantise", "held_share"}),
+    options=frozenset({"size", "energy", "labels", "dequantise", "held_share", "images"}),
     no_option="only a table has columns of several kinds",
     trained=records.TrainedModel,
     load=records.TrainedModel.load,
@@ -188,12 +188,14 @@ POSTERIORS = Kind(
 KINDS = (TABLES, RECORDS, POSTERIORS)
 
 
-def name_of(source: str | Path | TableFile) -> str:
+def name_of(source: str | Path | TableFile | Dataset) -> str:
     """A source as the user called it."""
+    if isinstance(source, Dataset):
+        return source.source
     return str(source.path if isinstance(source, TableFile) else source)
 
 
-def kind_of_source(source: str | Path | TableFile, *, energy: bool = False, parameters: bool = False) -> Kind:
+def kind_of_source(source: str | Path | TableFile | Dataset, *, energy: bool = False, parameters: bool = False) -> Kind:
     """The kind that `fit` takes a source for.
 
     Example:
@@ -202,6 +204,8 @@ def kind_of_source(source: str | Path | TableFile, *, energy: bool = False, para
     """
     if parameters:
         return POSTERIORS
+    if isinstance(source, Dataset):
+        return RECORDS
     return TABLES if sources.is_table(source) and not energy else RECORDS
 
 
@@ -257,7 +261,7 @@ def load_for(folder: str | Path, command: str) -> Any:
 
 
 def fit(
-    source: str | TableFile,
+    source: str | TableFile | Dataset,
     folder: str | Path,
     *,
     settings: Mapping[str, Any],
@@ -268,7 +272,7 @@ def fit(
     """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
 
     Args:
-        source: a file, a folder of images, the name of a built-in data set, or a table that was read.
+        source: a file, a folder of images, the name of a built-in data set, or a table or images that were read.
         folder: to write the run to.
         settings: fields of `Settings`; None among them is as if left out.
         options: of the kind's own `fit`; None among them is as if left out.
@@ -298,6 +302,7 @@ OPTIONS = {
     "schema": "--schema",
     "held_share": "--held",
     "size": "--size",
+    "images": "--image-size",
     "parameters": "--parameters",
     "bounds": "--bounds",
     "prior": "--prior",

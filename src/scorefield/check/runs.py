@@ -20,6 +20,7 @@ from scorefield.posterior import TrainedPosterior
 from scorefield.posterior.evaluate import evaluate as prove
 from scorefield.posterior.fit import held_out as held_simulations
 from scorefield.posterior.simulations import Simulations, simulations
+from scorefield.records.encoded import Encoded
 from scorefield.records.held import held_out as held_records
 from scorefield.tables.held import held_out as held_rows
 
@@ -98,7 +99,7 @@ def _simulations(model: TrainedPosterior, data: Any) -> Simulations:
     return sims.rows(np.flatnonzero(~sims.failed))
 
 
-def _memorisation(model: Any, held: Tensor, training: Tensor, seed: int) -> Row:
+def _memorisation(model: Any, held: Tensor, training: Encoded, seed: int) -> Row:
     n = min(len(held), 500)
     new = model.codec.encode(model.sample(n, seed=seed))
     ratio = metrics.memorisation(new, training, held[:n].cpu())

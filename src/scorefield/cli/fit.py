@@ -9,10 +9,10 @@ from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.progress import ProgressBar
-from scorefield.cli.reading import AS_FOUND, Columns, Reading, say
+from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
 
 if TYPE_CHECKING:
-    from scorefield.data import TableFile
+    from scorefield.data import Dataset, ImageReading, TableFile
 
 
 @app.command(
@@ -53,6 +53,7 @@ def schema(
     help_epilogue="""Examples:
   scorefield fit table.csv -o run --time 2m
   scorefield fit digits -o run --steps 2000 --seed 1
+  scorefield fit photos/ -o run --image-size 64 --crop --image-mode rgb
   torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h"""
 )
 def fit(
@@ -78,6 +79,7 @@ def fit(
     bounds: Columns = (),
     prior: Literal["uniform"] | None = None,
     leave_out: Columns = (),
+    images: Images = AS_THEY_ARE,
     reading: Reading = AS_FOUND,
 ) -> None:
     """Fit a score model to a data file.
@@ -135,11 +137,13 @@ def fit(
         "bounds": _bounds(bounds) or None,
         "prior": prior,
     }
+    told = images.reading
     if parameters is not None:
+        _refuse(data, "a posterior", told)
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
     plans = _stored_plans(output) if resume else ()
-    source = _source(data, reading, output if resume else None, leave_out, energy=energy)
+    source = _source(data, reading, told, output if resume else None, leave_out, energy=energy, quiet=quiet)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume),
         quiet or not parallel.first_process(),
@@ -200,21 +204,43 @@ def _bounds(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return found
 
 
+def _refuse(data: str, kind: str, told: ImageReading | None) -> None:
+    if told is not None:
+        raise ValueError(f"{data} is fitted as {kind}, so it has no option {told.given[0]}; leave it out.")
+
+
 def _source(
-    data: str, reading: Reading, folder: Path | None, leave_out: tuple[str, ...], *, energy: bool
-) -> str | TableFile:
-    """What to fit: a table, once it is read and said how; or the name of other data."""
+    data: str,
+    reading: Reading,
+    told: ImageReading | None,
+    folder: Path | None,
+    leave_out: tuple[str, ...],
+    *,
+    energy: bool,
+    quiet: bool,
+) -> str | TableFile | Dataset:
+    """What to fit: a table or a folder of images, once it is read and said how; or the name of other data."""
     from scorefield import runs
-    from scorefield.tables.files import read_to_fit
+    from scorefield.data.reading import is_folder_of_images
+    from scorefield.records import files as images
+    from scorefield.tables import files as tables
     from scorefield.training import parallel
 
+    quiet = quiet or not parallel.first_process()
     if runs.kind_of_source(data, energy=energy) is runs.TABLES:
+        _refuse(data, "a table", told)
         with ProgressBar("reading the table"):
-            found = read_to_fit(data, reading.dialect, folder, leave_out)
+            found = tables.read_to_fit(data, reading.dialect, folder, leave_out)
         return say(found) if parallel.first_process() else found
     given = [*reading.given, *(["--leave-out"] if leave_out else [])]
     if given:
         raise ValueError(f"{data} is not fitted as a table, so it has no option {given[0]}; leave it out.")
+    if is_folder_of_images(data):
+        with ProgressBar("reading the images", quiet) as bar:
+            records = images.read_to_fit(data, told, folder, bar)
+        return say(records) if parallel.first_process() else records
+    if told is not None:
+        raise ValueError(f"{data} is no folder of images, so it has no option {told.given[0]}; leave it out.")
     return data
 
 

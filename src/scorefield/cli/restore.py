@@ -73,7 +73,7 @@ def restore(
 
     model = runs.load_for(run, "restore")
     A = operator_from_text(operator, codec_of(model))
-    given = _array(model, image, index)
+    given = _array(model, image, index, observed)
     truth = None if observed else _clean(model, given, image)
     y = _measured(given, tuple(A.measured), A, image) if truth is None else measure(A, truth, noise, seed)
     with ProgressBar("draws", quiet) as bar:
@@ -102,22 +102,26 @@ def _told(found: Restored) -> str:
     return f"The mean is off by {off:.3g} per pixel (root mean square); the draws' standard deviation is {spread:.3g}."
 
 
-def _array(model: TrainedModel, source: str, index: int | None) -> Array:
-    """The numbers of an image or a measurement."""
+def _array(model: TrainedModel, source: str, index: int | None, observed: bool) -> Array:
+    """The numbers of an image, read as the run's, or of a measurement, which keeps its size."""
+    from dataclasses import replace
+
     import numpy as np
 
-    from scorefield import data
+    from scorefield.data.imagefile import AS_FOUND
+    from scorefield.records.files import read_like, reading_of
     from scorefield.records.held import parts_of, unseen
     from scorefield.records.operators import read_pixels
 
     path = Path(source)
     if index is None and path.is_file():
-        return read_pixels(path)
+        how = reading_of(model) or AS_FOUND
+        return read_pixels(path, replace(how, size=None, crop=False) if observed else how)
     many = path.suffix.lower() in (".npy", ".npz") and path.is_file()
     if many:
         images = np.asarray(read_pixels(path))
     else:
-        dataset = data.load(source, labels=True)
+        dataset = read_like(model, source)
         parts = parts_of(model, dataset)
         images = dataset.records if parts is None else unseen(parts, dataset)[0]
     if index is None:

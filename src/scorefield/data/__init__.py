@@ -20,6 +20,7 @@ from scorefield.data.frames import builtin_frame as builtin_frame
 from scorefield.data.frames import read_frame as read_frame
 from scorefield.data.frames import write_frame as write_frame
 from scorefield.data.frames import write_frames as write_frames
+from scorefield.data.image_reading import ImageReading as ImageReading
 from scorefield.data.pictures import grid as grid
 from scorefield.data.reading import load as load
 from scorefield.data.splitting import split as split
@@ -35,6 +36,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Dialect",
+    "ImageReading",
     "TOYS",
     "TableFile",
     "builtin_frame",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -53,6 +53,8 @@ class Dataset:
         held: test records `(m, ...)` where the source brings its own split.
         held_labels: `(m,)` int64.
         classes: names of the labels 0, 1, ..., where the source has them.
+        reading: what was told of how image files are read, as `ImageReading.to_json` says it; None: nothing.
+        said: what was done to image files that their user may not know of.
 
     Raises:
         ValueError: when lengths or shapes disagree.
@@ -70,6 +72,8 @@ class Dataset:
     held: Array | None = None
     held_labels: Array | None = None
     classes: tuple[str, ...] | None = None
+    reading: Mapping[str, Any] | None = None
+    said: str = ""
 
     def __post_init__(self) -> None:
         dims = (3, 4) if self.kind == "image" else (2,)

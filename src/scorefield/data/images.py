@@ -2,110 +2,182 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from scorefield import _files, _memory
+from scorefield import _memory
 from scorefield.data.dataset import Array, DataError, Dataset, check_count
+from scorefield.data.image_reading import ImageReading
+from scorefield.data.imagefile import AS_FOUND, Picture, careful, read_picture
+from scorefield.progress import Report, silent
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "RGBA"}  # modes that PIL expands; I;16 is 16-bit grey
-_BYTES = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 2}  # of a pixel, by mode
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
+_FOREIGN = (".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".nef", ".arw")
+_TOGETHER = 64  # images that a worker reads before it reports
+
+
+class _Found(NamedTuple):
+    """What a folder holds: image files and subfolders, each sorted by name."""
+
+    images: list[Path]
+    folders: list[Path]
 
 
 def find_images(folder: Path) -> list[Path]:
     """The image files of a folder, or else those of its subfolders, sorted by name; hidden files are not seen."""
-    return _inside(folder) or [path for sub in _subfolders(folder) for path in _inside(sub)]
+    found = _find(folder)
+    return found.images or [path for sub in found.folders for path in _find(sub).images]
 
 
-def read_folder(folder: Path, labels: bool = True) -> Dataset:
+def read_folder(folder: Path, labels: bool = True, how: ImageReading = AS_FOUND, report: Report = silent) -> Dataset:
     """The images of a folder, sorted by name; those of subfolders have the subfolder as class label.
 
-    Palette images become RGB and one-bit images grey. Files that are no images by their suffix are passed over.
+    They are upright, as their EXIF orientation says; palette images become RGB and one-bit images grey. Files that are
+    no images by their suffix are passed over.
+
+    Args:
+        folder: to read.
+        labels: False takes all images in it, however deep, as one class.
+        how: what is told of the images.
+        report: hears how far the reading is.
 
     Raises:
-        DataError: naming the file: no images, images both in the folder and in subfolders, an unreadable image, images
-            of different sizes or modes.
+        DataError: naming the file: no images, images both in the folder and in subfolders or deeper than these, an
+            unreadable image, images of different sizes or modes; as `read_picture`.
     """
-    here, subfolders = _inside(folder), [sub for sub in _subfolders(folder) if _inside(sub)]
-    if here and subfolders and labels:
-        raise DataError(
-            f"{folder} has images of its own ({here[0].name}, ...) and in subfolders ({subfolders[0].name}, ...); "
-            "subfolders are class labels: move them all into subfolders, or all out."
-        )
-    names = [sub.name for sub in subfolders]
-    if labels and names and {name.lower() for name in names} <= {"train", "test", "val", "valid", "validation"}:
-        raise DataError(
-            f"{folder} has the subfolders {', '.join(names)}, a split and no classes; give {subfolders[0]}."
-        )
-    files = here if here else [path for sub in subfolders for path in _inside(sub)]
+    files, names, counts = _classes(folder) if labels else (list(_below(folder, set())), [], [])
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
     check_count(len(files), str(folder), "images")
-    records = _read_all(files)
-    if here or not labels:
-        return Dataset(records, "image", source=str(folder))
-    y = np.repeat(np.arange(len(subfolders)), [len(_inside(sub)) for sub in subfolders]).astype(np.int64)
-    return Dataset(records, "image", labels=y, source=str(folder), classes=tuple(names))
+    with careful():
+        records, mode, changes = _read_all(files, how, report)
+    told = how.to_json() or None
+    dataset = Dataset(records, "image", source=str(folder), reading=told, said=_said(folder, records, mode, changes))
+    if not names:
+        return dataset
+    y = np.repeat(np.arange(len(names)), counts).astype(np.int64)
+    return Dataset(**{**vars(dataset), "labels": y, "classes": tuple(names)})
 
 
-def read_image(path: Path) -> Array:
-    """The pixels of an image file, `(h, w)` or `(h, w, c)`; palettes become RGB and one-bit images grey.
-
-    Raises:
-        DataError: naming the file, for what is no image, or too large for the memory.
-    """
-    return _read(path)[0]
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _said(folder: Path, records: Array, mode: str, changes: Counter[str]) -> str:
+    """What was done to images that their user may not know of."""
+    if not changes:
+        return ""
+    done = ", ".join(f"{count:,} {what}" for what, count in sorted(changes.items()))
+    name = {"L": "grey", "I;16": "16-bit grey"}.get(mode, mode)
+    return f"{folder}: {len(records):,} images, read as {records.shape[2]}x{records.shape[1]} {name}: {done}."
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+# ------------------------------------------------------------------------------------------------------------- files
 
 
-def _read_all(files: list[Path]) -> Array:
-    """All images as one array `(n, h, w)` or `(n, h, w, c)`."""
-    first, first_mode = _read(files[0], len(files))
-    records = np.empty((len(files), *first.shape), first.dtype)
-    for i, path in enumerate(files):
-        image, mode = _read(path)
-        if image.shape[:2] != first.shape[:2]:
+def _find(folder: Path) -> _Found:
+    """What a folder holds that is not hidden."""
+    images, folders, wrong = [], [], {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(folder / entry.name)
+            elif suffix in SUFFIXES:
+                if entry.is_symlink() and not os.path.exists(entry.path):
+                    wrong[entry.path] = "a link to nothing; mend it or take it away"
+                if entry.is_file():
+                    images.append(folder / entry.name)
+            elif suffix in _FOREIGN:
+                wrong[entry.path] = "an image of a form that is not read; convert it or take it away"
+    for path in sorted(wrong):
+        raise DataError(f"{path} is {wrong[path]}.")
+    return _Found(sorted(images), sorted(folders))
+
+
+def _classes(folder: Path) -> tuple[list[Path], list[str], list[int]]:
+    """The image files of a folder, and where they lie in subfolders the names of these and how many each has."""
+    here, subfolders = _find(folder)
+    found = {sub: _find(sub) for sub in subfolders}
+    for sub in found.values():
+        deep = next((path for below in sub.folders for path in _below(below, set())), None)
+        if deep is not None:
             raise DataError(
-                f"{path} is {_size(image)} pixels and {files[0].name} is {_size(first)} (width x height); "
-                "all images need one size."
+                f"{deep} lies {len(deep.relative_to(folder).parts) - 1} folders below {folder}, whose subfolders are "
+                "class labels: move the images of a class into one folder of its name."
             )
-        if mode != first_mode:
-            raise DataError(f"{path} has the mode {mode} and {files[0].name} the mode {first_mode}; all need one mode.")
-        records[i] = image
-    return records
+    full = {sub: inside.images for sub, inside in found.items() if inside.images}
+    if here and full:
+        raise DataError(
+            f"{folder} has images of its own ({here[0].name}, ...) and in subfolders ({next(iter(full)).name}, ...); "
+            "subfolders are class labels: move them all into subfolders, or all out."
+        )
+    names = [sub.name for sub in full]
+    if names and {name.lower() for name in names} <= {"train", "test", "val", "valid", "validation"}:
+        raise DataError(
+            f"{folder} has the subfolders {', '.join(names)}, a split and no classes; give {next(iter(full))}."
+        )
+    if here:
+        return here, [], []
+    return [path for files in full.values() for path in files], names, [len(files) for files in full.values()]
 
 
-def _read(path: Path, count: int = 1) -> tuple[Array, str]:
-    """The pixels and the mode of an image; `count` of its size must fit into memory."""
-    from PIL import Image
-
-    with _files.reading(path, "an image", DataError), warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            mode = _CONVERTED.get(image.mode, image.mode)
-            too_much = _memory.lacking((count + 2) * image.width * image.height * _BYTES.get(mode, 4))
-            if too_much:
-                raise DataError(f"{path} has {image.width}x{image.height} pixels, and with {count} of it {too_much}.")
-            image.load()
-            pixels = np.asarray(image.convert(mode) if mode != image.mode else image)
-    if mode not in _BYTES:
-        raise DataError(f"{path} has the mode {mode}; grey, RGB and RGBA images are read, or save the arrays as .npz.")
-    return pixels.astype(np.uint16) if mode == "I;16" else pixels, mode
+def _below(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """The image files of a folder and of all folders in it, each real folder once."""
+    real = folder.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    found = _find(folder)
+    yield from found.images
+    for sub in found.folders:
+        yield from _below(sub, seen)
 
 
-def _size(image: Array) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
+# ------------------------------------------------------------------------------------------------------------ pixels
+
+
+def _read_all(files: list[Path], how: ImageReading, report: Report) -> tuple[Array, str, Counter[str]]:
+    """All images as one array `(n, h, w)` or `(n, h, w, c)`, their mode, and how often what was done to them."""
+    first = read_picture(files[0], how)
+    too_much = _memory.lacking(len(files) * first.pixels.nbytes)
+    if too_much:
+        raise DataError(
+            f"{files[0]} has {first.size} pixels, and with {len(files):,} of it {too_much}; --image-size makes them "
+            "smaller."
+        )
+    records = np.empty((len(files), *first.pixels.shape), first.pixels.dtype)
+
+    def read(start: int) -> Counter[str]:
+        changes: Counter[str] = Counter()
+        for i in range(start, min(start + _TOGETHER, len(files))):
+            picture = read_picture(files[i], how)
+            _check_like(files[i], picture, files[0], first)
+            records[i] = picture.pixels
+            changes.update(picture.changes)
+        return changes
+
+    changes: Counter[str] = Counter()
+    starts = range(0, len(files), _TOGETHER)
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:  # PIL decodes without Python's lock
+        for start, part in zip(starts, pool.map(read, starts), strict=True):
+            changes += part
+            report(start / len(files), "reading the images")
+    return records, first.mode, changes
+
+
+def _check_like(path: Path, picture: Picture, first_path: Path, first: Picture) -> None:
+    if picture.pixels.shape[:2] != first.pixels.shape[:2]:
+        raise DataError(
+            f"{path} is {picture.size} pixels and {first_path.name} is {first.size} (width x height); all images need "
+            f"one size: --image-size {first.size} --crop brings them to it."
+        )
+    if picture.mode != first.mode:
+        raise DataError(
+            f"{path} has the mode {picture.mode} and {first_path.name} the mode {first.mode}; all need one mode: "
+            "--image-mode grey, rgb or rgba converts them."
+        )

@@ -17,9 +17,16 @@ def among(records: np.ndarray, training: np.ndarray) -> np.ndarray:
         >>> among(np.array([[1.0, 2.0], [np.nan, 0.0]]), np.array([[np.nan, -0.0], [2.0, 1.0]]))
         array([False,  True])
     """
-    short = any(np.array_equal(a, a.astype(np.float32), equal_nan=True) for a in (records, training))
+    short = any(_is_short(a) for a in (records, training))
     seen = set(_fingerprints(training, short))
     return np.fromiter((row in seen for row in _fingerprints(records, short)), bool, len(records))
+
+
+def _is_short(records: np.ndarray) -> bool:
+    """Whether every value is one of float32."""
+    if records.dtype.kind != "f":
+        return records.dtype.itemsize <= 2 or np.array_equal(records, records.astype(np.float32))
+    return records.dtype == np.float32 or np.array_equal(records, records.astype(np.float32), equal_nan=True)
 
 
 def _fingerprints(records: np.ndarray, short: bool) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -126,8 +126,10 @@ def grey_levels(images: Array) -> int | None:
         >>> grey_levels(np.array([[[0, 16]]], np.uint8)), grey_levels(np.array([[[0, 254]]], np.uint8))
         (17, 256)
     """
-    if images.dtype.kind == "f":
-        return None
-    most = int(np.iinfo(images.dtype).max)
-    high = int(images.max())
+    return None if images.dtype.kind == "f" else levels_up_to(int(images.max()), images.dtype)
+
+
+def levels_up_to(high: int, dtype: np.dtype[Any]) -> int:
+    """How many grey levels integer images have whose highest value is known."""
+    most = int(np.iinfo(dtype).max)
     return most + 1 if high > most // 2 else max(high, 1) + 1

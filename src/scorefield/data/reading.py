@@ -11,13 +11,22 @@ import numpy as np
 from scorefield.data.arrays import from_array, read_npy, read_npz
 from scorefield.data.builtin import BUILTIN, builtin
 from scorefield.data.dataset import Array, DataError, Dataset, checked
+from scorefield.data.image_reading import ImageReading
+from scorefield.data.imagefile import AS_FOUND
 from scorefield.data.images import find_images, read_folder
 from scorefield.data.tables import read_csv, read_parquet
+from scorefield.progress import Report, silent
 
 _SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
 
 
-def load(source: str | Path | Array | Dataset, *, labels: bool = True) -> Dataset:
+def load(
+    source: str | Path | Array | Dataset,
+    *,
+    labels: bool = True,
+    images: ImageReading | None = None,
+    report: Report = silent,
+) -> Dataset:
     """A data set from a file, a folder of images, an array or a built-in name, checked.
 
     A file or a folder with images wins over the built-in data set of the same name.
@@ -26,7 +35,9 @@ def load(source: str | Path | Array | Dataset, *, labels: bool = True) -> Datase
         source: a .csv, .parquet, .npy or .npz file; a folder of images, whose subfolders are class labels; an array
             `(n, d)`, or images `(n, h, w)` or `(n, h, w, c)`; a built-in name (digits, wine, breast_cancer, diabetes,
             iris, ring, moons, checkerboard, spirals); a Dataset, which is checked again.
-        labels: False leaves class labels out.
+        labels: False leaves class labels out; of a folder of images it takes all in it, however deep.
+        images: how the image files of a folder become pixels; default: as they are, all of one size and mode.
+        report: hears how far the reading of a folder is.
 
     Raises:
         DataError: one sentence naming the file and, where they apply, the column and the data row (counted from 1).
@@ -36,12 +47,15 @@ def load(source: str | Path | Array | Dataset, *, labels: bool = True) -> Datase
         >>> load("ring").shape
         (2,)
     """
+    if images is not None and images.given and not is_folder_of_images(source):
+        name = source if isinstance(source, str | Path) else f"this {type(source).__name__}"
+        raise DataError(f"{name} is no folder of images, whose reading {images.given[0]} tells; leave that out.")
     if isinstance(source, Dataset):
         dataset = source
     elif isinstance(source, np.ndarray):
         dataset = from_array(source)
     elif isinstance(source, str | Path):
-        dataset = _from_name(source, labels)
+        dataset = _from_name(source, labels, images or AS_FOUND, report)
     else:
         raise TypeError(
             f"load takes a path, a built-in name, a numpy array or a Dataset, got {type(source).__name__}; "
@@ -52,12 +66,19 @@ def load(source: str | Path | Array | Dataset, *, labels: bool = True) -> Datase
     return checked(dataset)
 
 
-def _from_name(source: str | Path, labels: bool) -> Dataset:
+def is_folder_of_images(source: object) -> bool:
+    """Whether `load` takes a source for a folder of images: a folder, if it has no built-in name or holds images."""
+    if not isinstance(source, str | Path) or not Path(source).is_dir():
+        return False
+    return str(source) not in BUILTIN or bool(find_images(Path(source)))
+
+
+def _from_name(source: str | Path, labels: bool, images: ImageReading, report: Report) -> Dataset:
     path, name = Path(source), str(source)
-    if name in BUILTIN and not (path.is_file() or (path.is_dir() and find_images(path))):
+    if is_folder_of_images(source):
+        return read_folder(path, labels, images, report)
+    if name in BUILTIN and not path.is_file():
         return builtin(name)
-    if path.is_dir():
-        return read_folder(path, labels)
     if not path.exists():
         raise _unknown(path, name)
     if not path.is_file():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.metrics.samples import CHUNK, Sample, check_count, distance_rows, pair
+from scorefield.metrics.samples import CHUNK, Sample, Slices, check_count, distance_rows, pair
 
 
 class Coverage(NamedTuple):
@@ -18,19 +19,33 @@ class Coverage(NamedTuple):
     coverage: float
 
 
-def nearest(x: Sample, y: Sample, *, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
+def nearest(x: Sample, y: Sample | Slices, *, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
     """The distance `(n,)` of every row of x to its nearest row of y, and that row's index `(n,)`.
+
+    Of y that makes its rows as they are needed, a chunk of them is in memory at a time.
 
     Example:
         >>> nearest(torch.tensor([[0.0], [4.0]]), torch.tensor([[5.0], [1.0]]))[1].tolist()
         [1, 0]
     """
+    if not isinstance(y, (Tensor, np.ndarray)):
+        return _nearest_in_slices(x, y, chunk)
     x, y = pair(x, y, least=1)
     found = [distance.min(1) for _, distance in distance_rows(x, y, chunk)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def memorisation(generated: Sample, train: Sample, held: Sample, *, chunk: int = CHUNK) -> float:
+def _nearest_in_slices(x: Sample, y: Slices, chunk: int) -> tuple[Tensor, Tensor]:
+    check_count("chunk", chunk, 1)
+    distance, index = nearest(x, y[:chunk], chunk=chunk)
+    for start in range(chunk, len(y), chunk):
+        d, i = nearest(x, y[start : start + chunk], chunk=chunk)
+        nearer = d < distance
+        distance, index = torch.where(nearer, d, distance), torch.where(nearer, i + start, index)
+    return distance, index
+
+
+def memorisation(generated: Sample, train: Sample | Slices, held: Sample, *, chunk: int = CHUNK) -> float:
     """Mean distance to the nearest training row: of generated rows, over that of held-out real rows.
 
     About 1 for a generator that learned the law; far below 1 for one that repeats its training data.

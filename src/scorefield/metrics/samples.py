@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,16 @@ from scorefield.numerics.random import uniform
 
 Sample: TypeAlias = Tensor | np.ndarray
 Result = TypeVar("Result")
+
+
+class Slices(Protocol):
+    """Rows `(n, *shape)` that are made a slice at a time, such as records that are encoded when needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice, /) -> Tensor: ...
+
+
 CHUNK = 1024  # rows of a distance matrix that are in memory at a time
 
 

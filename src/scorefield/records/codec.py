@@ -11,8 +11,9 @@ from torch import Tensor
 
 from scorefield._files import reason, shown
 from scorefield.data.dataset import Array, DataError, Dataset, check_varies
-from scorefield.data.pictures import grey_levels
+from scorefield.data.pictures import levels_up_to
 from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.greys import grey_counts, moments
 from scorefield.records.image_codec import DType, ImageCodec
 
 _CHUNK = 1 << 22  # pixels in float64 at once
@@ -60,8 +61,12 @@ class Codec(Protocol):
 _KINDS: dict[str, Callable[..., Codec]] = {"table": ArrayCodec, "image": ImageCodec}
 
 
-def fit_codec(dataset: Dataset) -> Codec:
+def fit_codec(dataset: Dataset, rows: Array | None = None) -> Codec:
     """The codec that gives these records mean 0 and standard deviation 1, per column or over all pixels.
+
+    Args:
+        dataset: of the records.
+        rows: which of them, `(n,)` indices; default: all.
 
     Raises:
         DataError: when a column, or every pixel, is constant.
@@ -71,7 +76,9 @@ def fit_codec(dataset: Dataset) -> Codec:
         >>> codec.mean, codec.std, codec.resolution
         ((1.0, 3.0), (1.0, 2.0), (1.0, 1.0))
     """
-    return _fit_image(dataset) if dataset.kind == "image" else _fit_table(dataset)
+    if dataset.kind != "image":
+        return _fit_table(dataset if rows is None else dataset.take(rows))
+    return _fit_image(dataset, np.arange(len(dataset)) if rows is None else rows)
 
 
 def _fit_table(dataset: Dataset) -> ArrayCodec:
@@ -87,13 +94,11 @@ def _fit_table(dataset: Dataset) -> ArrayCodec:
     return ArrayCodec(columns, tuple(mean.tolist()), tuple(std.tolist()), tuple(whole.tolist()))
 
 
-def _fit_image(dataset: Dataset) -> ImageCodec:
+def _fit_image(dataset: Dataset, rows: Array) -> ImageCodec:
     x = dataset.records
-    mean = sum(float(part.sum(dtype=np.float64)) for part in _parts(x)) / x.size
-    mean += sum(float((part - mean).sum()) for part in _parts(x)) / x.size
-    variance = sum(float(np.square(part - mean).sum()) for part in _parts(x)) / x.size
+    mean, variance, levels = _moments(x, rows) if x.dtype.kind == "f" else _whole_moments(x, rows)
     if not variance > 0:
-        raise DataError(f"{dataset.source}: every pixel of every image is {x.flat[0]}.")
+        raise DataError(f"{dataset.source}: every pixel of every image is {x[rows[0]].flat[0]}.")
     axis = x.ndim == 4
     return ImageCodec(
         height=x.shape[1],
@@ -101,10 +106,25 @@ def _fit_image(dataset: Dataset) -> ImageCodec:
         channels=x.shape[3] if axis else 1,
         mean=mean,
         std=variance**0.5,
-        levels=grey_levels(x),
+        levels=levels,
         dtype=cast(DType, x.dtype.name),
         channel_axis=axis,
     )
+
+
+def _moments(x: Array, rows: Array) -> tuple[float, float, None]:
+    """The mean and variance of all pixels of images of floats, which have no grey levels."""
+    size = len(rows) * x[0].size
+    mean = sum(float(part.sum(dtype=np.float64)) for part in _parts(x, rows)) / size
+    mean += sum(float((part.astype(np.float64) - mean).sum()) for part in _parts(x, rows)) / size
+    return mean, sum(float(np.square(part.astype(np.float64) - mean).sum()) for part in _parts(x, rows)) / size, None
+
+
+def _whole_moments(x: Array, rows: Array) -> tuple[float, float, int]:
+    """The mean and variance of all pixels of integer images, to rounding, and the number of grey levels."""
+    counts = grey_counts(x, rows)
+    mean, variance = moments(counts, np.arange(len(counts), dtype=np.float64))
+    return mean, variance, levels_up_to(int(np.flatnonzero(counts)[-1]), x.dtype)
 
 
 def codec_from_json(fields: Mapping[str, Any]) -> Codec:
@@ -134,7 +154,7 @@ def codec_from_json(fields: Mapping[str, Any]) -> Codec:
         raise ValueError(f"the {kind} codec cannot be read: {reason(error)}.") from None
 
 
-def _parts(x: Array) -> Iterator[Array]:
-    """The records in slices that fit into memory as float64."""
+def _parts(x: Array, rows: Array) -> Iterator[Array]:
+    """Some of the records, as many at a time as fit into memory as float64."""
     step = max(1, _CHUNK // max(1, x[0].size))
-    return (x[i : i + step].astype(np.float64) for i in range(0, len(x), step))
+    return (x[rows[i : i + step]] for i in range(0, len(rows), step))

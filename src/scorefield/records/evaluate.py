@@ -11,10 +11,12 @@ import numpy as np
 from torch import Tensor
 
 from scorefield import _ranges, metrics
-from scorefield.data import DataError, Dataset, load
+from scorefield.data import DataError, Dataset
 from scorefield.data.overlap import among
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.progress import Report, silent
+from scorefield.records.encoded import Encoded
+from scorefield.records.files import read_like
 from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.trained import TrainedModel
 
@@ -92,7 +94,8 @@ def evaluate(
 
     Args:
         model: a trained model.
-        source: a file, a folder of images, a built-in name or a `Dataset`, of the kind the model was fitted to.
+        source: a file, a folder of images, a built-in name or a `Dataset`, of the kind the model was fitted to; image
+            files are read as those that the model was fitted to.
         n: how many records of each to compare; default: all real ones, at most 2,000.
         steps: network evaluations per sample.
         seed: of samples and metrics.
@@ -103,7 +106,7 @@ def evaluate(
     """
     if n is not None:
         _ranges.COUNT("evaluate(n=...)", n)
-    dataset = load(source)
+    dataset = read_like(model, source)
     _check_kind(model, dataset)
     found = _records(model, dataset)
     count = min(len(found.real), MOST if n is None else n)
@@ -128,7 +131,7 @@ def evaluate(
     elif not found.fair or found.seen[:count].mean() > MOST_SEEN:
         notes.append("No memorisation ratio: it needs records that are not among the training records.")
     else:
-        figures = (*figures, _memorisation(a, b, _flat(model, found.training), seed))
+        figures = (*figures, _memorisation(a, b, Encoded(model.codec, found.training), seed))
     return Comparison(
         dataset.source,
         figures,
@@ -237,7 +240,8 @@ def _c2st(real: Tensor, new: Tensor, seed: int) -> Figure:
     return Figure("C2ST accuracy", value.value, floor.value, meaning, value.standard_error, floor.standard_error)
 
 
-def _memorisation(real: Tensor, new: Tensor, training: Tensor, seed: int) -> Figure:
+def _memorisation(real: Tensor, new: Tensor, training: Encoded, seed: int) -> Figure:
+    real, new = (x.reshape(-1, *training.shape[1:]) for x in (real, new))
     value = metrics.memorisation(new, training, real)
     floor = metrics.floor(lambda x, y: metrics.memorisation(x, training, y), real, seed=seed)
     meaning = "distance to the nearest training record, new over held-out: 1 is fresh, well below 1 is copied"

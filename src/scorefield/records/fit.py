@@ -13,15 +13,18 @@ from torch import Tensor
 from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
-from scorefield.data import TOYS, Dataset, load
+from scorefield.data import TOYS, Dataset, ImageReading, split
 from scorefield.data.toys import Dots
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.codec import Codec, fit_codec
-from scorefield.records.held import Parts, digest
+from scorefield.records.encoded import Encoded
+from scorefield.records.files import read_to_fit
+from scorefield.records.held import digest
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
+from scorefield.training.rows import Rows, deviation, parts
 from scorefield.training.run import DEFAULT_SECONDS, Preparation, sigma_range, train_in_folder
 
 HELD_SHARE = 0.1
@@ -39,6 +42,7 @@ def fit(
     labels: bool | None = None,
     dequantise: bool | None = None,
     held_share: float | None = None,
+    images: ImageReading | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
@@ -53,6 +57,7 @@ def fit(
         dequantise: spread whole numbers by uniform noise, so that they have a density; default: for tables. Images
             look better without, and their log-density then means little.
         held_share: of the rows, held out; default: a tenth.
+        images: how the image files of a folder become pixels; default: as they are, and when resuming as before.
         resume: go on with what the folder holds, bit for bit as if never stopped.
 
     Yields:
@@ -62,7 +67,7 @@ def fit(
         DataError: for data that cannot be used.
         ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
     """
-    dataset = load(source)
+    dataset = read_to_fit(source, images, Path(folder) if resume else None)
     options = {
         "source": dataset.source,
         "format": FORM,
@@ -73,6 +78,8 @@ def fit(
         "dequantise": dequantise if dequantise is not None else dataset.kind != "image",
         "held_share": HELD_SHARE if held_share is None else held_share,
     }
+    if dataset.reading is not None:
+        options["images"] = dict(dataset.reading)
     if dataset.labels is not None:
         options["class_labels"] = digest(dataset.labels)  # the rows held out are a share of each class
     elif options["labels"]:
@@ -95,26 +102,29 @@ def prepare(dataset: Dataset, options: Mapping[str, Any], seed: int) -> Preparat
         options: as `fit` stores them in the folder.
         seed: of the training.
     """
-    parts = Parts.of(dataset, options["held_share"], seed)
-    codec = fit_codec(parts.training)
+    cut = split(len(dataset), options["held_share"], seed, dataset.labels)
+    codec = fit_codec(dataset, cut[0])
     noise = seed if options["dequantise"] else None
-    x, held = (codec.encode(part.records, seed=noise) for part in (parts.training, parts.held))
+    lazy = [Encoded(codec, dataset.records, rows, noise) for rows in cut]
+    x, held = lazy if dataset.kind == "image" else [part[:] for part in lazy]
     condition, held_condition = (
-        torch.as_tensor(part.labels) if options["labels"] and part.labels is not None else None
-        for part in (parts.training, parts.held)
+        torch.as_tensor(dataset.labels[rows]) if options["labels"] and dataset.labels is not None else None
+        for rows in cut
     )
     model, frequencies = _model(x, condition, options)
     data = {
         "source": options["source"],
         "kind": dataset.kind,
         "records": options["records"],
-        "rows": len(parts.training),
-        "held": len(parts.held),
+        "rows": len(x),
+        "held": len(held),
         "held_share": options["held_share"],
         "dequantised": options["dequantise"],
         "columns": dataset.columns,
         "classes": dataset.classes,
     }
+    if "images" in options:
+        data["images"] = options["images"]
 
     def finish(info: dict[str, Any]) -> TrainedModel:
         return TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
@@ -122,16 +132,20 @@ def prepare(dataset: Dataset, options: Mapping[str, Any], seed: int) -> Preparat
     return Preparation(model, x, held, finish, condition, held_condition, exact=_exact(dataset, codec))
 
 
-def _model(x: Tensor, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[Denoiser | Energy, Any]:
+def _model(x: Rows, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[Denoiser | Energy, Any]:
     """An untrained model, and how often each class occurs."""
     classes, frequencies = 0, None
     if labels is not None:
         counts = np.bincount(labels.numpy())
         classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
     sigma_min, sigma_max = sigma_range(x)
-    scales: Any = {"sigma_data": float(x.double().std()), "sigma_min": sigma_min, "sigma_max": sigma_max}
+    scales: Any = {
+        "sigma_data": x.deviation() if isinstance(x, Encoded) else deviation(x),
+        "sigma_min": sigma_min,
+        "sigma_max": sigma_max,
+    }
     if options["energy"]:
-        if x.ndim != 2:
+        if len(x.shape) != 2:
             raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")
         return Energy(nets.ScalarMLP(x.shape[1], classes=classes), **scales), frequencies
     network = nets.network_for(tuple(x.shape[1:]), classes=classes, size=options["size"], rows=len(x))
@@ -151,16 +165,19 @@ def _exact(dataset: Dataset, codec: Codec) -> Model | None:
     )
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+def moments(x: Rows) -> tuple[Tensor, Tensor]:
     """The mean `(*shape)` of data `(n, *shape)` and their covariance `(d, d)`, or variances `(*shape)` where d > 256.
 
     In float64; what log-densities start from.
     """
-    mean = x.mean(0, dtype=torch.float64)
-    if mean.numel() > _FULL_COVARIANCE:
-        total = torch.zeros_like(mean)
-        for part in x.split(1024):  # so that float64 images fit
-            total += ((part.double() - mean) ** 2).sum(0)
-        return mean, total / len(x)
-    flat = (x.double() - mean).flatten(1)
-    return mean, flat.T @ flat / len(x)
+    near = next(parts(x)).mean(0, dtype=torch.float64)  # about which sums lose no digits
+    shift, d = torch.zeros_like(near), near.numel()
+    whole = d <= _FULL_COVARIANCE
+    total = torch.zeros(d, d, dtype=torch.float64) if whole else torch.zeros_like(near)
+    for part in parts(x):
+        apart = part.double() - near
+        shift += apart.sum(0)
+        total += apart.flatten(1).T @ apart.flatten(1) if whole else apart.square_().sum(0)
+    shift /= len(x)
+    off = torch.outer(shift.flatten(), shift.flatten()) if whole else shift**2
+    return near + shift, total / len(x) - off

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.data import DataError, Dataset, load, split
+from scorefield.data import DataError, Dataset, split
+from scorefield.records.encoded import Encoded
+from scorefield.records.files import read_like
 from scorefield.records.trained import TrainedModel
 
 
@@ -52,7 +54,7 @@ def fitted_to(trained: TrainedModel) -> Dataset | None:
     """The data set that a run was fitted to, if its source is still there and unchanged."""
     source = trained.info.get("data", {}).get("source")
     try:
-        again = load(source) if source else None
+        again = read_like(trained, source) if source else None
     except (DataError, OSError):
         return None
     return again if again is not None and parts_of(trained, again) is not None else None
@@ -72,13 +74,13 @@ class HeldOut:
     Args:
         x: the records `(n, *shape)`, on the model's device; None: there are none.
         condition: their classes, for a conditional model.
-        training: encoded records that it was trained on; None: not at hand.
+        training: those that it was trained on, encoded when needed; None: not at hand.
         note: what is missing, and why.
     """
 
     x: Tensor | None
     condition: Tensor | None = None
-    training: Tensor | None = None
+    training: Encoded | None = None
     note: str = ""
 
 
@@ -93,7 +95,7 @@ def held_out(model: TrainedModel, data: str | Path | Dataset | None = None, *, s
     Raises:
         DataError: for data that cannot be read, or are not of the model's kind.
     """
-    dataset = fitted_to(model) if data is None else load(data)
+    dataset = fitted_to(model) if data is None else read_like(model, data)
     if dataset is None:
         text = "the data that the model was fitted to are not at hand: give them to check its calibration"
         return HeldOut(None, note=f"Not checked against data: {text}.")
@@ -112,4 +114,5 @@ def held_out(model: TrainedModel, data: str | Path | Dataset | None = None, *, s
         raise DataError(f"{dataset.source}: these are not records of the model's kind: {error}") from None
     first = next(model.model.parameters())
     classes = torch.as_tensor(labels).to(first.device) if model.model.classes and labels is not None else None
-    return HeldOut(x.to(first), classes, None if parts is None else model.codec.encode(parts.training.records), note)
+    training = None if parts is None else Encoded(model.codec, parts.training.records)
+    return HeldOut(x.to(first), classes, training, note)

@@ -17,7 +17,9 @@ from scorefield.conditioning.inverse import operators
 from scorefield.conditioning.inverse.operators import Adjoint, Operator
 from scorefield.data.arrays import read_array
 from scorefield.data.dataset import Array, DataError
-from scorefield.data.images import SUFFIXES, read_image
+from scorefield.data.image_reading import ImageReading
+from scorefield.data.imagefile import AS_FOUND, read_image
+from scorefield.data.images import SUFFIXES
 from scorefield.records.image_codec import ImageCodec
 
 FORMS = "mask=FILE, blur=SIGMA, downsample=K, crop, crop=TOP,LEFT,HEIGHT,WIDTH, radon=ANGLES or matrix=FILE"
@@ -101,11 +103,11 @@ _MADE: dict[str, Callable[[str, tuple[int, ...], ImageCodec], Operator]] = {
 }
 
 
-def read_pixels(path: Path) -> Array:
-    """The numbers of an image file, or of the one array of a .npy or .npz file."""
+def read_pixels(path: Path, how: ImageReading = AS_FOUND) -> Array:
+    """The numbers of an image file, read as told, or of the one array of a .npy or .npz file."""
     if not path.is_file():
         raise DataError(f"{path} is no file; give an image ({' '.join(SUFFIXES)}) or an array (.npy, .npz).")
-    return read_image(path) if path.suffix.lower() in SUFFIXES else read_array(path)
+    return read_image(path, how) if path.suffix.lower() in SUFFIXES else read_array(path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from scorefield import metrics, nets
 from scorefield.denoiser import Denoiser, Energy
+from scorefield.records.encoded import Encoded
 from scorefield.records.evaluate import Comparison
 from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
@@ -140,7 +141,7 @@ def _denoising(model: TrainedModel, c: Comparison) -> str:
 def _nearest(model: TrainedModel, c: Comparison) -> str:
     if c.training is None:
         return ""
-    _, index = metrics.nearest(model.codec.encode(c.new[:12]), model.codec.encode(c.training))
+    _, index = metrics.nearest(model.codec.encode(c.new[:12]), Encoded(model.codec, c.training))
     both = np.concatenate([c.new[:12], c.training[index.numpy()]])
     return (
         "<h2>Copies?</h2><p>New images above, the nearest training image below each. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from scorefield.core import Model
 from scorefield.numerics.random import normal
 from scorefield.objectives.batch import Draws, Objective
 from scorefield.training import parallel
+from scorefield.training.rows import Rows
 
 BINS = 16
 """Losses are taken at this many noise levels: the middles of as many equal parts of the training density."""
@@ -38,11 +40,11 @@ class Evaluation:
 
 
 class HeldOut:
-    """Held-out points, noised once and for all, so that losses differ by the weights alone."""
+    """Held-out points, always with the same noise, so that losses differ by the weights alone."""
 
     def __init__(
         self,
-        x: Tensor,
+        x: Rows,
         condition: Tensor | None,
         objective: Objective,
         exact: Model | None,
@@ -57,8 +59,7 @@ class HeldOut:
         order = ratios.argsort()
         self.sigmas = tuple(ratios[order].tolist())
         self.u = middles[order][self.bin].to(x.dtype)
-        self.x = x[row]
-        self.noise = normal(len(row), x.shape[1:], seed, "held-out", dtype=x.dtype)
+        self.x, self.row, self.seed = x, row, seed  # points and noise are made part by part: they may be large images
         self.condition = None if condition is None else condition[row]
         self.objective = objective
         self.floors = None if exact is None else self.losses(exact, torch.device("cpu"), processes=False)
@@ -67,13 +68,15 @@ class HeldOut:
     def losses(self, model: Model, device: torch.device, processes: bool = True) -> tuple[float, ...]:
         """The mean loss per coordinate at each level; the processes share the work."""
         parts = parallel.world() if processes else 1
-        mine = torch.arange(parallel.rank() if processes else 0, len(self.x), parts)
+        mine = torch.arange(parallel.rank() if processes else 0, len(self.row), parts)
+        shape, dtype = self.x.shape[1:], self.x.dtype
         total = torch.zeros(BINS, dtype=torch.float64)
         for part in mine.split(512):
             given = None if self.condition is None else self.condition[part].to(device)
-            x, noise, u = (v[part].to(device) for v in (self.x, self.noise, self.u))
+            x, u = (v.to(device) for v in (self.x[self.row[part].to(self.x.device)], self.u[part]))
+            noise = normal(len(part), shape, self.seed, "held-out", first=part, dtype=dtype, device=device)
             each = self.objective(model, x, Draws(noise, u, part.to(device)), given)
             total.index_add_(0, self.bin[part], each.double().cpu())
-        count = len(self.x) / BINS * self.x[0].numel()
+        count = len(self.row) / BINS * math.prod(shape)
         mean = total if parts == 1 else parts * torch.tensor(parallel.mean_over_processes(total.tolist(), device))
         return tuple((mean / count).tolist())

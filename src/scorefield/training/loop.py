@@ -23,6 +23,7 @@ from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
 from scorefield.training.heldout import BINS, Evaluation, HeldOut
+from scorefield.training.rows import Rows
 
 
 class TrainingError(RuntimeError):
@@ -60,11 +61,11 @@ def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0) 
 
 def train(
     model: nn.Module,
-    x: Tensor,
+    x: Rows,
     *,
     settings: Settings,
     condition: Tensor | None = None,
-    held: Tensor | None = None,
+    held: Rows | None = None,
     held_condition: Tensor | None = None,
     training_levels: TrainingLevels | None = None,
     weighting: Weighting | None = None,
@@ -81,7 +82,7 @@ def train(
 
     Args:
         model: trained in place. The default objective takes `sigma_min`, `sigma_max` and `sigma_data` from it.
-        x: `(n, *shape)`, standardised data, on any device.
+        x: `(n, *shape)`, standardised data: a tensor on any device, or what makes the rows of a batch.
         condition: `(n, ...)`, what goes with each row.
         held: `(m, *shape)`, data for the held-out loss and early stopping.
         held_condition: what goes with them.
@@ -160,7 +161,7 @@ def _permutation(n: int, seed: int, epoch: int) -> Tensor:
 def _step(
     run: RunState,
     wrapped: nn.Module,
-    x: Tensor,
+    x: Rows,
     condition: Tensor | None,
     objective: Objective,
     rate: float,
@@ -292,14 +293,14 @@ def _objective(
 
 
 def _check_data(
-    x: Tensor,
+    x: Rows,
     condition: Tensor | None,
-    held: Tensor | None,
+    held: Rows | None,
     held_condition: Tensor | None,
     settings: Settings,
     holes: bool,
 ) -> None:
-    check_batch("x", x)
+    check_batch("x", x[:1])
     if len(x) == 0:
         raise ValueError("train needs at least one row of data, got none.")
     if held is not None and (held.shape[1:] != x.shape[1:] or len(held) == 0):
@@ -313,9 +314,9 @@ def _check_data(
         raise ValueError(
             f"the batch of {settings.batch} does not divide among {parallel.world()} processes; choose a multiple."
         )
-    for name, value in (("x", x), ("held", held)):
-        if not holes and value is not None and not bool(torch.isfinite(value).all()):
-            row = int((~torch.isfinite(value.reshape(len(value), -1))).any(1).nonzero()[0])
+    for name, data in (("x", x), ("held", held)):  # rows that are made when needed are checked by what makes them
+        if not holes and isinstance(data, Tensor) and not bool(torch.isfinite(data).all()):
+            row = int((~torch.isfinite(data.reshape(len(data), -1))).any(1).nonzero()[0])
             raise ValueError(f"{name} has NaN or infinite values, first in row {row}; remove or fill them.")
 
 

@@ -24,10 +24,12 @@ from scorefield.objectives.batch import Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings, Status, read_status
 from scorefield.training.loop import Progress, train
+from scorefield.training.rows import Rows
 
 CHECKPOINT = "checkpoint.safetensors"
 OPTIONS = "fit.json"
 _FREE = ("source", "dialect")  # the same records may lie in another place, and be written in another way
+_CHUNK = 1 << 20  # numbers at a time
 DEFAULT_SECONDS = 180.0
 """Of training, where neither a time nor a number of steps is given."""
 
@@ -57,8 +59,8 @@ class Preparation:
     """
 
     model: nn.Module
-    x: Tensor
-    held: Tensor
+    x: Rows
+    held: Rows
     finish: Callable[[dict[str, Any]], Saved]
     condition: Tensor | None = None
     held_condition: Tensor | None = None
@@ -202,7 +204,7 @@ def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
     return {"training": training, "version": __version__, "torch": str(torch.__version__)}
 
 
-def sigma_range(x: Tensor) -> tuple[float, float]:
+def sigma_range(x: Rows) -> tuple[float, float]:
     """The noise levels to train on: from 0.002 to twice the data's diameter, at least 20, in standard deviations.
 
     Song and Ermon (2020) take the greatest distance between two points as the greatest noise level. Twice that leaves
@@ -213,6 +215,9 @@ def sigma_range(x: Tensor) -> tuple[float, float]:
     """
     n = min(len(x), 2048)
     order = uniform(len(x), (), 0, "diameter", dtype=torch.float64).argsort()[:n]
-    flat = x[order].reshape(n, -1)
-    diameter = float((flat - flat.roll(1, 0)).norm(dim=1).max()) if n > 1 else 1.0
+    diameter, step = 1.0 if n == 1 else 0.0, max(1, _CHUNK // x[:1].numel())
+    for start in range(0, n if n > 1 else 0, step):  # so that pairs of large images fit into memory
+        one = torch.arange(start, min(start + step, n))
+        apart = x[order[one]] - x[order[one - 1]]
+        diameter = max(diameter, float(apart.flatten(1).norm(dim=1).max()))
     return 0.002, max(20.0, 2 * diameter)

@@ -1,0 +1,60 @@
+"""Sources read as the images that a model was fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorefield import _files
+from scorefield.data import Dataset, ImageReading, load
+from scorefield.data.reading import is_folder_of_images
+from scorefield.progress import Report, silent
+from scorefield.training.run import OPTIONS
+
+if TYPE_CHECKING:
+    from scorefield.records.trained import TrainedModel
+
+
+def remembered(stored: Mapping[str, Any]) -> ImageReading | None:
+    """How the image files were read that a model was fitted to; None: as they are."""
+    return ImageReading.from_json(stored["images"]) if stored.get("images") else None
+
+
+def reading_of(model: TrainedModel) -> ImageReading | None:
+    """How a run's image files were read; None: as they are."""
+    return remembered(model.info.get("data", {}))
+
+
+def read_like(model: TrainedModel, source: str | Path | Dataset) -> Dataset:
+    """A source, a folder of images read as the one that the model was fitted to.
+
+    Raises:
+        DataError: for what cannot be read.
+    """
+    return load(source, images=reading_of(model) if is_folder_of_images(source) else None)
+
+
+def read_to_fit(
+    source: str | Path | Dataset,
+    images: ImageReading | None = None,
+    folder: Path | None = None,
+    report: Report = silent,
+) -> Dataset:
+    """A source to fit a model to; a folder of images whose training is resumed is read as when that began.
+
+    Args:
+        source: a file, a folder of images, the name of a built-in data set, or a `Dataset`.
+        images: how the image files of a folder become pixels.
+        folder: of the training that is resumed.
+        report: hears how far the reading of a folder is.
+
+    Raises:
+        DataError: for data that cannot be read.
+    """
+    path = None if folder is None else folder / OPTIONS
+    if images is None and path is not None and path.exists() and is_folder_of_images(source):
+        stored = _files.read_json(path)
+        with _files.reading(path, "the options of a training"):
+            images = remembered(stored)
+    return load(source, images=images, report=report)
