@@ -14,7 +14,8 @@ from scorefield import _files
 from scorefield._files import shown
 from scorefield._ranges import SEED, real, whole
 from scorefield.training import parallel
-from scorefield.training.heldout import Evaluation
+from scorefield.training.heldout import POINTS, Evaluation
+from scorefield.training.optimizer import AdamW
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,25 @@ _NEEDED = frozenset(_RANGES) - {"steps", "seconds", "patience"}
 
 @dataclass
 class RunState:
-    """What changes while training: all of it is in a checkpoint."""
+    """What changes while training: all of it is in a checkpoint, but for `saved`.
+
+    Args:
+        model: with its weights.
+        optimizer: with its moments.
+        average: the weights' moving average.
+        best: the one with the least held-out loss.
+        best_loss: its held-out loss.
+        stale: evaluations since.
+        step: steps done.
+        seconds: of training so far, over all runs.
+        preparation: seconds before the first step that count as part of a budget of time.
+        saved: at how many seconds the last checkpoint was written.
+        points: that the best held-out loss was taken at.
+        evaluations: of the held-out rows.
+    """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     average: list[Tensor]
     best: list[Tensor]
     best_loss: float = math.inf
@@ -103,6 +119,7 @@ class RunState:
     seconds: float = 0.0
     preparation: float = 0.0
     saved: float = 0.0
+    points: int = POINTS
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
@@ -133,6 +150,7 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
         "preparation": run.preparation,
         "best_loss": run.best_loss if math.isfinite(run.best_loss) else None,
         "stale": run.stale,
+        "points": run.points,
         "evaluations": [asdict(e) for e in run.evaluations],
         "settings": asdict(settings),
     }
@@ -157,14 +175,12 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
         for k, (name, p) in enumerate(run.model.named_parameters()):
             for into, kind in ((p, "weights"), (run.average[k], "average"), (run.best[k], "best")):
                 copy_into([into], [parallel.sharded_like(tensors[f"{kind}/{name}"], p)])
-            keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.endswith(f"/{name}")]
-            moments = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
-            run.optimizer.state[p] = {
-                key: value if key == "step" else parallel.sharded_like(value, p) for key, value in moments.items()
-            }
+            for key, moment in run.optimizer.state[p].items():
+                if (place := f"optimizer/{key}/{name}") in tensors:  # older files have none of weights without gradient
+                    copy_into([moment], [parallel.sharded_like(tensors[place], moment)])
     run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
     run.saved = run.seconds
-    run.best_loss, run.evaluations = stored.best_loss, list(stored.evaluations)
+    run.best_loss, run.points, run.evaluations = stored.best_loss, stored.points, list(stored.evaluations)
 
 
 def _evaluation(fields: dict[str, Any]) -> Evaluation:
@@ -241,6 +257,7 @@ class Status:
         preparation: seconds before the first step that count as part of a budget of time.
         stale: evaluations since the best one.
         best_loss: of the best one; infinite where there is none.
+        points: that it was taken at.
     """
 
     settings: Settings
@@ -250,6 +267,7 @@ class Status:
     preparation: float
     stale: int
     best_loss: float
+    points: int
 
     def ended(self, settings: Settings) -> bool:
         """Whether a training with these settings would take no further step."""
@@ -276,4 +294,5 @@ def _status(path: Path, state: Any) -> Status:
             _number("preparation", state.get("preparation", 0.0)),  # older checkpoints have none
             _count("stale", state["stale"]),
             math.inf if loss is None else _number("best_loss", loss),
+            _count("points", state.get("points", POINTS)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from scorefield.objectives import EDM, Weighting
 from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
-from scorefield.training.heldout import BINS, Evaluation, HeldOut
+from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
+from scorefield.training.optimizer import AdamW
 
 
 class TrainingError(RuntimeError):
@@ -115,22 +116,27 @@ def train(
     device = next(model.parameters()).device
     begun = time.perf_counter()
     run, wrapped = _start(model, settings)
-    run.preparation = preparation + time.perf_counter() - begun  # torch loads a second's worth of modules for AdamW
+    run.preparation = preparation + time.perf_counter() - begun
     if resume:
         restore(run, checkpoint, settings)
-    test = None if held is None else HeldOut(held, held_condition, objective, exact, settings.seed)
+    test: Callable[[int], HeldOut] | None = None
+    if held is not None:
+        test = functools.lru_cache(1)(functools.partial(HeldOut, held, held_condition, objective, exact, settings.seed))
     try:
-        while _finished(run, settings) is None:
+        last = _finished(run, settings)
+        while last is None:
             rate = settings.learning_rate * _schedule(run, settings)
             with _clock(run, device):
                 loss = _step(run, wrapped, x, condition, objective, rate, settings, device)
             evaluation = None
             if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
                 with _clock(run, device):
-                    evaluation = _evaluate(run, wrapped, test, device)
+                    points = affordable(min(run.step, settings.evaluate_every), settings.batch)
+                    evaluation = _evaluate(run, wrapped, test(points), device)
             last = _finished(run, settings)
             if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
-                save(run, checkpoint, settings)
+                with _clock(run, device):
+                    save(run, checkpoint, settings)
             yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
     finally:
         copy_into(run.parameters, run.best if test is not None and run.evaluations else run.average)
@@ -191,12 +197,10 @@ def _step(
             f"the loss is not finite at step {run.step + 1}, noise level sigma = {sigma * parallel.world():.4g}: "
             "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
         )
-    run.optimizer.zero_grad(set_to_none=True)
+    run.optimizer.clear()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.parameters, settings.clip)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.optimizer.step()
+    run.optimizer.step(rate)
     run.step += 1
     _average(run, settings)
     return value
@@ -254,9 +258,14 @@ def _schedule(run: RunState, settings: Settings) -> float:
 
 @torch.no_grad()
 def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.device) -> Evaluation:
+    """The held-out losses of the average; the best one's are taken again where they were taken at other points."""
     raw = [p.detach().clone() for p in run.parameters]
-    copy_into(run.parameters, run.average)
     wrapped.eval()
+    if run.evaluations and test.points != run.points:
+        copy_into(run.parameters, run.best)
+        run.best_loss = sum(test.losses(wrapped, device)) / BINS
+    run.points = test.points
+    copy_into(run.parameters, run.average)
     losses = test.losses(wrapped, device)
     copy_into(run.parameters, raw)
     mean = sum(losses) / BINS
@@ -272,12 +281,8 @@ def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.de
 def _start(model: nn.Module, settings: Settings) -> tuple[RunState, nn.Module]:
     wrapped = parallel.parallel(model, settings.sharded)
     parameters = list(model.parameters())
-    fused = not any(hasattr(p, "full_tensor") for p in parameters)
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=fused
-    )
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    return RunState(model, optimizer, copies[0], copies[1]), wrapped
+    return RunState(model, AdamW(parameters, settings.weight_decay), copies[0], copies[1]), wrapped
 
 
 def _objective(
