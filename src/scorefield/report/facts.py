@@ -19,11 +19,34 @@ def training_facts(info: Mapping[str, Any]) -> Facts:
     if settings:
         rate = f"AdamW, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights"
         found.append(("optimiser", rate))
+    precision = precision_words(info)
+    if precision:
+        found.append(("precision", precision))
     evaluations = [e for e in training.get("evaluations", ()) if complete(e, "mean", "step")]
     if evaluations:
         best = min(evaluations, key=lambda e: e["mean"])
         found.append(("held-out loss", f"{best['mean']:.4f} after {best['step']:,} steps"))
     return found
+
+
+def precision_words(info: Mapping[str, Any]) -> str:
+    """What a training computed in, and why; empty where it is not known.
+
+    Example:
+        >>> precision_words({"training": {"precision": {"name": "bf16", "gain": 1.87}}})
+        'bf16: steps in it were measured to be 1.9 times as fast as in float32'
+        >>> precision_words({"training": {"precision": {"name": "float32", "gain": 0.12}}})
+        'float32: steps in bf16 were measured to be 0.12 times as fast'
+    """
+    precision = complete(info.get("training", {}).get("precision"), "name", "gain")
+    if not precision:
+        return ""
+    name, gain = precision["name"], precision["gain"]
+    if gain is None:
+        return str(name)
+    if name == "bf16":
+        return f"bf16: steps in it were measured to be {gain:.2g} times as fast as in float32"
+    return f"float32: steps in bf16 were measured to be {gain:.2g} times as fast"
 
 
 def complete(part: Mapping[str, Any] | None, *names: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from scorefield._ranges import SEED, real, whole
 from scorefield.training import parallel
 from scorefield.training.heldout import POINTS, Evaluation
 from scorefield.training.optimizer import AdamW
+from scorefield.training.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Settings:
         patience: stop after this many evaluations without a better held-out loss; None: never.
         checkpoint_every: seconds of training between checkpoints.
         condition_dropout: share of samples trained without their class, for an unconditional model as well.
-        precision: "auto" (bf16 on GPUs that have it, float32 elsewhere), "float32" or "bf16".
+        precision: "auto" (bf16 on GPUs that have it and where it is measured to be faster, else float32; decided once,
+            when a run begins), "float32" or "bf16".
         sharded: with several processes, shard weights and optimiser (FSDP2) instead of copying them (DDP).
         seed: of everything random; step k's batch, levels and noise are a pure function of (seed, k, position).
     """
@@ -65,7 +67,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None or name in _NEEDED:
                 check(f"Settings({name}=...)", value)
-        if self.precision not in ("auto", "float32", "bf16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {shown(self.precision)}.")
         if not isinstance(self.sharded, bool):
             raise ValueError(f"Settings(sharded=...) is True or False, got {shown(self.sharded)}.")
@@ -99,6 +101,7 @@ class RunState:
         optimizer: with its moments.
         average: the weights' moving average.
         best: the one with the least held-out loss.
+        precision: that the training computes in.
         best_loss: its held-out loss.
         stale: evaluations since.
         step: steps done.
@@ -113,6 +116,7 @@ class RunState:
     optimizer: AdamW
     average: list[Tensor]
     best: list[Tensor]
+    precision: Precision
     best_loss: float = math.inf
     stale: int = 0
     step: int = 0
@@ -151,6 +155,7 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
         "best_loss": run.best_loss if math.isfinite(run.best_loss) else None,
         "stale": run.stale,
         "points": run.points,
+        "precision": asdict(run.precision),
         "evaluations": [asdict(e) for e in run.evaluations],
         "settings": asdict(settings),
     }
@@ -180,6 +185,7 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
                     copy_into([moment], [parallel.sharded_like(tensors[place], moment)])
     run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
     run.saved = run.seconds
+    run.precision = stored.precision or run.precision
     run.best_loss, run.points, run.evaluations = stored.best_loss, stored.points, list(stored.evaluations)
 
 
@@ -213,6 +219,15 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is a number, got {_files.shown(value)}")
     return float(value)
+
+
+def _precision(fields: dict[str, Any]) -> Precision:
+    made = Precision(**fields)
+    if made.name not in PRECISIONS[1:]:
+        raise ValueError(f"precision.name is float32 or bf16, got {_files.shown(made.name)}")
+    if made.gain is not None:
+        _number("precision.gain", made.gain)
+    return made
 
 
 _FREE = ("steps", "seconds", "patience", "checkpoint_every", "sharded")  # may differ when training is resumed
@@ -258,6 +273,7 @@ class Status:
         stale: evaluations since the best one.
         best_loss: of the best one; infinite where there is none.
         points: that it was taken at.
+        precision: that the training computes in; None in older checkpoints.
     """
 
     settings: Settings
@@ -268,6 +284,7 @@ class Status:
     stale: int
     best_loss: float
     points: int
+    precision: Precision | None
 
     def ended(self, settings: Settings) -> bool:
         """Whether a training with these settings would take no further step."""
@@ -295,4 +312,5 @@ def _status(path: Path, state: Any) -> Status:
             _count("stale", state["stale"]),
             math.inf if loss is None else _number("best_loss", loss),
             _count("points", state.get("points", POINTS)),
+            _precision(state["precision"]) if "precision" in state else None,
         )

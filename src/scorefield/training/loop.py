@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,7 @@ from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
 from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
 from scorefield.training.optimizer import AdamW
+from scorefield.training.precision import Precision, choose, unmeasured
 
 
 class TrainingError(RuntimeError):
@@ -115,7 +116,11 @@ def train(
     _check_data(x, condition, held, held_condition, settings, objective.holes)
     device = next(model.parameters()).device
     begun = time.perf_counter()
-    run, wrapped = _start(model, settings)
+    precision = unmeasured(settings.precision, device)
+    if not resume:
+        asked, batch, steps = settings.precision, settings.batch, settings.steps
+        precision = choose(asked, model, objective, x, condition, batch, steps, device)
+    run, wrapped = _start(model, settings, precision)
     run.preparation = preparation + time.perf_counter() - begun
     if resume:
         restore(run, checkpoint, settings)
@@ -185,7 +190,7 @@ def _step(
     given = None
     if condition is not None:
         given = _dropped(condition[row.to(condition.device)].to(device), run.model, number, settings)
-    with _autocast(settings, device):
+    with run.precision.autocast(device):
         each = objective(wrapped, x0, Draws(noise, u, number), given)
         loss = each.mean() / x0[0].numel()
     bad = ~torch.isfinite(each.detach())
@@ -224,13 +229,6 @@ def _average(run: RunState, settings: Settings) -> None:
     torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))
 
 
-def _autocast(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
-    wanted = settings.precision == "bf16" or (
-        settings.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
-
-
 # ---------------------------------------------------------------------------------------------------- the budget
 
 
@@ -261,12 +259,13 @@ def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.de
     """The held-out losses of the average; the best one's are taken again where they were taken at other points."""
     raw = [p.detach().clone() for p in run.parameters]
     wrapped.eval()
-    if run.evaluations and test.points != run.points:
-        copy_into(run.parameters, run.best)
-        run.best_loss = sum(test.losses(wrapped, device)) / BINS
-    run.points = test.points
-    copy_into(run.parameters, run.average)
-    losses = test.losses(wrapped, device)
+    with run.precision.autocast(device):
+        if run.evaluations and test.points != run.points:
+            copy_into(run.parameters, run.best)
+            run.best_loss = sum(test.losses(wrapped, device)) / BINS
+        run.points = test.points
+        copy_into(run.parameters, run.average)
+        losses = test.losses(wrapped, device)
     copy_into(run.parameters, raw)
     mean = sum(losses) / BINS
     best = mean < run.best_loss
@@ -278,11 +277,11 @@ def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.de
     return run.evaluations[-1]
 
 
-def _start(model: nn.Module, settings: Settings) -> tuple[RunState, nn.Module]:
+def _start(model: nn.Module, settings: Settings, precision: Precision) -> tuple[RunState, nn.Module]:
     wrapped = parallel.parallel(model, settings.sharded)
     parameters = list(model.parameters())
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    return RunState(model, AdamW(parameters, settings.weight_decay), copies[0], copies[1]), wrapped
+    return RunState(model, AdamW(parameters, settings.weight_decay), copies[0], copies[1], precision), wrapped
 
 
 def _objective(

@@ -196,6 +196,7 @@ def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
         "steps": status.step,
         "seconds": round(status.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "precision": None if status.precision is None else vars(status.precision),
         "settings": dict(vars(status.settings)),
         "evaluations": [vars(e) for e in status.evaluations],
     }
