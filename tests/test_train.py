@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -202,6 +203,18 @@ def test_early_stopping_and_the_time_budget() -> None:
     final = last(train(small(), X, settings=Settings(seconds=0.3, batch=8)))
     # the optimiser's start counts: the budget is kept on the clock, and the steps take what is left of it
     assert final.last == "budget" and 0.3 <= time.perf_counter() - begun < 3 and 0.15 <= final.seconds < 3
+
+
+def test_time_without_a_processor_is_told_apart(tmp_path: Path) -> None:
+    class Waiting(Multilevel):
+        def __call__(self, *given: Any) -> Tensor:
+            time.sleep(0.05)  # as a process does that others keep from the processor
+            return super().__call__(*given)
+
+    file, objective = tmp_path / "checkpoint.safetensors", Waiting(default_levels(0.002, 20.0), EDM())
+    last(train(small(), X, settings=replace(QUICK, steps=4), objective=objective, checkpoint=file))
+    status = read_status(file)
+    assert 0 < status.processor <= status.seconds - 4 * 0.05
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_level_and_keeps_the_checkpoint(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def fit(
     """
     from scorefield import runs
     from scorefield.cli.progress import watch
-    from scorefield.report.facts import precision_words
+    from scorefield.report.facts import busy_words, precision_words
     from scorefield.training import parallel
 
     settings = {
@@ -157,6 +157,9 @@ def fit(
     print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
     info = runs.load(output).info
     print(f"precision {precision_words(info)}.")
+    busy = busy_words(info)
+    if busy and last.last == "budget":
+        warn(f"{busy}; go on by --resume with a greater --time, or give --steps, which take as long as they need.")
     memory = info.get("memorisation")
     if memory:
         print(f"memorisation ratio {memory['value']:.2f}, of real rows {memory['floor']:.2f}: {memory['meaning']}.")

@@ -106,6 +106,7 @@ class RunState:
         stale: evaluations since.
         step: steps done.
         seconds: of training so far, over all runs.
+        processor: those of them that the training had a processor.
         preparation: seconds before the first step that count as part of a budget of time.
         saved: at how many seconds the last checkpoint was written.
         points: that the best held-out loss was taken at.
@@ -121,6 +122,7 @@ class RunState:
     stale: int = 0
     step: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
     preparation: float = 0.0
     saved: float = 0.0
     points: int = POINTS
@@ -151,6 +153,7 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
     state = {
         "step": run.step,
         "seconds": run.seconds,
+        "processor": run.processor,
         "preparation": run.preparation,
         "best_loss": run.best_loss if math.isfinite(run.best_loss) else None,
         "stale": run.stale,
@@ -184,7 +187,7 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
                 if (place := f"optimizer/{key}/{name}") in tensors:  # older files have none of weights without gradient
                     copy_into([moment], [parallel.sharded_like(tensors[place], moment)])
     run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
-    run.saved = run.seconds
+    run.saved, run.processor = run.seconds, stored.processor
     run.precision = stored.precision or run.precision
     run.best_loss, run.points, run.evaluations = stored.best_loss, stored.points, list(stored.evaluations)
 
@@ -269,6 +272,7 @@ class Status:
         evaluations: of the held-out rows.
         step: steps done.
         seconds: of training so far, over all runs.
+        processor: those of them that the training had a processor; all of them in older checkpoints.
         preparation: seconds before the first step that count as part of a budget of time.
         stale: evaluations since the best one.
         best_loss: of the best one; infinite where there is none.
@@ -280,6 +284,7 @@ class Status:
     evaluations: tuple[Evaluation, ...]
     step: int
     seconds: float
+    processor: float
     preparation: float
     stale: int
     best_loss: float
@@ -308,6 +313,7 @@ def _status(path: Path, state: Any) -> Status:
             tuple(_evaluation(fields) for fields in state["evaluations"]),
             _count("step", state["step"]),
             _seconds(state["seconds"]),
+            _seconds(state.get("processor", state["seconds"])),
             _number("preparation", state.get("preparation", 0.0)),  # older checkpoints have none
             _count("stale", state["stale"]),
             math.inf if loss is None else _number("best_loss", loss),

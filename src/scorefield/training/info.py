@@ -81,6 +81,7 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "training": {
         "steps": _is_count,
         "seconds": _is_number,
+        "processor": _is_number,
         "parameters": _is_count,
         "evaluations": lambda v: isinstance(v, (list, tuple)),
         "precision": lambda v: v is None or isinstance(v, dict),
