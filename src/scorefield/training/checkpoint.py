@@ -131,7 +131,7 @@ class RunState:
     @property
     def parameters(self) -> list[Tensor]:
         """The model's parameters, in the order of the averages."""
-        return list(self.model.parameters())
+        return self.optimizer.parameters
 
 
 @torch.no_grad()

@@ -155,12 +155,11 @@ def _batch_index(step: int, settings: Settings, n: int, device: torch.device) ->
     """Rows and global sample numbers of this process's slice of a step's batch: each epoch is a fresh permutation."""
     size = settings.batch // parallel.world()
     first = step * settings.batch + parallel.rank() * size
-    number = torch.arange(first, first + size)
-    row = torch.empty_like(number)
-    for epoch in range(int(number[0]) // n, int(number[-1]) // n + 1):
-        inside = number // n == epoch
-        row[inside] = _permutation(n, settings.seed, epoch)[number[inside] % n]
-    return row, number.to(device)
+    end, parts = first + size, []
+    for epoch in range(first // n, (end - 1) // n + 1):
+        order = _permutation(n, settings.seed, epoch)
+        parts.append(order[max(first - epoch * n, 0) : end - epoch * n])
+    return torch.cat(parts), torch.arange(first, end, device=device)
 
 
 @functools.lru_cache(maxsize=2)
@@ -179,7 +178,8 @@ def _step(
     device: torch.device,
 ) -> float:
     """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
-    wrapped.train()
+    if not wrapped.training:
+        wrapped.train()
     row, number = _batch_index(run.step, settings, len(x), device)
     x0 = x[row.to(x.device)].to(device)
     # levels are stratified over the batch: one in each of its equal parts
@@ -193,22 +193,26 @@ def _step(
     with run.precision.autocast(device):
         each = objective(wrapped, x0, Draws(noise, u, number), given)
         loss = each.mean() / x0[0].numel()
-    bad = ~torch.isfinite(each.detach())
-    worst = float(torch.as_tensor(objective.levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0
-    flags = [float(loss.detach()), worst]
-    value, sigma = parallel.mean_over_processes(flags, device)
+    value = parallel.mean_over_processes([float(loss.detach())], device)[0]
     if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss is not finite at step {run.step + 1}, noise level sigma = {sigma * parallel.world():.4g}: "
-            "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
-        )
+        raise TrainingError(_diverged(run.step + 1, each.detach(), u, objective, device))
     run.optimizer.clear()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.parameters, settings.clip)
+    run.optimizer.clip(settings.clip)
     run.optimizer.step(rate)
     run.step += 1
     _average(run, settings)
     return value
+
+
+def _diverged(step: int, each: Tensor, u: Tensor, objective: Objective, device: torch.device) -> str:
+    bad = ~torch.isfinite(each)
+    worst = float(torch.as_tensor(objective.levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0
+    sigma = parallel.mean_over_processes([worst], device)[0] * parallel.world()
+    return (
+        f"the loss is not finite at step {step}, noise level sigma = {sigma:.4g}: "
+        "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
+    )
 
 
 def _dropped(condition: Tensor, model: nn.Module, number: Tensor, settings: Settings) -> Tensor:

@@ -39,6 +39,15 @@ class AdamW:
             for p in self.parameters
         }
 
+    @torch.no_grad()
+    def clip(self, most: float) -> None:
+        """Shorten the gradients together to a norm of `most` at most: `torch.nn.utils.clip_grad_norm_`, bit for bit."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        factor = (most / (norm + 1e-6)).clamp(max=1.0)
+        if factor.device.type != "cpu" or float(factor) != 1:  # a device is not waited for
+            torch._foreach_mul_(gradients, factor)
+
     def clear(self) -> None:
         """Forget the gradients."""
         for p in self.parameters:
