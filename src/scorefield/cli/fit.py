@@ -156,7 +156,9 @@ def fit(
         return
     print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
     info = runs.load(output).info
-    print(f"precision {precision_words(info)}.")
+    used = precision_words(info)
+    if used not in ("", "float32"):  # what everyone expects
+        print(f"precision {used}.")
     busy = busy_words(info)
     if busy and last.last == "budget":
         warn(f"{busy}; go on by --resume with a greater --time, or give --steps, which take as long as they need.")
