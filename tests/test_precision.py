@@ -50,6 +50,15 @@ def test_measuring_leaves_no_trace() -> None:
     assert all(p.grad is None and torch.equal(p, w) for p, w in zip(model.parameters(), weights, strict=True))
 
 
+def test_a_network_that_bf16_cannot_compute_stays_in_float32() -> None:
+    class Mixing(torch.nn.Conv2d):
+        def forward(self, x: torch.Tensor, level_feature: torch.Tensor, condition: None = None) -> torch.Tensor:
+            return torch.lerp(super().forward(x), x, 0.5)
+
+    model = Denoiser(Mixing(1, 1, 3, padding=1), sigma_max=20.0)
+    assert choose("auto", model, OBJECTIVE, X, None, 8, None, CPU) == Precision("float32", 0.0)
+
+
 def test_a_resumed_training_keeps_its_precision_and_ends_bit_for_bit_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,8 @@ def precision_words(info: Mapping[str, Any]) -> str:
         return str(name)
     if name == "bf16":
         return f"bf16: steps in it were measured to be {gain:.2g} times as fast as in float32"
+    if gain == 0:
+        return "float32: the network has operations that bf16 has not"
     return f"float32: steps in bf16 were measured to be {gain:.2g} times as fast"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ class Precision:
 
     Args:
         name: "float32" or "bf16".
-        gain: how many times as fast as in float32 a step was in bf16; None where it was not measured.
+        gain: how many times as fast as in float32 a step was in bf16, 0 where the network has operations that bf16 has
+            not; None where it was not measured.
     """
 
     name: str
@@ -93,12 +95,15 @@ def _worth_measuring(model: nn.Module, batch: int) -> bool:
 def _times(
     model: nn.Module, objective: Objective, x: Tensor, condition: Tensor | None, batch: int
 ) -> tuple[float, float]:
-    """Seconds of the processor for a step in float32 and in bf16, each the least of a few."""
+    """Seconds of the processor for a step in float32 and in bf16, each the least of a few; infinite: it cannot."""
     full, half = (Precision(name) for name in ("float32", "bf16"))
     n = max(1, batch // _PART)
     while _step(full, model, objective, x, condition, n) < _LONG and n < batch:  # the first ones set the kernels up
         n = min(batch, 4 * n)
-    _step(half, model, objective, x, condition, n)
+    try:
+        _step(half, model, objective, x, condition, n)
+    except RuntimeError:  # such as torch.lerp of a bf16 answer and a float32 one
+        return 1.0, math.inf
     rounds = [[_step(p, model, objective, x, condition, n) for p in (full, half)] for _ in range(_ROUNDS)]
     return min(r[0] for r in rounds), min(r[1] for r in rounds)
 
