@@ -1,4 +1,4 @@
-"""What `run` costs over the bare network, in processor time on one thread; under two minutes.
+"""What `run`, and a step of training, cost over the bare network, in processor time on one thread; three minutes.
 
     python benchmarks/overhead.py
 
@@ -10,6 +10,9 @@ Three figures for each plan, from the same runs, interleaved with the bare netwo
   It knows all, within that interval.
 - 'made': memory that the sampler allocates outside the network for each evaluation, in units of x; and 'faults', page
   faults for each evaluation beyond those of the bare network.
+
+Of a step of training 'whole' alone, over forward, backward and optimiser of the bare network on a batch that is there:
+what drawing rows, levels and noise, the loss, clipping and averaging the weights cost.
 """
 
 from __future__ import annotations
@@ -33,7 +36,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorefield import Denoiser, levels, plans
 from scorefield.nets import UNet
+from scorefield.objectives import EDM
+from scorefield.objectives.batch import Multilevel
 from scorefield.plans import Plan, run
+from scorefield.training.checkpoint import Settings
+from scorefield.training.loop import _start, _step, default_levels
+from scorefield.training.optimizer import AdamW
+from scorefield.training.precision import Precision
 
 Sampler = Callable[[Tensor, int], object]
 """`(x, evaluations) -> samples` round a network that it was made with."""
@@ -49,7 +58,7 @@ class PlainMLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(256, dim))
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.layers(torch.cat([x, level_feature.expand(len(x), 1)], dim=1))
+        return self.layers(torch.cat([x, level_feature.reshape(-1, 1).expand(len(x), 1)], dim=1))
 
 
 PLANS: dict[str, Callable[[int], Plan]] = {
@@ -187,14 +196,55 @@ def measure(case: Case, make: Callable[[nn.Module], Mapping[str, Sampler]] = our
     return {name: _cost(runs, bare, (allocated[name] - spare) / size) for name, runs in found.items()}
 
 
-def _cost(runs: list[Once], bare: list[Once], allocated: float) -> Cost:
-    paired = torch.tensor([(r.seconds - b.seconds) / b.seconds for r, b in zip(runs, bare, strict=True)])
+def ratio(ours: list[float], bare: list[float]) -> tuple[float, float, float]:
+    """1 and the median of paired differences, with the ends of its 95 % bootstrap interval."""
+    paired = torch.tensor([(a - b) / b for a, b in zip(ours, bare, strict=True)])
     draws = torch.randint(len(paired), (2000, len(paired)), generator=torch.Generator().manual_seed(0))
-    ends = paired[draws].quantile(0.5, dim=1).quantile(torch.tensor([0.025, 0.975]))
+    low, high = paired[draws].quantile(0.5, dim=1).quantile(torch.tensor([0.025, 0.975]))
+    return 1 + float(paired.quantile(0.5)), 1 + float(low), 1 + float(high)
+
+
+def _cost(runs: list[Once], bare: list[Once], allocated: float) -> Cost:
+    whole, low, high = ratio([r.seconds for r in runs], [b.seconds for b in bare])
     outside = torch.tensor([(r.seconds - r.inside) / r.inside for r in runs])
     faults = torch.tensor([r.faults - b.faults for r, b in zip(runs, bare, strict=True)])
-    whole, low, high = (1 + float(v) for v in (paired.quantile(0.5), *ends))
     return Cost(float(outside.quantile(0.5)), whole, low, high, allocated, float(faults.mean()))
+
+
+def trained(make: Callable[[], nn.Module], shape: tuple[int, ...], precision: str, rounds: int) -> list[float]:
+    """A step of training over the bare network's: the ratio and its interval. Both networks learn meanwhile."""
+    batch, device, computes = 128, torch.device("cpu"), Precision(precision)
+    x, settings = torch.randn(2000, *shape), Settings(steps=10**6, batch=batch, precision=precision)
+    model, network = Denoiser(make()), make()
+    run, wrapped = _start(model, settings, computes)
+    objective = Multilevel(default_levels(0.002, 80.0), EDM())
+    optimizer = AdamW(list(network.parameters()), settings.weight_decay)
+    given, feature = torch.randn(batch, *shape), torch.randn(batch)
+
+    def bare() -> None:
+        optimizer.clear()
+        with computes.autocast(device):
+            loss = network(given, feature, None).square().mean()
+        loss.backward()
+        optimizer.step(1e-5)
+
+    def step() -> None:
+        _step(run, wrapped, x, None, objective, 1e-5, settings, device)
+
+    seconds: list[list[float]] = [[], []]
+    for k in range(rounds + 1):
+        for which in (k % 2, 1 - k % 2):
+            begun = time.process_time()
+            (bare, step)[which]()
+            seconds[which].append(time.process_time() - begun)
+    return list(ratio(seconds[1][1:], seconds[0][1:]))  # the first round sets the kernels up
+
+
+TRAINED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, int]] = {
+    "4x256 MLP, d = 16": (lambda: PlainMLP(16), (16,), "float32", 300),
+    "UNet, 28x28": (lambda: UNet(28, 28), (1, 28, 28), "float32", 8),
+    "UNet, 28x28, bf16": (lambda: UNet(28, 28), (1, 28, 28), "bf16", 12),
+}
 
 
 def main() -> None:
@@ -207,6 +257,10 @@ def main() -> None:
         for name, c in measure(case).items():
             interval = f"{c.low:.4f} to {c.high:.4f}"
             print(f"    {name:16}{c.outside:9.4f}{c.whole:9.4f}{interval:>18}{c.made:8.1f}{c.faults:8.1f}")
+    print("a step of training, batch 128")
+    for name, what in TRAINED.items():
+        whole, low, high = trained(*what)
+        print(f"    {name:25}{whole:9.4f}{f'{low:.4f} to {high:.4f}':>18}")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ def test_images_become_a_grid(scorefield, tmp_path: Path) -> None:
     from PIL import Image
 
     words = ("fit", "digits", "-o", tmp_path / "run", "--steps", 2, "--batch", 16, "--size", "small", "--quiet")
-    assert scorefield(*words)[0] == 0
+    code, out, _ = scorefield(*words, "--precision", "bf16")
+    assert code == 0 and "precision bf16." in out and "bf16" in scorefield("info", tmp_path / "run")[1]
     words = ("sample", tmp_path / "run", "-n", 6, "-o", tmp_path / "new.png", "--steps", 3, "--condition", 7, "--quiet")
     assert scorefield(*words)[0] == 0
     assert min(Image.open(tmp_path / "new.png").size) > 2 * 48

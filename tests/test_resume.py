@@ -78,7 +78,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "preparation")}
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "processor", "preparation")}
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 

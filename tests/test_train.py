@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,12 @@ from scorefield.core import Level
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.numerics.random import normal
-from scorefield.training.checkpoint import Settings
-from scorefield.training.loop import Progress, TrainingError, _batch_index
+from scorefield.objectives import EDM
+from scorefield.objectives.batch import Multilevel
+from scorefield.training.checkpoint import Settings, read_status
+from scorefield.training.heldout import BINS, POINTS, SHARE, HeldOut, affordable
+from scorefield.training.loop import Progress, TrainingError, _batch_index, default_levels
+from scorefield.training.optimizer import BETAS, AdamW
 from scorefield.training.parallel import folder_lock
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
@@ -156,6 +161,43 @@ def test_the_model_ends_with_its_best_average() -> None:
     assert again is not None and again.mean == pytest.approx(best.mean, rel=1e-5)
 
 
+def test_held_out_losses_take_a_twentieth_of_the_work_at_most() -> None:
+    for steps in (3, 25, 250, 10_000):
+        for batch in (16, 128, 512):
+            points = affordable(steps, batch)
+            assert points % BINS == 0 and points <= max(BINS, SHARE * 3 * batch * steps) and points <= POINTS
+
+
+def test_a_raised_budget_compares_held_out_losses_of_the_same_points(tmp_path: Path) -> None:
+    file, settings, held = tmp_path / "checkpoint.safetensors", replace(QUICK, steps=4, evaluate_every=40), X[500:]
+    first, model = small(), small()
+    last(train(first, X[:500], settings=settings, held=held, checkpoint=file))
+    few = read_status(file).points
+    more = replace(settings, steps=40)
+    final = last(train(model, X[:500], settings=more, held=held, checkpoint=file, resume=True)).evaluation
+    status = read_status(file)
+    assert final is not None and few == affordable(4, 32) < affordable(40, 32) == status.points
+    test = HeldOut(held, None, Multilevel(default_levels(0.002, 20.0), EDM()), None, 0, status.points)
+    before, after = (sum(test.losses(m, torch.device("cpu"))) / BINS for m in (first, model))
+    assert final.best == (final.mean < before) and after == pytest.approx(min(before, final.mean), rel=1e-6)
+
+
+def test_the_optimiser_is_torchs_bit_for_bit() -> None:
+    a, b = small(), small()
+    ours = AdamW(list(a.parameters()), weight_decay=0.01)
+    theirs = torch.optim.AdamW(b.parameters(), lr=2e-3, weight_decay=0.01, betas=BETAS, fused=True)
+    for step in range(5):
+        for model in (a, b):
+            model.zero_grad()
+            model(X[:8] + step, Level(1.0, 0.5)).x0.square().sum().backward()
+        most = 10.0 ** (step - 2)  # some gradients are clipped, some are not
+        ours.clip(most)
+        torch.nn.utils.clip_grad_norm_(b.parameters(), most)
+        ours.step(2e-3)
+        theirs.step()
+    assert same(a, b)
+
+
 def test_early_stopping_and_the_time_budget() -> None:
     lazy = Settings(steps=10_000, batch=8, evaluate_every=1, patience=3, learning_rate=1e-9, warmup=0)
     final = last(train(small(), X, settings=lazy, held=X))
@@ -164,6 +206,18 @@ def test_early_stopping_and_the_time_budget() -> None:
     final = last(train(small(), X, settings=Settings(seconds=0.3, batch=8)))
     # the optimiser's start counts: the budget is kept on the clock, and the steps take what is left of it
     assert final.last == "budget" and 0.3 <= time.perf_counter() - begun < 3 and 0.15 <= final.seconds < 3
+
+
+def test_time_without_a_processor_is_told_apart(tmp_path: Path) -> None:
+    class Waiting(Multilevel):
+        def __call__(self, *given: Any) -> Tensor:
+            time.sleep(0.05)  # as a process does that others keep from the processor
+            return super().__call__(*given)
+
+    file, objective = tmp_path / "checkpoint.safetensors", Waiting(default_levels(0.002, 20.0), EDM())
+    last(train(small(), X, settings=replace(QUICK, steps=4), objective=objective, checkpoint=file))
+    status = read_status(file)
+    assert 0 < status.processor <= status.seconds - 4 * 0.05
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_level_and_keeps_the_checkpoint(tmp_path: Path) -> None:

@@ -24,13 +24,14 @@ from scorefield.objectives.batch import Multilevel
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import _start, _step, default_levels
+from scorefield.training.precision import Precision
 
 
 def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
     with torch.no_grad():  # away from the zero-initialised output, whose gradient reaches no other layer
         for k, p in enumerate(model.parameters()):
             p.add_(0.1 * normal(1, p.shape, 0, "test weights", first=k)[0])
-    run, wrapped = _start(model, settings)
+    run, wrapped = _start(model, settings, Precision("float32"))
     x, device = normal(100, (3,), 0, "test data"), torch.device("cpu")
     _step(run, wrapped, x, None, Multilevel(default_levels(0.002, 20.0), EDM()), 1e-3, settings, device)
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]

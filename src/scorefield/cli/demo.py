@@ -14,22 +14,25 @@ from scorefield.report.records import write_report
 from scorefield.training.checkpoint import Settings
 from scorefield.training.run import CHECKPOINT
 
+TRAINING = 900  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
 STEPS = 24  # network evaluations per sample
 SHARE = 0.2  # of the digits, held out
 
 
-def demo(folder: Path, seconds: float = 90.0, seed: int = 0) -> None:
+def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
     """Fit the digits, draw new ones, compare them with held-out ones, write a report, and say where all is.
 
     Args:
         folder: to write to; a run of an earlier demo in it is replaced.
-        seconds: of training.
+        seconds: of training; default: 900 steps, however long they take.
         seed: of everything random.
     """
     run = folder / "run"
     (run / CHECKPOINT).unlink(missing_ok=True)
-    settings = Settings(seconds=seconds, seed=seed, evaluate_every=100, patience=None)
-    print(f"Training on scikit-learn's 8x8 handwritten digits for {seconds:.0f} s ...")
+    steps = TRAINING if seconds is None else None
+    settings = Settings(steps=steps, seconds=seconds, seed=seed, evaluate_every=100, patience=None)
+    budget = f"{TRAINING} steps" if seconds is None else f"{seconds:.0f} s"
+    print(f"Training on scikit-learn's 8x8 handwritten digits for {budget} ...")
     watch(fit.fit("digits", run, settings=settings, held_share=SHARE))
     model = TrainedModel.load(run)
     print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")

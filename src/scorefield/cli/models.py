@@ -195,16 +195,16 @@ def check(run: Path | None = None, data: str | None = None, *, json: Path | None
 def demo(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))] = Path("demo"),
-    time: str = "90s",
+    time: str | None = None,
     seed: Seed = 0,
 ) -> None:
     """Fit scikit-learn's handwritten digits, draw new ones, evaluate them, and write a report.
 
     Args:
         output: folder to write to.
-        time: training time.
+        time: training time; default: 900 steps, however long they take, about 90 s on two idle cores.
         seed: of everything random.
     """
     from scorefield.cli.demo import demo as run_demo
 
-    run_demo(output, seconds(time), seed)
+    run_demo(output, None if time is None else seconds(time), seed)

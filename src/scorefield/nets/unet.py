@@ -148,7 +148,8 @@ class UNet(nn.Module):
             wanted = ", ".join(map(str, self.shape))
             raise ValueError(f"this network takes x of shape (n, {wanted}), got {tuple(x.shape)}.")
         e = self.embedding(x, level_feature, condition)
-        h = self.inputs(self._patches(x))
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would round away the noise of low levels
+            h = self.inputs(self._patches(x))
         skips = []
         for k, stage in enumerate(self.down):
             h = stage(h if k == 0 else self.lower[k - 1](h), e)

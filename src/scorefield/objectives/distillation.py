@@ -70,7 +70,7 @@ class Distillation:
         start, stop = (self._level(place + k, x) for k in range(2))
         state = start.noised(x, draws.noise)
         wanted = torch.empty_like(state)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # the teacher is asked in its own dtype
             for k in place.unique().tolist():
                 rows = place == k
                 wanted[rows] = self.flow(state[rows], k, None if condition is None else condition[rows])

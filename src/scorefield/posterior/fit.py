@@ -119,7 +119,7 @@ def _given(settings: Mapping[str, Any], resume: bool) -> dict[str, Any]:
         raise ValueError("the fit of a posterior is not resumed; leave --resume out and fit again.")
     if settings.get("sharded"):
         raise ValueError("a posterior is fitted by one process; leave --fsdp out.")
-    names = ("steps", "seconds", "seed", "batch", "learning_rate")
+    names = ("steps", "seconds", "seed", "batch", "learning_rate", "precision")
     return {name: settings[name] for name in names if settings.get(name) is not None}
 
 

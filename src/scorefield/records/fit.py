@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ def fit(
         DataError: for data that cannot be used.
         ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
     """
+    begun = time.perf_counter()
     dataset = read_to_fit(source, images, Path(folder) if resume else None)
     options = {
         "source": dataset.source,
@@ -84,10 +87,17 @@ def fit(
         options["class_labels"] = digest(dataset.labels)  # the rows held out are a share of each class
     elif options["labels"]:
         raise ValueError(f"{dataset.source} has no class labels to condition on; leave labels out.")
+    reading = time.perf_counter() - begun
+
+    def ready(settings: Settings) -> Preparation:
+        begun = time.perf_counter()
+        made = prepare(dataset, options, settings.seed)
+        return replace(made, seconds=reading + time.perf_counter() - begun)
+
     return train_in_folder(
         Path(folder),
         options,
-        lambda settings: prepare(dataset, options, settings.seed),
+        ready,
         default=Settings(seconds=DEFAULT_SECONDS),
         settings=settings,
         resume=resume,

@@ -214,8 +214,8 @@ def settings_for(rows: int, **given: Any) -> Settings:
     chosen: dict[str, Any] = {
         "learning_rate": 3e-3 if small else 2e-3,
         "batch": 128 if small else 256,
-        "evaluate_every": 25 if rows < 250 else 100 if rows < 5000 else 250,
-        "patience": 40 if rows < 250 else 20,  # 1,000 to 5,000 steps
+        "evaluate_every": 50 if rows < 250 else 100 if rows < 5000 else 250,
+        "patience": 20,  # 1,000 to 5,000 steps
         "ema_halflife": 100_000.0,
     }
     if given.get("steps") is None and given.get("seconds") is None:

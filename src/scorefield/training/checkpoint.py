@@ -14,7 +14,9 @@ from scorefield import _files
 from scorefield._files import shown
 from scorefield._ranges import SEED, real, whole
 from scorefield.training import parallel
-from scorefield.training.heldout import Evaluation
+from scorefield.training.heldout import POINTS, Evaluation
+from scorefield.training.optimizer import AdamW
+from scorefield.training.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Settings:
         patience: stop after this many evaluations without a better held-out loss; None: never.
         checkpoint_every: seconds of training between checkpoints.
         condition_dropout: share of samples trained without their class, for an unconditional model as well.
-        precision: "auto" (bf16 on GPUs that have it, float32 elsewhere), "float32" or "bf16".
+        precision: "auto" (bf16 on GPUs that have it and where it is measured to be faster, else float32; decided once,
+            when a run begins), "float32" or "bf16".
         sharded: with several processes, shard weights and optimiser (FSDP2) instead of copying them (DDP).
         seed: of everything random; step k's batch, levels and noise are a pure function of (seed, k, position).
     """
@@ -64,7 +67,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None or name in _NEEDED:
                 check(f"Settings({name}=...)", value)
-        if self.precision not in ("auto", "float32", "bf16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {shown(self.precision)}.")
         if not isinstance(self.sharded, bool):
             raise ValueError(f"Settings(sharded=...) is True or False, got {shown(self.sharded)}.")
@@ -91,24 +94,44 @@ _NEEDED = frozenset(_RANGES) - {"steps", "seconds", "patience"}
 
 @dataclass
 class RunState:
-    """What changes while training: all of it is in a checkpoint."""
+    """What changes while training: all of it is in a checkpoint, but for `saved`.
+
+    Args:
+        model: with its weights.
+        optimizer: with its moments.
+        average: the weights' moving average.
+        best: the one with the least held-out loss.
+        precision: that the training computes in.
+        best_loss: its held-out loss.
+        stale: evaluations since.
+        step: steps done.
+        seconds: of training so far, over all runs.
+        processor: those of them that the training had a processor.
+        preparation: seconds before the first step that count as part of a budget of time.
+        saved: at how many seconds the last checkpoint was written.
+        points: that the best held-out loss was taken at.
+        evaluations: of the held-out rows.
+    """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     average: list[Tensor]
     best: list[Tensor]
+    precision: Precision
     best_loss: float = math.inf
     stale: int = 0
     step: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
     preparation: float = 0.0
     saved: float = 0.0
+    points: int = POINTS
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
     def parameters(self) -> list[Tensor]:
         """The model's parameters, in the order of the averages."""
-        return list(self.model.parameters())
+        return self.optimizer.parameters
 
 
 @torch.no_grad()
@@ -130,9 +153,12 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
     state = {
         "step": run.step,
         "seconds": run.seconds,
+        "processor": run.processor,
         "preparation": run.preparation,
         "best_loss": run.best_loss if math.isfinite(run.best_loss) else None,
         "stale": run.stale,
+        "points": run.points,
+        "precision": asdict(run.precision),
         "evaluations": [asdict(e) for e in run.evaluations],
         "settings": asdict(settings),
     }
@@ -157,14 +183,13 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
         for k, (name, p) in enumerate(run.model.named_parameters()):
             for into, kind in ((p, "weights"), (run.average[k], "average"), (run.best[k], "best")):
                 copy_into([into], [parallel.sharded_like(tensors[f"{kind}/{name}"], p)])
-            keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.endswith(f"/{name}")]
-            moments = {key: tensors[f"optimizer/{key}/{name}"] for key in keys}
-            run.optimizer.state[p] = {
-                key: value if key == "step" else parallel.sharded_like(value, p) for key, value in moments.items()
-            }
+            for key, moment in run.optimizer.state[p].items():
+                if (place := f"optimizer/{key}/{name}") in tensors:  # older files have none of weights without gradient
+                    copy_into([moment], [parallel.sharded_like(tensors[place], moment)])
     run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
-    run.saved = run.seconds
-    run.best_loss, run.evaluations = stored.best_loss, list(stored.evaluations)
+    run.saved, run.processor = run.seconds, stored.processor
+    run.precision = stored.precision or run.precision
+    run.best_loss, run.points, run.evaluations = stored.best_loss, stored.points, list(stored.evaluations)
 
 
 def _evaluation(fields: dict[str, Any]) -> Evaluation:
@@ -197,6 +222,15 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is a number, got {_files.shown(value)}")
     return float(value)
+
+
+def _precision(fields: dict[str, Any]) -> Precision:
+    made = Precision(**fields)
+    if made.name not in PRECISIONS[1:]:
+        raise ValueError(f"precision.name is float32 or bf16, got {_files.shown(made.name)}")
+    if made.gain is not None:
+        _number("precision.gain", made.gain)
+    return made
 
 
 _FREE = ("steps", "seconds", "patience", "checkpoint_every", "sharded")  # may differ when training is resumed
@@ -238,18 +272,24 @@ class Status:
         evaluations: of the held-out rows.
         step: steps done.
         seconds: of training so far, over all runs.
+        processor: those of them that the training had a processor; all of them in older checkpoints.
         preparation: seconds before the first step that count as part of a budget of time.
         stale: evaluations since the best one.
         best_loss: of the best one; infinite where there is none.
+        points: that it was taken at.
+        precision: that the training computes in; None in older checkpoints.
     """
 
     settings: Settings
     evaluations: tuple[Evaluation, ...]
     step: int
     seconds: float
+    processor: float
     preparation: float
     stale: int
     best_loss: float
+    points: int
+    precision: Precision | None
 
     def ended(self, settings: Settings) -> bool:
         """Whether a training with these settings would take no further step."""
@@ -273,7 +313,10 @@ def _status(path: Path, state: Any) -> Status:
             tuple(_evaluation(fields) for fields in state["evaluations"]),
             _count("step", state["step"]),
             _seconds(state["seconds"]),
+            _seconds(state.get("processor", state["seconds"])),
             _number("preparation", state.get("preparation", 0.0)),  # older checkpoints have none
             _count("stale", state["stale"]),
             math.inf if loss is None else _number("best_loss", loss),
+            _count("points", state.get("points", POINTS)),
+            _precision(state["precision"]) if "precision" in state else None,
         )

@@ -16,6 +16,25 @@ from scorefield.training.rows import Rows
 
 BINS = 16
 """Losses are taken at this many noise levels: the middles of as many equal parts of the training density."""
+POINTS = 4096
+"""Noised held-out points, over all levels, where the training pays for them."""
+SHARE = 0.05
+"""Of the work of the steps that it stands for, what an evaluation takes at most."""
+_ANSWERS = 3  # of the network, that a sample of a step costs: backward is twice forward
+
+
+def affordable(steps: int, batch: int) -> int:
+    """How many noised points `SHARE` of the work of training pays for: the same number at every level, at least one.
+
+    Args:
+        steps: that the evaluation stands for.
+        batch: samples in a step.
+
+    Example:
+        >>> affordable(250, 128), affordable(50, 128), affordable(3, 128)
+        (4096, 960, 48)
+    """
+    return BINS * max(1, min(POINTS, int(SHARE * _ANSWERS * batch * steps)) // BINS)
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,16 @@ class Evaluation:
 
 
 class HeldOut:
-    """Held-out points, always with the same noise, so that losses differ by the weights alone."""
+    """Held-out points, always with the same noise, so that losses differ by the weights alone.
+
+    Args:
+        x: held-out data `(m, *shape)`.
+        condition: what goes with each row.
+        objective: of the training.
+        exact: the data's exact model, where it is known.
+        seed: of the noise.
+        points: over all levels, a multiple of `BINS`; those of fewer points are the first ones of more.
+    """
 
     def __init__(
         self,
@@ -49,11 +77,11 @@ class HeldOut:
         objective: Objective,
         exact: Model | None,
         seed: int,
-        points: int = 4096,
+        points: int = POINTS,
     ) -> None:
-        each = max(1, min(points // BINS, max(len(x), 256)))
-        row = torch.arange(BINS * each) // BINS % len(x)
-        self.bin = torch.arange(BINS * each) % BINS
+        self.points = points
+        row = torch.arange(points) // BINS % len(x)
+        self.bin = torch.arange(points) % BINS
         middles = (torch.arange(BINS) + 0.5) / BINS
         ratios = torch.as_tensor(objective.levels(middles).ratio)
         order = ratios.argsort()

@@ -24,6 +24,7 @@ def check_info(info: object) -> None:
         _check(f"info.{section}", part, fields)
         if section == "training":
             _check("info.training.settings", _object("info.training.settings", part.get("settings", {})), _SETTINGS)
+            _check("info.training.precision", part.get("precision") or {}, _PRECISION)
             for k, entry in enumerate(part.get("evaluations", [])):
                 _check(where := f"info.training.evaluations[{k}]", _object(where, entry), _EVALUATION)
     _check("info", root, {"version": _is_text, "torch": _is_text})
@@ -80,12 +81,15 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "training": {
         "steps": _is_count,
         "seconds": _is_number,
+        "processor": _is_number,
         "parameters": _is_count,
         "evaluations": lambda v: isinstance(v, (list, tuple)),
+        "precision": lambda v: v is None or isinstance(v, dict),
     },
     "memorisation": {"value": _is_number, "floor": _is_number, "meaning": _is_text},
 }
 _SETTINGS: dict[str, Callable[[Any], bool]] = {"batch": _is_count, "seed": _is_whole, "learning_rate": _is_number}
+_PRECISION: dict[str, Callable[[Any], bool]] = {"name": _is_text, "gain": lambda v: v is None or _is_number(v)}
 _EVALUATION: dict[str, Callable[[Any], bool]] = {
     "step": _is_count,
     "mean": _is_number,

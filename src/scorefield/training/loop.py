@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,9 @@ from scorefield.objectives import EDM, Weighting
 from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
-from scorefield.training.heldout import BINS, Evaluation, HeldOut
+from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
+from scorefield.training.optimizer import AdamW
+from scorefield.training.precision import Precision, choose, unmeasured
 from scorefield.training.rows import Rows
 
 
@@ -115,23 +117,32 @@ def train(
     _check_data(x, condition, held, held_condition, settings, objective.holes)
     device = next(model.parameters()).device
     begun = time.perf_counter()
-    run, wrapped = _start(model, settings)
-    run.preparation = preparation + time.perf_counter() - begun  # torch loads a second's worth of modules for AdamW
+    precision = unmeasured(settings.precision, device)
+    if not resume:
+        asked, batch, steps = settings.precision, settings.batch, settings.steps
+        precision = choose(asked, model, objective, x, condition, batch, steps, device)
+    run, wrapped = _start(model, settings, precision)
+    run.preparation = preparation + time.perf_counter() - begun
     if resume:
         restore(run, checkpoint, settings)
-    test = None if held is None else HeldOut(held, held_condition, objective, exact, settings.seed)
+    test: Callable[[int], HeldOut] | None = None
+    if held is not None:
+        test = functools.lru_cache(1)(functools.partial(HeldOut, held, held_condition, objective, exact, settings.seed))
     try:
-        while _finished(run, settings) is None:
+        last = _finished(run, settings)
+        while last is None:
             rate = settings.learning_rate * _schedule(run, settings)
             with _clock(run, device):
                 loss = _step(run, wrapped, x, condition, objective, rate, settings, device)
             evaluation = None
             if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
                 with _clock(run, device):
-                    evaluation = _evaluate(run, wrapped, test, device)
+                    points = affordable(min(run.step, settings.evaluate_every), settings.batch)
+                    evaluation = _evaluate(run, wrapped, test(points), device)
             last = _finished(run, settings)
             if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
-                save(run, checkpoint, settings)
+                with _clock(run, device):
+                    save(run, checkpoint, settings)
             yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
     finally:
         copy_into(run.parameters, run.best if test is not None and run.evaluations else run.average)
@@ -145,12 +156,11 @@ def _batch_index(step: int, settings: Settings, n: int, device: torch.device) ->
     """Rows and global sample numbers of this process's slice of a step's batch: each epoch is a fresh permutation."""
     size = settings.batch // parallel.world()
     first = step * settings.batch + parallel.rank() * size
-    number = torch.arange(first, first + size)
-    row = torch.empty_like(number)
-    for epoch in range(int(number[0]) // n, int(number[-1]) // n + 1):
-        inside = number // n == epoch
-        row[inside] = _permutation(n, settings.seed, epoch)[number[inside] % n]
-    return row, number.to(device)
+    end, parts = first + size, []
+    for epoch in range(first // n, (end - 1) // n + 1):
+        order = _permutation(n, settings.seed, epoch)
+        parts.append(order[max(first - epoch * n, 0) : end - epoch * n])
+    return torch.cat(parts), torch.arange(first, end, device=device)
 
 
 @functools.lru_cache(maxsize=2)
@@ -169,7 +179,8 @@ def _step(
     device: torch.device,
 ) -> float:
     """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
-    wrapped.train()
+    if not wrapped.training:
+        wrapped.train()
     row, number = _batch_index(run.step, settings, len(x), device)
     x0 = x[row.to(x.device)].to(device)
     # levels are stratified over the batch: one in each of its equal parts
@@ -180,27 +191,29 @@ def _step(
     given = None
     if condition is not None:
         given = _dropped(condition[row.to(condition.device)].to(device), run.model, number, settings)
-    with _autocast(settings, device):
+    with run.precision.autocast(device):
         each = objective(wrapped, x0, Draws(noise, u, number), given)
         loss = each.mean() / x0[0].numel()
-    bad = ~torch.isfinite(each.detach())
-    worst = float(torch.as_tensor(objective.levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0
-    flags = [float(loss.detach()), worst]
-    value, sigma = parallel.mean_over_processes(flags, device)
+    value = parallel.mean_over_processes([float(loss.detach())], device)[0]
     if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss is not finite at step {run.step + 1}, noise level sigma = {sigma * parallel.world():.4g}: "
-            "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
-        )
-    run.optimizer.zero_grad(set_to_none=True)
+        raise TrainingError(_diverged(run.step + 1, each.detach(), u, objective, device))
+    run.optimizer.clear()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.parameters, settings.clip)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.optimizer.step()
+    run.optimizer.clip(settings.clip)
+    run.optimizer.step(rate)
     run.step += 1
     _average(run, settings)
     return value
+
+
+def _diverged(step: int, each: Tensor, u: Tensor, objective: Objective, device: torch.device) -> str:
+    bad = ~torch.isfinite(each)
+    worst = float(torch.as_tensor(objective.levels(u[bad]).ratio).max()) if bool(bad.any()) else 0.0
+    sigma = parallel.mean_over_processes([worst], device)[0] * parallel.world()
+    return (
+        f"the loss is not finite at step {step}, noise level sigma = {sigma:.4g}: "
+        "lower the learning rate or look for extreme values in the data; the last checkpoint is kept."
+    )
 
 
 def _dropped(condition: Tensor, model: nn.Module, number: Tensor, settings: Settings) -> Tensor:
@@ -221,22 +234,21 @@ def _average(run: RunState, settings: Settings) -> None:
     torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))
 
 
-def _autocast(settings: Settings, device: torch.device) -> AbstractContextManager[object]:
-    wanted = settings.precision == "bf16" or (
-        settings.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
-
-
 # ---------------------------------------------------------------------------------------------------- the budget
 
 
 @contextmanager
 def _clock(run: RunState, device: torch.device) -> Iterator[None]:
-    """Add the time of what is done inside, the mean over the processes, so that all of them end together."""
-    begun = time.perf_counter()
+    """Add the time of what is done inside, the mean over the processes, so that all of them end together.
+
+    Also that of this thread on a processor, which is less where others want it; on a GPU the processor only waits.
+    """
+    begun, worked = time.perf_counter(), time.thread_time()
     yield
-    run.seconds += parallel.mean_over_processes([time.perf_counter() - begun], device)[0]
+    wall = time.perf_counter() - begun
+    processor = time.thread_time() - worked if device.type == "cpu" else wall
+    wall, processor = parallel.mean_over_processes([wall, processor], device)
+    run.seconds, run.processor = run.seconds + wall, run.processor + processor
 
 
 def _fraction(run: RunState, settings: Settings) -> float:
@@ -255,10 +267,16 @@ def _schedule(run: RunState, settings: Settings) -> float:
 
 @torch.no_grad()
 def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.device) -> Evaluation:
+    """The held-out losses of the average; the best one's are taken again where they were taken at other points."""
     raw = [p.detach().clone() for p in run.parameters]
-    copy_into(run.parameters, run.average)
     wrapped.eval()
-    losses = test.losses(wrapped, device)
+    with run.precision.autocast(device):
+        if run.evaluations and test.points != run.points:
+            copy_into(run.parameters, run.best)
+            run.best_loss = sum(test.losses(wrapped, device)) / BINS
+        run.points = test.points
+        copy_into(run.parameters, run.average)
+        losses = test.losses(wrapped, device)
     copy_into(run.parameters, raw)
     mean = sum(losses) / BINS
     best = mean < run.best_loss
@@ -270,15 +288,11 @@ def _evaluate(run: RunState, wrapped: nn.Module, test: HeldOut, device: torch.de
     return run.evaluations[-1]
 
 
-def _start(model: nn.Module, settings: Settings) -> tuple[RunState, nn.Module]:
+def _start(model: nn.Module, settings: Settings, precision: Precision) -> tuple[RunState, nn.Module]:
     wrapped = parallel.parallel(model, settings.sharded)
     parameters = list(model.parameters())
-    fused = not any(hasattr(p, "full_tensor") for p in parameters)
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=fused
-    )
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    return RunState(model, optimizer, copies[0], copies[1]), wrapped
+    return RunState(model, AdamW(parameters, settings.weight_decay), copies[0], copies[1], precision), wrapped
 
 
 def _objective(

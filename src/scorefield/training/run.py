@@ -197,7 +197,9 @@ def training_info(checkpoint: Path, model: nn.Module) -> dict[str, Any]:
     training = {
         "steps": status.step,
         "seconds": round(status.seconds, 1),
+        "processor": round(status.processor, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "precision": None if status.precision is None else vars(status.precision),
         "settings": dict(vars(status.settings)),
         "evaluations": [vars(e) for e in status.evaluations],
     }
