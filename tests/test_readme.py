@@ -64,13 +64,14 @@ def images(folder: Path) -> str:
 REFUSED = {  # what a kind of data has no answer for, in the sentence that says so
     "array": ("density", "outliers", "impute", "predict", "restore"),
     "images": ("sample", "density", "outliers", "impute", "predict"),  # images are not written as .csv
-    "table": ("restore",),
+    "table": ("distil", "restore"),
 }
 CUT = {
     "--time 2m": "--steps 2 --size small",
     "-n 1000": "-n 20",
     "--steps 5,10,20": "--steps 2 --no-search",
     "--draws 20": "--draws 2",
+    "distil run": "distil run --training-steps 2",
 }
 
 

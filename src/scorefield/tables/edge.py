@@ -132,7 +132,8 @@ def _distance(y: Array, length: float = math.inf) -> Array:
     end = float(_score(np.zeros(1), length)[0])
     inside = np.maximum(y, end)
     shift = math.log1p(OUTSIDE)
-    t = np.logaddexp(0.0, inside + shift) - np.logaddexp(shift, inside - length)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        t = np.logaddexp(0.0, inside + shift) - np.logaddexp(shift, inside - length)
     return np.asarray(np.where(y < end, y - end, np.maximum(t, 0.0)))
 
 
