@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -116,10 +117,12 @@ def fit(
         leave_out: a column of a table that the model is not to see, such as names or numbers of records; may be given
             several times.
     """
-    from scorefield import runs
     from scorefield.cli.progress import watch
-    from scorefield.report.facts import busy_words, precision_words
-    from scorefield.training import parallel
+
+    with ProgressBar("loading", quiet or os.environ.get("RANK", "0") != "0"):  # a sign of life where the imports take their seconds
+        from scorefield import runs
+        from scorefield.report.facts import busy_words, precision_words
+        from scorefield.training import parallel
 
     settings = {
         "steps": steps,
