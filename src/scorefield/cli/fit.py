@@ -119,7 +119,8 @@ def fit(
     """
     from scorefield.cli.progress import watch
 
-    with ProgressBar("loading", quiet or os.environ.get("RANK", "0") != "0"):  # a sign of life where the imports take their seconds
+    first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
+    with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
         from scorefield import runs
         from scorefield.report.facts import busy_words, precision_words
         from scorefield.training import parallel
