@@ -181,3 +181,13 @@ def test_the_command_stores_a_network_and_says_how_close_it_is(scorefield, model
     assert scorefield("sample", tmp_path / "run", "-n", 5, "-o", tmp_path / "n.csv", "--steps", 3, "--quiet")[0] == 0
     shutil.rmtree(tmp_path / "run")
     assert scorefield("distil", tmp_path / "run", "--steps", 3)[0] == 2
+
+
+def test_a_training_that_goes_on_says_what_it_drops(scorefield, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert scorefield("fit", "ring", "-o", run, "--steps", 2, "--size", "small", "--quiet")[0] == 0
+    assert scorefield("distil", run, "--steps", 2, "--training-steps", 1, "--quiet")[0] == 0
+    code, _, err = scorefield("fit", "ring", "-o", run, "--steps", 3, "--size", "small", "--resume", "--quiet")
+    assert code == 0 and "what `scorefield distil` made for 2 evaluations" in err
+    model = TrainedModel.load(run)
+    assert not model.distilled and model.drawing(2) == (model.model, model.plan(2))

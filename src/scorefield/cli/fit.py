@@ -151,7 +151,7 @@ def fit(
         _refuse(data, "a posterior", told)
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
-    plans = _stored_plans(output) if resume else ()
+    plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
     source = _source(data, reading, told, output if resume else None, leave_out, energy=energy, quiet=quiet)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume),
@@ -173,11 +173,12 @@ def fit(
     memory = info.get("memorisation")
     if memory:
         print(f"memorisation ratio {memory['value']:.2f}, of real rows {memory['floor']:.2f}: {memory['meaning']}.")
-    if plans:
-        warn(
-            f"the plans for {', '.join(map(str, plans))} evaluations were calibrated to the weights before; they are "
-            f"dropped: run `scorefield calibrate {output}` again."
-        )
+    for made, by in ((plans, "calibrate"), (distilled, "distil")):
+        if made:
+            warn(
+                f"what `scorefield {by}` made for {', '.join(map(str, made))} evaluations was made for the weights "
+                f"before; it is dropped: run `scorefield {by} {output}` again."
+            )
 
 
 def _fit_posterior(
@@ -260,9 +261,9 @@ def _source(
     return data
 
 
-def _stored_plans(folder: Path) -> list[int]:
-    """The numbers of evaluations of the plans in a run; none where there is no run yet."""
+def _stored(folder: Path, name: str) -> list[int]:
+    """The numbers of evaluations of the plans, or distilled networks, in a run; none where there is no run yet."""
     from scorefield import _files
 
     path = folder / "model.json"
-    return sorted(int(n) for n in _files.read_json(path).get("plans", {})) if path.exists() else []
+    return sorted(int(n) for n in _files.read_json(path).get(name, {})) if path.exists() else []

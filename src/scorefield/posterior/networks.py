@@ -180,8 +180,7 @@ class NormalEnsemble(nn.Module):
     def __init__(self, networks: Sequence[NormalNetwork]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        first = networks[0]
-        self.dim, self.inputs = first.dim, first.inputs
+        self.dim = networks[0].dim
 
     @property
     def members(self) -> list[NormalNetwork]:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from scorefield import _ranges
 from scorefield.denoiser import Denoiser, Energy
-from scorefield.plans import Plan, default, run
+from scorefield.plans import Plan, default
 from scorefield.plans.distilled import FewSteps, few_steps
-from scorefield.progress import Report, counted, silent
-from scorefield.records.trained import Distilled, TrainedModel
+from scorefield.progress import Report, silent
+from scorefield.records.trained import Distilled, TrainedModel, encoded_draws
 from scorefield.training.checkpoint import Settings
 from scorefield.training.run import Preparation
 
@@ -117,10 +117,9 @@ def _drawn(
     report: Report = silent,
 ) -> Tensor:
     """Draws `(n, *shape)`, encoded, of classes `(n,)`."""
-    parts = []
-    for start in counted(range(0, n, _AT_ONCE), -(-n // _AT_ONCE), report, "draws of the model"):
-        count = min(_AT_ONCE, n - start)
-        x = plan.start(count, shape, seed, std=model.sigma_data, first=start).to(next(model.parameters()))
-        given = None if condition is None else condition[start : start + count].to(x.device)
-        parts.append(run(plan, model, x, seed=seed, first=start, condition=given))
-    return torch.cat(parts)
+    like = next(model.parameters())
+    parts = encoded_draws(
+        model, plan, shape, n, std=model.sigma_data, like=like, seed=seed, condition=condition, batch=_AT_ONCE,
+        report=report,
+    )  # fmt: skip
+    return torch.cat(list(parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,32 +128,39 @@ class TrainedModel:
         too_much = lacking(2 * 8 * n * math.prod(self.codec.shape))
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
-        few = self.distilled.get(steps) if plan is None else None
-        if few is not None and guidance != 1:
+        model, plan = (self.model, plan) if plan is not None else self.drawing(steps, guidance)
+        given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
+        drawn = encoded_draws(
+            model if guidance == 1 else classifier_free(model, guidance),
+            plan,
+            self.codec.shape,
+            n,
+            std=self.model.sigma_data,
+            like=next(self.model.parameters()),
+            seed=seed,
+            first=first,
+            condition=given,
+            batch=batch,
+            progress=progress,
+            report=report,
+        )
+        parts = [self.codec.decode(x0.cpu()) for x0 in drawn]
+        return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
+
+    def drawing(self, steps: int, guidance: float = 1.0) -> tuple[Denoiser | Energy, Plan]:
+        """What `sample(steps=steps)` draws by, before guidance: the distilled network if there is one; and how.
+
+        Raises:
+            ValueError: for a guided draw by a distilled network.
+        """
+        few = self.distilled.get(steps)
+        if few is None:
+            return self.model, self.plan(steps)
+        if guidance != 1:
             raise ValueError(
                 f"the network of {steps} evaluations was distilled without guidance, got {guidance}; take other steps."
             )
-        plan = plan or self.plan(steps)
-        model: Model = few.model if few is not None else self.model
-        model = model if guidance == 1 else classifier_free(model, guidance)
-        given = self.conditions(n, seed=seed, first=first) if condition is None else self._conditions(condition, n)
-        parts = []
-        starts = range(0, n, batch)
-        for start in counted(starts, len(starts), report, "samples"):
-            count = min(batch, n - start)
-            x = plan.start(
-                count,
-                self.codec.shape,
-                seed,
-                std=self.model.sigma_data,
-                first=first + start,
-                dtype=self._dtype,
-                device=self._device,
-            )
-            part = None if given is None else given[start : start + count].to(self._device)
-            x0 = run(plan, model, x, seed=seed, first=first + start, condition=part, progress=progress)
-            parts.append(self.codec.decode(x0.cpu()))
-        return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
+        return few.model, few.plan
 
     def plan(self, steps: int) -> Plan:
         """The plan that `sample(steps=steps)` takes."""
@@ -328,6 +335,45 @@ class TrainedModel:
     def _floats(self, x: Tensor) -> np.ndarray:
         """Records in the user's units, not rounded to the data's integers."""
         return self.codec.decode_floats(x.cpu())
+
+
+def encoded_draws(
+    model: Model,
+    plan: Plan,
+    shape: Sequence[int],
+    n: int,
+    *,
+    std: float,
+    like: Tensor,
+    seed: int = 0,
+    first: int = 0,
+    condition: Tensor | None = None,
+    batch: int = 1024,
+    progress: bool = False,
+    report: Report = silent,
+) -> Iterator[Tensor]:
+    """Encoded draws `(at most batch, *shape)`, n in all.
+
+    Args:
+        model: that draws.
+        plan: how it steps.
+        shape: of a draw.
+        n: how many.
+        std: of the data, where draws start.
+        like: a tensor with their dtype and device.
+        seed: draw i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+        first: index of the first one.
+        condition: what goes with each, `(n,)`.
+        batch: at most this many at once.
+        progress: show a bar for each batch.
+        report: hears how far the work is.
+    """
+    starts = range(0, n, batch)
+    for start in counted(starts, len(starts), report, "samples"):
+        count, number = min(batch, n - start), first + start
+        x = plan.start(count, shape, seed, std=std, first=number, dtype=like.dtype, device=like.device)
+        part = None if condition is None else condition[start : start + count].to(like.device)
+        yield run(plan, model, x, seed=seed, first=number, condition=part, progress=progress)
 
 
 def _few(steps: int) -> str:

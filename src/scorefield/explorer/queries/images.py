@@ -136,7 +136,8 @@ def sample(p: Sample, session: Session) -> dict[str, Any]:
     """
     run, codec = _open(session)
     _affordable(codec, 2 * p.n * p.steps)
-    plan, model = run.plan(p.steps), paced(run.model)
+    network, plan = run.drawing(p.steps, p.guidance)
+    model = paced(network)
     given = run.conditions(p.n, seed=p.seed)
     if p.label is not None:
         if p.label >= model.classes:
