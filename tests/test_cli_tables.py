@@ -21,6 +21,7 @@ from scorefield import runs
 from scorefield._files import read_tensors
 from scorefield.data import read_frame
 from scorefield.data.sources import frame as source_frame
+from scorefield.likelihood.level_density import USUAL
 from scorefield.tables import calibrate as calibrating
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.conform import conform, free_name
@@ -258,6 +259,18 @@ def test_filled_rows_keep_their_index(folder: Path, index: pd.Index) -> None:
     for table in filled:
         pd.testing.assert_index_equal(table.index, index)
         assert not table.isna().any().any() and (table["sold"] == rows["sold"]).all()
+
+
+def test_a_run_keeps_where_its_levels_lie(folder: Path, tmp_path: Path) -> None:
+    model = TrainedTable.load(folder / "run")
+    density = model.model.level_density
+    assert density != USUAL  # measured when it was trained
+    model.save(tmp_path / "again")
+    assert TrainedTable.load(tmp_path / "again").model.level_density == density
+    text = (tmp_path / "again" / "model.json").read_text()
+    (tmp_path / "again" / "model.json").write_text(text.replace(f'"steps": {density.steps}', '"steps": 7', 1))
+    with pytest.raises(ValueError, match="an even number of steps up to 96"):
+        TrainedTable.load(tmp_path / "again")
 
 
 def test_samples_under_conditions(scorefield, folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,17 +16,18 @@ from scorefield.analytic.conditional import DecompositionCache
 from scorefield.analytic.partial import ConditionedRows, Pattern, combine_components
 from scorefield.core import Level
 from scorefield.levels import LogUniform
+from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.objectives.batch import Draws
 from scorefield.tables import density
 from scorefield.tables.denoiser import SHRINKAGE_KNOTS, MaskedDenoiser
-from scorefield.tables.density import row_log_density
+from scorefield.tables.density import fit_level_density, row_log_density
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import choose_mixture, defended, fit_mixture, log_densities
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import MaskedObjective, Shares, gated
 from scorefield.tables.row_model import Layout
 from scorefield.tables.shrinkage import fit_shrinkage
-from scorefield.tables.tangents import LevelNetwork
+from scorefield.tables.tangents import Entrance, LevelNetwork
 
 NAN, HIDDEN = math.nan, math.inf
 LEVELS = LogUniform(0.01, 50.0)
@@ -409,8 +411,10 @@ def test_derivatives_along_directions_are_those_of_the_network(kind: str) -> Non
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(4)).double()
     given = torch.cat([pattern(kind, x), torch.tensor([[0.0], [1.0], [2.0], [NAN], [HIDDEN]])], 1)
     level = torch.tensor(-0.7).double()
-    raw, moved = LevelNetwork(network, level).answer_and_derivatives(x, given, torch.eye(4).double()[:, None])
+    one, entrance = LevelNetwork(network, level), Entrance(network, given)
+    raw, moved = one.answer_and_derivatives(x, entrance, torch.eye(4).double()[:, None])
     torch.testing.assert_close(raw, network(x, level, given)[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(one.answer(x, entrance), raw, rtol=1e-12, atol=1e-12)
     for row in range(5):
         whole = torch.func.jacrev(lambda z, row=row: network(z[None], level, given[row : row + 1])[0][0])(x[row])
         torch.testing.assert_close(moved[:, row], whole.T, rtol=1e-10, atol=1e-12)
@@ -429,5 +433,46 @@ def test_log_densities_are_as_near_as_the_tolerance_says(tolerance: float) -> No
     model, form, x = perturbed(law), Layout(6, 0, (-1,) * 6), law.sample(40, seed=5).double()
     want = row_log_density(model, form, x, tolerance=1e-6).value
     away = (row_log_density(model, form, x, tolerance=tolerance).value - want).abs()
-    assert float(away.median()) < 2 * tolerance  # of a random network, which is no gradient
+    assert float(away.median()) < tolerance
     assert float(away.max()) < 10 * tolerance
+
+
+def test_levels_chosen_from_rows_give_the_same_log_densities() -> None:
+    law = LAWS[3]
+    model, form, x = perturbed(law), Layout(6, 0, (-1,) * 6), law.sample(80, seed=5).double()
+    want = row_log_density(model, form, x, tolerance=1e-6)
+    model.level_density = fit_level_density(model, form, x)
+    assert model.level_density != USUAL
+    found = row_log_density(model, form, x, tolerance=1e-6)
+    torch.testing.assert_close(found.value, want.value, rtol=0, atol=3e-5)
+
+
+DENSITIES = {
+    "usual": USUAL,
+    "one peak": LevelDensity((2.0,), 0.5, (9.0,)),
+    "of sizes": LevelDensity.of_sizes(np.linspace(-6, 4, 30).tolist(), torch.linspace(-6, 4, 30).neg().exp()),
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_weights_of_levels_are_the_derivative_of_their_times(name: str) -> None:
+    low, high, steps = 0.002, 80.0, 400
+    times, weights = DENSITIES[name].levels(low, high, steps)
+    assert times[0] == pytest.approx(math.log(low)) and times[-1] == pytest.approx(math.log(high))
+    assert sorted(times) == times
+    t = torch.tensor(times, dtype=torch.float64)
+    torch.testing.assert_close((t[2:] - t[:-2]) / 2, weights[1:-1], rtol=2e-2, atol=0)
+    bump = torch.exp(-((t + 1) ** 2))  # the trapezoidal rule of a smooth function that fades
+    assert float(weights @ bump) == pytest.approx(math.sqrt(math.pi), abs=1e-9)
+
+
+def test_levels_are_densest_where_the_integrand_is_great() -> None:
+    times = np.linspace(-6, 4, 60)
+    sizes = torch.from_numpy(np.exp(-((times - 1) ** 2)))
+    found = torch.tensor(LevelDensity.of_sizes(times.tolist(), sizes).levels(0.002, 50.0, 40)[0])
+    assert abs(float(found[1:][found.diff().argmin()]) - 1) < 0.5
+
+
+@pytest.mark.parametrize("size", [0.0, math.nan, math.inf])
+def test_an_integrand_that_says_nothing_leaves_the_usual_levels(size: float) -> None:
+    assert LevelDensity.of_sizes([-1.0, 0.0, 1.0], torch.full((3,), size)) == USUAL

@@ -6,36 +6,33 @@ Let p_m be the base law, noised, with `E[eps | z] = eps_m` at the level (1, s), 
     d (log q - log p_m) / dt = div(change) - change . eps_m / s + change . (v - v_q) / s^2,
 
 where v_q = s eps_m - change is the velocity of the model's probability flow. The base law is never differentiated: the
-trace of the Jacobian is that of the correction alone. The path needs no more than to be near the flow, because the last
-term accounts for its velocity. So the network is asked at few levels, the same for all points: between them the base
-law's own flow is followed by steps of Adams and Moulton, with a correction that is extrapolated from the levels before,
-and the integrand, which is smooth in t and fades towards both ends, is summed by the trapezoidal rule.
+trace of the Jacobian is that of the correction alone. The path is a step of Adams and Bashforth from level to level and
+one of Adams and Moulton back over it, for which the network is asked without its derivatives, at a small part of their
+cost; by how much it is not the flow's the last term accounts for, as far as the model's answers are the gradient of its
+density. The integrand, which is smooth in t and fades towards both ends, is summed by the trapezoidal rule over levels
+that are the same for all points.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from scorefield.likelihood.density import LogDensity
+from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report, counted, part, silent
 
-STEPS = 12
-"""Between the levels at which the network is asked first, by default."""
 _MOST_STEPS = 3072
 _CAUTION = 4.0  # times less than what half as many levels change is the error taken for
 _SHARE = 0.8  # of the work that is left, for a report
+_FINE, _LESS = 48, 8.0  # steps from which on what half the levels change is held to be no less than this part of before
 _ORDER = 3  # levels from which velocities are extrapolated
-_CENTRE, _WIDTH, _EXTRA = -1.5, 2.0, 3.0  # of log s: where levels are densest, how far, how much denser
 _MANY, _ENDS = 13, (3 / 8, 7 / 6, 23 / 24)  # levels from which on the ends are summed by Gregory's weights
-_NEWTON = 3  # steps, from a table of 401: to the last digit
 _GAUSS = tuple((0.5 + side * math.sqrt(0.15), (8 - 3 * abs(side)) / 18) for side in (-1, 0, 1))
 """Nodes in [0, 1] and their weights, exact for polynomials of degree 5."""
 
@@ -47,8 +44,12 @@ class CorrectedLaw(Protocol):
         """`E[eps | z]` of the base law, `(n, d)`."""
         ...
 
-    def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
-        """The change of `E[x0 | z]`, `(n, d)`, and its divergence, `(n,)`."""
+    def change(self, z: Tensor, s: float) -> Tensor:
+        """The change of `E[x0 | z]`, `(n, d)`."""
+        ...
+
+    def change_and_divergence(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        """The same, and its divergence, `(n,)`."""
         ...
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
@@ -126,7 +127,7 @@ def corrected_log_density(
     tolerance: float,
     evaluations: int | None = None,
     report: Report = silent,
-    first_steps: int = STEPS,
+    density: LevelDensity = USUAL,
 ) -> LogDensity:
     """`log p` at the level (1, low) of the law that the flow carries from the Gaussian at (1, high).
 
@@ -140,16 +141,16 @@ def corrected_log_density(
             every other one, and of what the path missed: an estimate, no bound.
         evaluations: instead of a tolerance: levels at which the network is asked, >= 3.
         report: hears how far the work is.
-        first_steps: even: between the levels at which the network is asked first, where there is a tolerance; twice as
-            many for points whose error is above it, and so on.
+        density: of the levels; where there is a tolerance, its steps are the first, and twice as many are made for
+            points whose error is above it, and so on.
     """
-    steps = first_steps if evaluations is None else 2 * ((evaluations - 1) // 2)
+    steps = density.steps if evaluations is None else 2 * ((evaluations - 1) // 2)
     found, unsure, done = _Found.nothing(count), torch.arange(count), 0.0
     while len(unsure):
         hear = part(report, done, done + _SHARE * (1 - done))
-        pieces = unsure.split(at_once)
+        pieces, grid = unsure.split(at_once), density.levels(low, high, steps)
         for rows in counted(pieces, len(pieces), hear, "log-densities"):
-            found = found.with_rows(rows, _over_levels(*law_of(rows), low, high, steps), steps + 1)
+            found = found.with_rows(rows, over_levels(*law_of(rows), *grid).summed(), steps + 1)
         unsure = (found.error > tolerance).nonzero()[:, 0]
         steps, done = 2 * steps, done + _SHARE * (1 - done)
         if evaluations is not None or steps > _MOST_STEPS:
@@ -157,39 +158,61 @@ def corrected_log_density(
     return found.log_density()
 
 
-def _over_levels(law: CorrectedLaw, points: Points, low: float, high: float, steps: int) -> tuple[Tensor, Tensor]:
-    """Follow the points over the levels and sum what the correction adds: values and their errors."""
-    times, weights = _levels(low, high, steps)
-    w, past, changes = points.at_rest(points.z, low), _Past([]), _Past([])
-    slopes, missed, expected = [], points.z.new_zeros(len(points.z)), w
+class Slopes(NamedTuple):
+    """What is summed over the levels, for points.
+
+    Args:
+        weights: of the trapezoidal rule, but for its ends, `(levels,)`.
+        whole: the integrand, `(levels, n)`.
+        late: what in it is of the path's velocity, `(levels, n)`.
+        ends: what the base law adds, `(n,)`.
+    """
+
+    weights: Tensor
+    whole: Tensor
+    late: Tensor
+    ends: Tensor
+
+    def summed(self, stride: int = 1) -> tuple[Tensor, Tensor]:
+        """The log-densities and their errors, as if every stride-th level had been asked."""
+        integral, coarse = self._over_every(stride), self._over_every(2 * stride)
+        error = (integral - coarse).abs() + _summed(self.weights, self.late).abs()
+        steps = (len(self.weights) - 1) // stride
+        if steps >= _FINE and steps % 4 == 0:
+            error = torch.maximum(error, (coarse - self._over_every(4 * stride)).abs() / _LESS)
+        return self.ends - integral, error / _CAUTION
+
+    def _over_every(self, stride: int) -> Tensor:
+        return _summed(stride * self.weights[::stride], self.whole[::stride])
+
+
+def over_levels(law: CorrectedLaw, points: Points, times: list[float], weights: Tensor) -> Slopes:
+    """Follow the points over the levels of these t = log s, and what the correction adds there."""
+    w, past = points.at_rest(points.z, math.exp(times[0])), _Past([])
+    expected, slopes, late = None, [], []
     for i, t in enumerate(times):
         s = math.exp(t)
         z = points.moving(w, s)
-        change, trace = law.change(z, s)
+        change, trace = law.change_and_divergence(z, s)
         noise = law.base(z, s)
-        slopes.append(trace - (change * noise).sum(1) / s)
-        velocity, changes = points.velocity(w, s, noise, change), changes.with_answer(t, change / _unit(s))
-        if i:
-            missed += past.missed(points.moving(expected - velocity, s), changes)
+        velocity = points.velocity(w, s, noise, change)
+        missed = torch.zeros_like(w) if expected is None else points.moving(expected - velocity, s)
+        late.append((change * missed).sum(1) * (_unit(s) / s**2))
+        slopes.append(trace - (change * noise).sum(1) / s + late[-1])
         past = past.with_answer(t, velocity)
-        if i < steps:
-            w, expected = _followed(law, points, w, times[i + 1], past, changes)
-    every = torch.stack(slopes)
-    integral, coarse = _summed(weights, every), _summed(2 * weights[::2], every[::2])
-    start, end = law.log_density(points.z, low), law.log_density(z, s)
-    value = start + points.end(w, s) - end - integral - missed
-    return value, ((integral - coarse).abs() + missed.abs()) / _CAUTION
+        if i + 1 < len(times):
+            w, expected = _followed(law, points, w, times[i + 1], past)
+    start, end = law.log_density(points.z, math.exp(times[0])), law.log_density(z, s)
+    return Slopes(weights, torch.stack(slopes), torch.stack(late), start + points.end(w, s) - end)
 
 
-def _followed(
-    law: CorrectedLaw, points: Points, w: Tensor, then: float, past: _Past, changes: _Past
-) -> tuple[Tensor, Tensor]:
-    """A step of Adams and Moulton, the correction extrapolated: the points, and the velocity they are taken to have."""
+def _followed(law: CorrectedLaw, points: Points, w: Tensor, then: float, past: _Past) -> tuple[Tensor, Tensor]:
+    """The points a level further, and the velocity that they are taken there with."""
     s = math.exp(then)
     guess = w + past.moved(then)
-    noise = law.base(points.moving(guess, s), s)
-    expected = points.velocity(guess, s, noise, _unit(s) * changes.at(then))
-    return w + past.moved(then, expected), expected
+    z = points.moving(guess, s)
+    velocity = points.velocity(guess, s, law.base(z, s), law.change(z, s))
+    return w + past.moved(then, velocity), velocity
 
 
 def _unit(s: float) -> float:
@@ -198,13 +221,9 @@ def _unit(s: float) -> float:
 
 
 class _Past(NamedTuple):
-    """What was found at the last levels, in units of `_unit`, the newest first, and the polynomial through it."""
+    """The velocities at the last levels, in units of `_unit`, the newest first, and the polynomial through them."""
 
     seen: list[tuple[float, Tensor]]
-
-    def at(self, t: float) -> Tensor:
-        """The polynomial's value."""
-        return _combined([_lagrange(t, self._times, j) for j in range(len(self.seen))], self.seen)
 
     def with_answer(self, t: float, answer: Tensor) -> _Past:
         """One level further."""
@@ -217,25 +236,6 @@ class _Past(NamedTuple):
         nodes = [(last + (then - last) * place, (then - last) * weight) for place, weight in _GAUSS]
         shares = [sum(_unit(math.exp(t)) * _lagrange(t, times, j) * h for t, h in nodes) for j in range(len(times))]
         return _combined(shares, known)
-
-    def missed(self, late: Tensor, changes: _Past) -> Tensor:
-        """The integral since the last level of `change . late / s^2`, `(n,)`.
-
-        Args:
-            late: by how much the points' velocity is too great at the new level; before, this vanished at all levels
-                seen, and so grows like the product of the distances from them.
-            changes: the last two are at the new level and the last: linear in between.
-        """
-        (then, new), (last, old) = changes.seen[:2]
-        before = after = 0.0
-        for place, weight in _GAUSS:
-            t = last + (then - last) * place
-            share = (then - last) * weight * self._nodal(t) / self._nodal(then) / (1 + math.exp(2 * t))
-            before, after = before + (1 - place) * share, after + place * share
-        return ((before * old + after * new) * late).sum(1)
-
-    def _nodal(self, t: float) -> float:
-        return math.prod(t - time for time in self._times)
 
     @property
     def _times(self) -> list[float]:
@@ -254,33 +254,10 @@ def _lagrange(t: float, times: list[float], j: int) -> float:
     return math.prod((t - other) / (times[j] - other) for k, other in enumerate(times) if k != j)
 
 
-@lru_cache(maxsize=32)
-def _levels(low: float, high: float, steps: int) -> tuple[list[float], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Times t = log s from low to high, densest where tables take shape: `t(u)` for equally spaced u, and `dt/du`."""
-    ends = np.log([low, high])
-    start, end = _passed(ends)
-    wanted = np.linspace(start, end, steps + 1)
-    fine = np.linspace(ends[0], ends[1], 401)
-    times = np.interp(wanted, _passed(fine), fine)
-    for _ in range(_NEWTON):
-        times -= (_passed(times) - wanted) / _density(times)
-    return times.tolist(), (end - start) / steps / _density(times)
-
-
-def _density(t: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(1 + _EXTRA * np.exp(-0.5 * ((t - _CENTRE) / _WIDTH) ** 2))
-
-
-def _passed(t: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The integral of `_density`: u, up to a constant and a factor."""
-    place = torch.from_numpy((t - _CENTRE) / (_WIDTH * math.sqrt(2)))
-    return np.asarray(t + _EXTRA * _WIDTH * math.sqrt(math.pi / 2) * torch.special.erf(place).numpy())
-
-
-def _summed(weights: np.ndarray[Any, Any], values: Tensor) -> Tensor:
+def _summed(weights: Tensor, values: Tensor) -> Tensor:
     """The trapezoidal rule, with Gregory's correction of the ends where the levels are many."""
-    rule = np.array(weights)
+    rule = weights.clone()
     for i, share in enumerate(_ENDS if len(rule) > _MANY else (0.5,)):
         rule[i] *= share
         rule[-1 - i] *= share
-    return torch.from_numpy(rule) @ values
+    return rule @ values

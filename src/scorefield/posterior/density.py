@@ -29,17 +29,17 @@ class _Corrected:
         """`E[eps | z]` of the normal law."""
         return s * z / (self.laws.variances + s**2)
 
-    def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
-        """What the networks add to `E[x0]`, and its divergence."""
+    def change(self, z: Tensor, s: float) -> Tensor:
+        """What the networks add to `E[x0]`."""
         total = self.laws.variances + s**2
         weight = s * (self.laws.variances / total).sqrt()
         level = torch.full((len(z),), math.log(s), dtype=torch.float64)
+        seen = Noised(z, total, z.new_full((len(z), 1), s)).seen(self.laws)
+        return weight * self.laws.into(self.bound.correction(seen, level, self.row).to(z))
 
-        def change(z: Tensor) -> Tensor:
-            seen = Noised(z, total, z.new_full((len(z), 1), s)).seen(self.laws)
-            return weight * self.laws.into(self.bound.correction(seen, level, self.row).to(z))
-
-        return jacobian_trace(change, z)
+    def change_and_divergence(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        """The same, and its divergence."""
+        return jacobian_trace(lambda z: self.change(z, s), z)
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
         """Of the normal law."""

@@ -12,18 +12,21 @@ from torch import Tensor
 
 from scorefield.analytic.at_level import MixtureAtLevel
 from scorefield.likelihood import LogDensity
-from scorefield.likelihood.corrected import STEPS, Points, corrected_log_density
+from scorefield.likelihood.corrected import Points, Slopes, corrected_log_density, over_levels
+from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report
 from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.row_model import by_pattern, centre
-from scorefield.tables.tangents import LevelNetwork
+from scorefield.tables.tangents import Entrance, LevelNetwork
 
 _SINGLE = 1e-4  # nats: from this tolerance on single precision is enough for the network
 _HALF = 5e-3  # nats: from here on bfloat16 is enough for the derivatives, which it changes by less than 1e-3 nats
 _TANGENTS = 5 << 18  # numbers at a time: 5 MB in single precision
-_FEW_NUMBERS = 6  # whole rows of more are asked at twice as many levels at once: most would be anyway
+_PILOTS, _PILOT_STEPS = 64, 48  # rows that say where levels should lie
+_FIRST = (8, 12, 16, 24)  # steps that may be made first
+_TOLERANCE, _MOST_ROWS = 1e-2, 0.95  # nats; of so many rows the error should not be greater
 _LEVELS = 64  # at which weights are kept
 
 
@@ -65,8 +68,10 @@ class CorrectedRows:
         self.bound, self.levels, self.mean, self.columns, self.counted = bound, levels, mean, columns, counted
         numbers = mean.shape[1]
         self._directions = torch.eye(numbers, dtype=torch.float64)[columns][:, None]
-        self._given = bound.given.to(levels.dtype)
-        self._noise_at = lru_cache(maxsize=1)(bound.reference_noise_at)  # it is asked twice at each level
+        self._entrance = Entrance(levels.network, bound.given.to(levels.dtype))
+        once = lru_cache(maxsize=1)  # all are asked twice at each level
+        self._noise_at = once(bound.reference_noise_at)
+        self._matrix_at, self._scale_at = once(self._matrix), once(self._scale)
 
     def base(self, z: Tensor, s: float) -> Tensor:
         """`E[eps | z]` of the reference at (1, s)."""
@@ -74,19 +79,34 @@ class CorrectedRows:
             return self.levels.law_at(s).noise(self._moved(z))
         return torch.where(self.counted, self._noise_at(s)(self._moved(z))[:, self.columns], 0.0)
 
-    def change(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
-        """What the network adds to `E[x0]`, and its divergence."""
-        size, dtype = 1 / math.sqrt(1 + s**2), self._given.dtype
+    def change(self, z: Tensor, s: float) -> Tensor:
+        """What the network adds to `E[x0]`."""
+        size = 1 / math.sqrt(1 + s**2)
+        raw = self.levels.network_at(s).answer((self._moved(z) * size).to(self.levels.dtype), self._entrance)
+        return self._scaled(raw.double(), s)
+
+    def change_and_divergence(self, z: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        """The same, and its divergence."""
+        size, dtype = 1 / math.sqrt(1 + s**2), self.levels.dtype
         raw, moved = self.levels.network_at(s).answer_and_derivatives(
-            (self._moved(z) * size).to(dtype), self._given, (self._directions * size).to(dtype)
+            (self._moved(z) * size).to(dtype), self._entrance, (self._directions * size).to(dtype)
         )
-        scale = self.bound.scale(s)
-        if self.bound.whole:  # at one level that of all rows is the same, along the directions of the basis
-            matrix = (self.bound.model.basis * scale[0]) @ self.bound.model.basis.T
-            return raw.double() @ matrix, (moved.double() * matrix[:, None]).sum((0, 2))
+        change = self._scaled(raw.double(), s)
+        if self.bound.whole:
+            return change, (moved.double() * self._matrix_at(s)[:, None]).sum((0, 2))
         own = moved.double()[torch.arange(len(self.columns)), :, self.columns].T
-        scale = torch.where(self.counted, scale[:, self.columns], 0.0)
-        return raw.double()[:, self.columns] * scale, (own * scale).sum(1)
+        return change, (own * self._scale_at(s)).sum(1)
+
+    def _scaled(self, raw: Tensor, s: float) -> Tensor:
+        return raw @ self._matrix_at(s) if self.bound.whole else raw[:, self.columns] * self._scale_at(s)
+
+    def _matrix(self, s: float) -> Tensor:
+        """What the answers for whole rows are multiplied by: one scale of each direction of the basis."""
+        basis = self.bound.model.basis
+        return (basis * self.bound.scale(s)) @ basis.T
+
+    def _scale(self, s: float) -> Tensor:
+        return torch.where(self.counted, self.bound.scale(s)[:, self.columns], 0.0)
 
     def log_density(self, z: Tensor, s: float) -> Tensor:
         """Of the reference."""
@@ -144,13 +164,48 @@ def numbers_log_density(
     def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
         return corrected_rows(model, levels, given[order[rows]], x[order[rows]])
 
-    many = x.shape[1] > _FEW_NUMBERS and bool(torch.isnan(given[:, : x.shape[1]]).all())
+    joint = not bool(torch.isfinite(given[:, : x.shape[1]]).any())
     found = corrected_log_density(
         law_of, len(x), at_once, model.sigma_min, model.sigma_max, tolerance, evaluations, report,
-        2 * STEPS if many else STEPS,
+        model.level_density if joint else USUAL,
     )  # fmt: skip
     back = order.argsort()
     return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
+
+
+@torch.no_grad()
+def level_density_of(model: MaskedDenoiser, given: Tensor, x: Tensor) -> LevelDensity:
+    """Where the levels of log-densities of whole rows should lie, and how many come first, from the first of some rows.
+
+    Args:
+        model: of rows.
+        given: `(n, numbers + codes)`, the condition, in which no number is given.
+        x: `(n, numbers)`, the numbers that are queried.
+    """
+    whole = torch.isnan(given[:, : x.shape[1]]).all(1)
+    mine = (whole if 2 * int(whole.sum()) >= len(x) else ~whole).nonzero()[:_PILOTS, 0]
+    if not len(mine) or not x.shape[1]:
+        return USUAL
+    law, points = corrected_rows(model, Levels(model, _HALF), given[mine], x[mine])
+
+    def slopes(density: LevelDensity) -> tuple[list[float], Slopes]:
+        times, weights = density.levels(model.sigma_min, model.sigma_max, _PILOT_STEPS)
+        return times, over_levels(law, points, times, weights)
+
+    times, found = slopes(USUAL)
+    density = LevelDensity.of_sizes(times, found.whole.abs().mean(1))
+    found = slopes(density)[1]
+
+    true = found.summed()[0]
+
+    def evaluations(steps: int) -> float:
+        """Of a row, in the mean; more than any number of steps costs, where too many rows would be wrong."""
+        value, error = found.summed(_PILOT_STEPS // steps)
+        away, again = (value - true).abs(), (error > _TOLERANCE).double().mean()
+        right = bool((away < _TOLERANCE).double().mean() >= _MOST_ROWS)
+        return (1 + steps + (1 + 2 * steps) * float(again)) * (1 if right else _PILOT_STEPS)
+
+    return density._replace(steps=min(_FIRST, key=evaluations))
 
 
 def _rows_at_once(network: MaskedMLP, directions: int) -> int:

@@ -22,6 +22,7 @@ from scorefield.analytic.partial import (
     standard_normal_elsewhere,
 )
 from scorefield.core import Estimate, Level
+from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.tables.code_table import CodeTable
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual, answer_separately, interpolation_weights, safe_sqrt
@@ -86,16 +87,16 @@ class BoundDenoiser:
         return self._laws[0].log_density(x, *_at(s, x))
 
     def scale(self, s: float) -> Tensor:
-        """What the network's answer is multiplied by at (1, s), `(n, d)`: in the directions of `basis`, if any."""
+        """What the network's answer is multiplied by at (1, s), `(n, d)`; of whole rows `(1, d)`, along `basis`."""
         alpha, sigma = _at(s, self.given)
-        level = Level(alpha.expand(len(self.given)), sigma.expand(len(self.given)))
         if self.whole:
-            left = self.model.scale_of_all(alpha, sigma)
-        else:
-            left = safe_sqrt(self._laws[1].posterior_variance(alpha, sigma))
+            level, one = Level(alpha[None], sigma[None]), Pattern(*(v[:1] for v in self.pattern))
+            return self.model.scale_of_all(alpha, sigma) * self.model.shrinkage_at(level, one)
+        level = Level(alpha.expand(len(self.given)), sigma.expand(len(self.given)))
+        left = safe_sqrt(self._laws[1].posterior_variance(alpha, sigma))
         return left * self.model.shrinkage_at(level, self.pattern)
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether all of each row is queried."""
         return bool(self._whole.all())
@@ -129,6 +130,7 @@ class MaskedDenoiser(nn.Module):
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
         code_table: of combinations of codes, see `CodeTable`; default: the network alone.
+        level_density: of the levels at which log-densities of rows are integrated, see `level_density_of`.
 
     Example:
         >>> law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
@@ -150,9 +152,10 @@ class MaskedDenoiser(nn.Module):
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
         code_table: CodeTable | None = None,
+        level_density: LevelDensity = USUAL,
     ) -> None:
         super().__init__()
-        self.code_table = code_table
+        self.code_table, self.level_density = code_table, level_density
         d = network.dim
         if (reference is not None and reference.means.shape[1] != d) or (reference is None and d):
             raise ValueError(f"the reference must be a mixture in the network's {d} dimensions, got {reference}.")

@@ -12,11 +12,12 @@ from scorefield._tensor import expand
 from scorefield.analytic.partial import log_standard_normal
 from scorefield.core import Estimate, Level, Model
 from scorefield.likelihood import LogDensity, log_density
+from scorefield.likelihood.level_density import LevelDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import Divergence
 from scorefield.progress import Report, part, silent
-from scorefield.tables.corrected_rows import numbers_log_density
-from scorefield.tables.denoiser import BoundDenoiser
+from scorefield.tables.corrected_rows import level_density_of, numbers_log_density
+from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
 
@@ -76,9 +77,7 @@ def row_log_density(
     there = torch.isfinite(values)
     wanted = there if queried is None else queried & there
     codes = code_log_probability(model, layout, values, wanted)
-    question = torch.where(wanted, torch.nan, torch.where(there, values, torch.inf))
-    question[:, numbers:] = torch.where(there[:, numbers:], values[:, numbers:], torch.nan)
-    given = gated(question, numbers, layout.gates)
+    given = _condition(layout, values, wanted)
     ask = torch.isnan(given[:, :numbers])
     zero = values.new_zeros(len(rows))
     parts = [LogDensity(codes, zero, codes[:, None].expand(-1, 2).clone(), zero, zero.long())]
@@ -113,6 +112,23 @@ def row_log_density(
         found = replace(found, value=found.value - extra, interval=found.interval - extra[:, None])
         parts.append(_placed(found, codes.new_zeros(len(rows)), index))
     return _summed(parts)
+
+
+def _condition(layout: Layout, values: Tensor, wanted: Tensor) -> Tensor:
+    """What the model is told of rows of which these entries `(n, entries)` are queried."""
+    numbers, there = layout.numbers, torch.isfinite(values)
+    question = torch.where(wanted, torch.nan, torch.where(there, values, torch.inf))
+    question[:, numbers:] = torch.where(there[:, numbers:], values[:, numbers:], torch.nan)
+    return gated(question, numbers, layout.gates)
+
+
+def fit_level_density(model: MaskedDenoiser, layout: Layout, rows: Tensor) -> LevelDensity:
+    """Where the levels of log-densities of rows `(n, entries)` like these should lie."""
+    values, numbers = rows.double(), layout.numbers
+    given = _condition(layout, values, torch.isfinite(values))
+    asked = torch.isnan(given[:, :numbers])
+    some = asked.any(1).nonzero()[:, 0]
+    return level_density_of(model, given[some], torch.where(asked, values[:, :numbers], 0.0)[some])
 
 
 def code_log_probability(model: RowModel, layout: Layout, rows: Tensor, wanted: Tensor) -> Tensor:

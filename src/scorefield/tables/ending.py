@@ -14,13 +14,13 @@ from scorefield.tables.impute import complete
 from scorefield.tables.row_model import Layout
 
 _TRIED, _STEPS = 128, 12  # rows drawn to know the time of an answer
-_RECALIBRATED, _RANKED, _SHRUNK = 3072, 4_000, 20_000  # values by recalibration, answers by number, by shrinkage
+_RECALIBRATED, _RANKED, _SHRUNK = 3072, 7_000, 20_000  # values by recalibration, answers by number, by shrinkage
 _BACK = 26  # answers for each value that is recalibrated
 _DISTANCE = 2e-9  # seconds for one number of a pair of rows
 
 
 def ending_seconds(model: MaskedDenoiser, layout: Layout, held: int, training: int) -> float:
-    """Seconds that shrinkage, recalibration, percentiles and memorisation will take, from a few rows drawn.
+    """Seconds that shrinkage, recalibration, levels, percentiles and memorisation will take, from a few rows drawn.
 
     Args:
         model: untrained: its answers take as long as a trained one's.

@@ -19,7 +19,7 @@ from scorefield.tables.calibration import fit_recalibration
 from scorefield.tables.code_table import fit_code_table
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
-from scorefield.tables.density import row_log_density
+from scorefield.tables.density import fit_level_density, row_log_density
 from scorefield.tables.detection import detect
 from scorefield.tables.ending import ending_seconds
 from scorefield.tables.files import read_to_fit
@@ -182,10 +182,11 @@ class TableFit:
         return replace(table, recalibration=own)
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
-        """The model with the log-densities of training rows, which percentiles are taken among."""
+        """The model with its levels, and the log-densities of training rows, which percentiles are taken among."""
         codec, rows = self.encoded.codec, self.encoded.training
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:_RANKED]]
         noised = codec.dequantise(rows, self.seed) if codec.counting else rows
+        table.model.level_density = fit_level_density(table.model, table.layout, noised)
         found = row_log_density(table.model, table.layout, noised, tolerance=1e-2).value
         return replace(table, training_log_densities=(found + codec.log_det_encoded(rows)).sort().values)
 

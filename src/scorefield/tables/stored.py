@@ -12,6 +12,7 @@ from torch import Tensor
 from scorefield import nets
 from scorefield._files import shown
 from scorefield.analytic import GaussianMixture
+from scorefield.likelihood.level_density import KNOTS, MOST_HEIGHT, MOST_STEPS, USUAL, LevelDensity
 from scorefield.plans import Plan
 from scorefield.plans.plan import plans_from_json
 from scorefield.tables.code_table import TENSORS as CODES
@@ -64,6 +65,9 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "plans": {str(n): plan.to_json() for n, plan in parts.plans.items()},
         "info": dict(parts.info),
     }
+    density = parts.model.level_density
+    if density != USUAL:
+        header["level_density"] = {"heights": list(density.heights), "steps": density.steps}
     return header, tensors
 
 
@@ -81,14 +85,16 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
     codec = RowCodec.from_json(header["codec"])
     _check_codec(codec, network)
     reference = GaussianMixture(*(tensors[name] for name in _REFERENCE)) if _REFERENCE[0] in tensors else None
+    low, high = float(header["sigma_min"]), float(header["sigma_max"])
     model = MaskedDenoiser(
         inference_dtype(network),
         reference,
         tensors["log_frequencies"],
         shrinkage=tensors.get("gains"),
-        sigma_min=float(header["sigma_min"]),
-        sigma_max=float(header["sigma_max"]),
+        sigma_min=low,
+        sigma_max=high,
         code_table=code_table_from(tensors, codec.sizes),
+        level_density=_level_density(header.get("level_density"), low, high),
     )
     return Parts(
         model.to(device).eval(),
@@ -98,6 +104,23 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         tensors.get(_LEVELS),
         _recalibration(tensors.get(_RECALIBRATION), codec.continuous),
     )
+
+
+def _level_density(given: dict[str, Any] | None, low: float, high: float) -> LevelDensity:
+    """As stored; the usual one in runs of earlier versions."""
+    if given is None:
+        return USUAL
+    heights, steps = [float(v) for v in given["heights"]], int(given["steps"])
+    if (
+        len(heights) != KNOTS
+        or not all(0 <= v <= MOST_HEIGHT for v in heights)
+        or steps not in range(2, MOST_STEPS + 1, 2)
+    ):
+        raise ValueError(
+            f"a density of levels has {KNOTS} heights from 0 to {MOST_HEIGHT:g} and an even number of steps up to {MOST_STEPS}, got "
+            f"{shown(given)}"
+        )
+    return LevelDensity.of_heights(math.log(low), math.log(high), heights, steps)
 
 
 def _recalibration(parameters: Tensor | None, numbers: int) -> Recalibration | None:

@@ -14,6 +14,39 @@ from scorefield.nets._members import Layer, MembersBlock
 from scorefield.tables.network import WAVE, MaskedMLP
 
 
+class Entrance:
+    """The first layer of a masked network for rows of which the condition is known: what it adds is found once.
+
+    Args:
+        network: of rows.
+        given: `(n, dim + codes)`, as the network takes it, of its weights' type.
+    """
+
+    def __init__(self, network: MaskedMLP, given: Tensor) -> None:
+        d = network.dim
+        self.queried, self.waves = torch.isnan(given[:, :d]), network.waves
+        self.weight = _entering(network)
+        self._constant = network.inputs(network.features(given.new_zeros(len(given), d), given))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The layer's answers at x `(n, dim)`, `(members, n, width)`."""
+        moving = torch.where(self.queried, x, 0.0)
+        parts = [moving]
+        if self.waves:
+            place = WAVE * moving
+            parts += [place.sin(), place.cos() - 1]
+        return torch.baddbmm(self._constant, torch.cat(parts, 1).expand(len(self.weight), -1, -1), self.weight)
+
+    def places(self, x: Tensor, directions: Tensor, dtype: torch.dtype) -> Tensor:
+        """How what enters moves with x along directions `(q, n, dim)`, `(members, q n, kinds dim)`."""
+        moving = torch.where(self.queried, directions, 0.0)
+        places = [moving]
+        if self.waves:
+            place = WAVE * x
+            places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
+        return torch.cat(places, 2).flatten(0, 1).to(dtype).expand(len(self.weight), -1, -1)
+
+
 class LevelNetwork:
     """A masked network at one noise level, in evaluation mode.
 
@@ -31,28 +64,37 @@ class LevelNetwork:
         self._scale, self._shift = network.last(e).chunk(2, dim=-1)
         d = network.dim
         self._outputs = Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
-        kinds = (0, 3, 4) if network.waves else (0,)
         self._dtype = dtype or level_feature.dtype
-        slopes = torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
+        slopes = _entering(network)
         self._slopes = slopes.to(self._dtype)
         self._pairs = [(up.weight.to(self._dtype), down.weight.to(self._dtype)) for up, down in self._blocks]
         self._through = [torch.bmm(slopes, up.weight).to(self._dtype) for up, _ in self._blocks[:1]]
         self._last = self._outputs.weight.to(self._dtype)
 
     @torch.no_grad()
-    def answer_and_derivatives(self, x: Tensor, given: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    def answer(self, x: Tensor, entrance: Entrance) -> Tensor:
+        """The mean of the members' raw answers, `(n, dim)`, products of the derivatives' type."""
+        h = entrance(x)
+        for (up, down), (first, second) in zip(self._blocks, self._pairs, strict=True):
+            inner = torch.bmm(h.to(self._dtype), first).to(h).add_(up.bias)
+            h = h.add_(torch.bmm(silu(inner).to(self._dtype), second)).add_(down.bias)
+        last = silu(torch.addcmul(self._shift, h, 1 + self._scale)).to(self._dtype)
+        return torch.bmm(last, self._last).to(h).add_(self._outputs.bias).mean(0)
+
+    @torch.no_grad()
+    def answer_and_derivatives(self, x: Tensor, entrance: Entrance, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The mean of the members' raw answers, and its derivatives along directions of x.
 
         Args:
             x: `(n, dim)` noised numbers.
-            given: `(n, dim + codes)`, as the network takes it.
+            entrance: for the rows.
             directions: `(q, n, dim)`, or `(q, 1, dim)` for the same ones in every row. What a row does not query does
                 not move, whatever the directions say.
 
         Returns:
             The raw answers `(n, dim)`, and the derivatives `(q, n, dim)`.
         """
-        h, places = self._inputs(self.network.features(x, given)), self._places(x, given, directions)
+        h, places = entrance(x), entrance.places(x, directions, self._dtype)
         tangent = torch.bmm(places, self._slopes)
         inner = torch.empty_like(tangent)
         for i, ((up, down), (first, second)) in enumerate(zip(self._blocks, self._pairs, strict=True)):
@@ -65,14 +107,11 @@ class LevelNetwork:
         moved = torch.bmm(_scaled(tangent, slope.mul_(1 + self._scale)), self._last).to(raw).mean(0)
         return raw, moved.unflatten(0, (-1, len(x)))
 
-    def _places(self, x: Tensor, given: Tensor, directions: Tensor) -> Tensor:
-        """How what enters the first layer moves with the noised numbers, `(members, q n, kinds dim)`."""
-        moving = torch.where(torch.isnan(given[:, : self.network.dim]), directions, 0.0)
-        places = [moving]
-        if self.network.waves:
-            place = WAVE * x
-            places += [WAVE * place.cos() * moving, -WAVE * place.sin() * moving]
-        return torch.cat(places, 2).flatten(0, 1).to(self._dtype).expand(len(self._slopes), -1, -1)
+
+def _entering(network: MaskedMLP) -> Tensor:
+    """The first layer's weights of what noised numbers enter by, `(members, kinds dim, width)`."""
+    kinds, d = (0, 3, 4) if network.waves else (0,), network.dim
+    return torch.cat([network.inputs.weight[:, k * d : (k + 1) * d] for k in kinds], 1)
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
