@@ -25,7 +25,7 @@ CASES: list[Case] = [
     *((f"default for {s}", lambda s=s: network_for(s), s) for s in ((1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 64, 64))),
     ("small for (1, 28, 28)", lambda: network_for((1, 28, 28), size="small"), (1, 28, 28)),
     ("large for (1, 28, 28)", lambda: network_for((1, 28, 28), size="large"), (1, 28, 28)),
-    ("28 x 28 on single pixels", lambda: UNet(28, 28, base=64, multipliers=(1, 2), blocks=1), (1, 28, 28)),
+    ("28 x 28 on single pixels", lambda: UNet((28, 28), base=64, multipliers=(1, 2), blocks=1), (1, 28, 28)),
 ]
 
 

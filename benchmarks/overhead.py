@@ -83,7 +83,7 @@ class Case(NamedTuple):
 def cases() -> list[Case]:
     return [
         Case("4x256 MLP, batch 4096, d = 16", PlainMLP(16), (4096, 16), 10, 25),
-        Case("UNet, batch 64, 28x28", UNet(28, 28), (64, 1, 28, 28), 2, 6),
+        Case("UNet, batch 64, 28x28", UNet((28, 28)), (64, 1, 28, 28), 2, 6),
     ]
 
 
@@ -242,8 +242,8 @@ def trained(make: Callable[[], nn.Module], shape: tuple[int, ...], precision: st
 
 TRAINED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, int]] = {
     "4x256 MLP, d = 16": (lambda: PlainMLP(16), (16,), "float32", 300),
-    "UNet, 28x28": (lambda: UNet(28, 28), (1, 28, 28), "float32", 8),
-    "UNet, 28x28, bf16": (lambda: UNet(28, 28), (1, 28, 28), "bf16", 12),
+    "UNet, 28x28": (lambda: UNet((28, 28)), (1, 28, 28), "float32", 8),
+    "UNet, 28x28, bf16": (lambda: UNet((28, 28)), (1, 28, 28), "bf16", 12),
 }
 
 

@@ -42,7 +42,7 @@ def digits_session() -> Session:
     """On a run of images."""
     pytest.importorskip("sklearn")
     dataset = load("digits")
-    network = UNet(8, 8, base=8, multipliers=(1,), blocks=1, classes=10, attention=False)
+    network = UNet((8, 8), base=8, multipliers=(1,), blocks=1, classes=10, attention=False)
     info = {
         "data": {"source": "digits", "records": digest(dataset.records), "held_share": 0.1},
         "training": {"settings": {"seed": 3}},

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
-from scorefield.nets import NETWORKS, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for
+from scorefield.nets import NETWORKS, ResidualMLP, ScalarMLP, UNet, build, name_of, network_for, restored
 from scorefield.numerics.random import normal
 from scorefield.tables.network import MaskedMLP
 
@@ -27,11 +27,13 @@ CASES: list[tuple[type[nn.Module], dict[str, object], Shape]] = [
     (ScalarMLP, {"dim": 1, "width": 16, "depth": 1}, (1,)),
     (ScalarMLP, {"dim": 4, "width": 24, "depth": 2, "classes": 3}, (4,)),
     (ScalarMLP, {"dim": 4, "width": 24, "depth": 2, "condition_dim": 1}, (4,)),
-    (UNet, {"height": 8, "width": 8, "base": 8, "blocks": 1}, (1, 8, 8)),
-    (UNet, {"height": 14, "width": 10, "channels": 3, "base": 8, "blocks": 1, "patch": 2}, (3, 14, 10)),
-    (UNet, {"height": 7, "width": 5, "base": 6, "multipliers": [1, 2, 3], "blocks": 1, "patch": 2}, (1, 7, 5)),
-    (UNet, {"height": 6, "width": 4, "channels": 2, "base": 12, "multipliers": [1], "classes": 3}, (2, 6, 4)),
-    (UNet, {"height": 2, "width": 2, "base": 8, "attention": False, "condition_dim": 3}, (1, 2, 2)),
+    (UNet, {"sizes": [8, 8], "base": 8, "blocks": 1}, (1, 8, 8)),
+    (UNet, {"sizes": [14, 10], "channels": 3, "base": 8, "blocks": 1, "patch": 2}, (3, 14, 10)),
+    (UNet, {"sizes": [7, 5], "base": 6, "multipliers": [1, 2, 3], "blocks": 1, "patch": 2}, (1, 7, 5)),
+    (UNet, {"sizes": [6, 4], "channels": 2, "base": 12, "multipliers": [1], "classes": 3}, (2, 6, 4)),
+    (UNet, {"sizes": [2, 2], "base": 8, "attention": False, "condition_dim": 3}, (1, 2, 2)),
+    (UNet, {"sizes": [13], "channels": 2, "base": 8, "blocks": 1, "patch": 4}, (2, 13)),
+    (UNet, {"sizes": [5, 4, 3], "channels": 2, "base": 8, "blocks": 1, "patch": 2}, (2, 5, 4, 3)),
 ]
 IDS = [f"{kind.__name__}-{i}" for i, (kind, _, _) in enumerate(CASES)]
 every_network = pytest.mark.parametrize(("kind", "config", "shape"), CASES, ids=IDS)
@@ -342,19 +344,40 @@ def test_wrong_sizes_and_inputs_are_refused():
         (lambda: ResidualMLP(2, depth=-1), "depth must be"),
         (lambda: ResidualMLP(2, classes=2, condition_dim=2), "got both"),
         (lambda: ScalarMLP(2, condition_dim=-1), "condition_dim must be"),
-        (lambda: UNet(8, 0), "width must be"),
-        (lambda: UNet(8, 8, multipliers=()), "resolutions must be"),
-        (lambda: network_for((4, 4)), "reshape the records"),
+        (lambda: UNet((8, 0)), r"sizes\[1\] must be"),
+        (lambda: UNet(8), "one to three whole numbers"),
+        (lambda: UNet((2, 2, 2, 2)), "one to three whole numbers"),
+        (lambda: UNet((8, 8), multipliers=()), "resolutions must be"),
+        (lambda: network_for((1, 2, 2, 2, 2)), "reshape the records"),
         (lambda: network_for((4,), size="huge"), "'small', 'medium', 'large'"),
         (lambda: ResidualMLP(2, 8, 1)(torch.zeros(3, 3), torch.zeros(3)), r"\(n, 2\)"),
         (lambda: ResidualMLP(2, 8, 1)(torch.zeros(3, 2), torch.zeros(2)), "level feature"),
         (lambda: ResidualMLP(2, 8, 1)(torch.zeros(3, 2), torch.zeros(3, 1)), "level feature"),
-        (lambda: UNet(8, 8, base=8)(torch.zeros(2, 8, 8), torch.zeros(2)), r"\(n, 1, 8, 8\)"),
+        (lambda: UNet((8, 8), base=8)(torch.zeros(2, 8, 8), torch.zeros(2)), r"\(n, 1, 8, 8\)"),
     ]:
         with pytest.raises(ValueError, match=message):
             make()
     with pytest.raises(TypeError, match="seed must be an int"):
         ResidualMLP(2, seed=0.5)
+
+
+@pytest.mark.parametrize("sizes", [(7,), (6, 5), (4, 3, 5)])
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_patches_hold_each_point_once(sizes: tuple[int, ...], patch: int) -> None:
+    net = UNet(sizes, 2, base=8, blocks=1, patch=patch)
+    x = torch.arange(3 * 2 * math.prod(sizes), dtype=torch.float32).reshape(3, 2, *sizes)
+    patches = net._patches(x)
+    assert patches.shape[1] == 2 * patch ** len(sizes)
+    assert patches.shape[2:] == tuple(-(-size // patch) for size in sizes)
+    assert torch.equal(net._points(patches), x)
+    if sizes == (6, 5) and patch == 2:  # as torch does
+        assert torch.equal(patches, nn.functional.pixel_unshuffle(nn.functional.pad(x, (0, 1)), 2))
+
+
+def test_networks_of_images_of_earlier_versions_are_the_same() -> None:
+    net = UNet((6, 4), base=8, blocks=1)
+    old = {name: value for name, value in net.config.items() if name != "sizes"} | {"height": 6, "width": 4}
+    assert restored("unet", old, net.state_dict()).config == net.config
 
 
 # ---------------------------------------------------------------------------------------------- defaults
@@ -381,7 +404,7 @@ def test_default_networks_for_images_have_a_size_to_train_on_a_cpu(shape):
 
 
 def test_bfloat16_inside_gives_finite_answers():
-    net = trained(UNet, {"height": 8, "width": 8, "base": 8}, torch.float32)
+    net = trained(UNet, {"sizes": [8, 8], "base": 8}, torch.float32)
     x, level = inputs((1, 8, 8), dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         raw = net(x, level)

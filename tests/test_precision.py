@@ -25,7 +25,7 @@ SETTINGS = Settings(steps=4, batch=8, evaluate_every=2, checkpoint_every=1e-9)
 
 
 def images() -> Denoiser:
-    return Denoiser(UNet(8, 8, base=8, multipliers=(1,), blocks=1, attention=False), sigma_max=20.0)
+    return Denoiser(UNet((8, 8), base=8, multipliers=(1,), blocks=1, attention=False), sigma_max=20.0)
 
 
 def test_the_faster_one_is_chosen_where_it_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_resumed_training_keeps_its_precision_and_ends_bit_for_bit_the_same(
 
 def test_the_noise_of_low_levels_is_not_rounded_away_in_bf16() -> None:
     """The network's first layer sees x itself, whose noise is finer than bf16 of x."""
-    network = UNet(8, 8, base=8, multipliers=(1,), blocks=1, attention=False)
+    network = UNet((8, 8), base=8, multipliers=(1,), blocks=1, attention=False)
     seen: list[torch.Tensor] = []
     network.inputs.register_forward_hook(lambda module, given, made: seen.append(made))
     with torch.autocast("cpu", torch.bfloat16):

@@ -26,7 +26,7 @@ def untrained(height: int = 6, width: int = 5, channels: int = 1) -> TrainedMode
     codec = ImageCodec(
         height, width, channels, mean=100.0, std=40.0, levels=256, dtype="uint8", channel_axis=channels > 1
     )
-    network = UNet(codec.shape[1], codec.shape[2], channels, base=8, multipliers=(1,), blocks=1)
+    network = UNet(codec.shape[1:], channels, base=8, multipliers=(1,), blocks=1)
     return TrainedModel(Denoiser(network).eval(), codec)
 
 

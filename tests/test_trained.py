@@ -48,9 +48,9 @@ MODELS: dict[str, Callable[[], TrainedModel]] = {
         shaken(Denoiser(ResidualMLP(1, width=16, depth=1), sigma_data=1.2)),
         ArrayCodec(("a",), mean=(1e6,), std=(0.01,), resolution=(0.0,)),
     ),
-    "images": lambda: TrainedModel(shaken(Denoiser(UNet(6, 4, 3, base=8, multipliers=(1, 2)))), odd_images()),
+    "images": lambda: TrainedModel(shaken(Denoiser(UNet((6, 4), 3, base=8, multipliers=(1, 2)))), odd_images()),
     "classes": lambda: TrainedModel(
-        shaken(Denoiser(UNet(8, 8, 1, base=8, multipliers=(1, 2), classes=3))),
+        shaken(Denoiser(UNet((8, 8), 1, base=8, multipliers=(1, 2), classes=3))),
         ImageCodec(8, 8, 1, mean=8.0, std=4.0, levels=17, dtype="uint8", channel_axis=False),
         {5: plans.heun(karras(3, 40.0, 0.01))},
         frequencies=(0.2, 0.5, 0.3),

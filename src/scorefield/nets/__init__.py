@@ -19,7 +19,7 @@ from scorefield._files import shown
 from scorefield.nets._stored import rebuilt
 from scorefield.nets.defaults import network_for
 from scorefield.nets.mlp import ResidualMLP, ScalarMLP
-from scorefield.nets.unet import UNet
+from scorefield.nets.unet import UNet, unet_config
 
 __all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for", "rebuilt", "restored"]
 
@@ -54,7 +54,10 @@ def build(name: str, config: Mapping[str, object]) -> nn.Module:
 
 def restored(name: str, config: object, weights: Mapping[str, Tensor]) -> nn.Module:
     """The network of that name with the stored configuration and weights, see `rebuilt`; errors as `build`."""
-    return rebuilt(_kind(name), config, weights)
+    kind = _kind(name)
+    if kind is UNet and isinstance(config, dict):
+        config = unet_config(config)
+    return rebuilt(kind, config, weights)
 
 
 def _kind(name: str) -> type[nn.Module]:

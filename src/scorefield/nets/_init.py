@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,17 @@ class _Linear(nn.Linear):
         """Draw nothing from torch's global generator; torch's own `skip_init` loads its compiler, over a second."""
 
 
+class _Conv1d(nn.Conv1d):
+    def reset_parameters(self) -> None:
+        """As `_Linear`."""
+
+
 class _Conv2d(nn.Conv2d):
+    def reset_parameters(self) -> None:
+        """As `_Linear`."""
+
+
+class _Conv3d(nn.Conv3d):
     def reset_parameters(self) -> None:
         """As `_Linear`."""
 
@@ -27,14 +38,18 @@ class _Embedding(nn.Embedding):
         """As `_Linear`."""
 
 
+Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
+_CONVOLUTIONS: dict[int, type[Convolution]] = {1: _Conv1d, 2: _Conv2d, 3: _Conv3d}
+
+
 def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
     """An `nn.Linear` that has not drawn from torch's global generator; `initialise` fills it."""
     return _Linear(inputs, outputs, bias=bias)
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """An `nn.Conv2d` that keeps the size (at stride 1), uninitialised as `linear`."""
-    return _Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, axes: int = 2) -> Convolution:
+    """A convolution along one to three axes that keeps the size (at stride 1), uninitialised as `linear`."""
+    return _CONVOLUTIONS[axes](inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
 
 def lookup(rows: int, width: int) -> nn.Embedding:
@@ -59,7 +74,7 @@ def initialise(network: nn.Module, seed: int, zero: Iterable[nn.Module] = ()) ->
     for path, module in network.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             purpose = f"parameter {path}.{name}"
-            if name == "weight" and isinstance(module, nn.Linear | nn.Conv2d):
+            if name == "weight" and isinstance(module, nn.Linear | Convolution):
                 parameter.copy_(_draw(parameter, seed, purpose) / math.sqrt(parameter[0].numel()))
             elif name == "weight" and isinstance(module, Members):
                 parameter.copy_(_draw(parameter, seed, purpose) / math.sqrt(parameter.shape[1]))

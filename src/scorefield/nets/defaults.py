@@ -16,7 +16,7 @@ _MLP = {"small": (128, 3), "medium": (256, 4), "large": (512, 6)}  # width, dept
 _TINY_UNET = {"small": (48, (1, 1), 1), "medium": (64, (1, 1), 1), "large": (64, (1, 2), 1)}
 _UNET = {"small": (32, (1, 2, 2), 1), "medium": (64, (1, 2), 1), "large": (64, (1, 2), 2)}
 _TINY = 12
-_INSIDE = 16  # patches per side at most: a UNet's time goes with their number
+_INSIDE = {1: 256, 2: 16, 3: 8}  # patches per side at most, by axes: a UNet's time goes with their number
 
 
 def network_for(
@@ -27,10 +27,10 @@ def network_for(
     seed: int = 0,
     rows: int | None = None,
 ) -> nn.Module:
-    """The default network for records of a shape: a `ResidualMLP` for `(d,)`, a `UNet` for `(channels, h, w)`.
+    """The default network for records of a shape: a `ResidualMLP` for `(d,)`, else a `UNet`.
 
     Args:
-        shape: of one record.
+        shape: of one record: `(d,)`, or channels and one to three sizes.
         classes: as `ResidualMLP`.
         condition_dim: as `ResidualMLP`.
         size: "small", "medium" or "large"; "auto" is what minutes on a CPU can train: medium, but for a vector by its
@@ -50,10 +50,11 @@ def network_for(
         raise ValueError(f"size must be 'auto', {', '.join(map(repr, _SIZES))}, got {size!r}.")
     if len(shape) == 1:
         return _mlp(shape[0], classes, condition_dim, size, seed, rows)
-    if len(shape) == 3:
+    if 2 <= len(shape) <= 4:
         return _unet(shape, classes, condition_dim, size, seed)
     raise ValueError(
-        f"there is a default network for records of shape (d,) and (channels, height, width), got {shape}; "
+        f"there is a default network for records of shape (d,), (channels, length), (channels, height, width) and "
+        f"(channels, depth, height, width), got {shape}; "
         f"reshape the records or build a network."
     )
 
@@ -68,10 +69,10 @@ def _mlp(dim: int, classes: int, condition_dim: int, size: str, seed: int, rows:
 
 
 def _unet(shape: tuple[int, ...], classes: int, condition_dim: int, size: str, seed: int) -> UNet:
-    channels, height, width = shape
-    check_sizes(channels=channels, height=height, width=width)
-    longest, patch = max(height, width), 1
-    while longest > patch * _INSIDE:
+    channels, *sizes = shape
+    check_sizes(channels=channels, **{f"sizes[{i}]": n for i, n in enumerate(sizes)})
+    longest, patch = max(sizes), 1
+    while longest > patch * _INSIDE[len(sizes)]:
         patch *= 2
     base, multipliers, blocks = (_TINY_UNET if longest <= _TINY else _UNET)["medium" if size == "auto" else size]
-    return UNet(height, width, channels, base, multipliers, blocks, patch, classes, condition_dim, seed=seed)
+    return UNet(sizes, channels, base, multipliers, blocks, patch, classes, condition_dim, seed=seed)

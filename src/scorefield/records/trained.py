@@ -398,8 +398,8 @@ def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: tor
         targets = {target.name: target for target in TARGETS}
         model = Denoiser(network, targets[header["target"]], **scales)
     codec = codec_from_json(header["codec"])
-    size = header["network"]["config"]
-    shape = (size["dim"],) if "dim" in size else (size["channels"], size["height"], size["width"])
+    size: dict[str, Any] = network.config  # type: ignore[assignment]
+    shape = (size["dim"],) if "dim" in size else (size["channels"], *size["sizes"])
     if shape != codec.shape:
         raise ValueError(f"the network is for records of shape {shape}, and the codec for {codec.shape}")
     frequencies = header["frequencies"]

@@ -117,8 +117,8 @@ def _level_density(given: dict[str, Any] | None, low: float, high: float) -> Lev
         or steps not in range(2, MOST_STEPS + 1, 2)
     ):
         raise ValueError(
-            f"a density of levels has {KNOTS} heights from 0 to {MOST_HEIGHT:g} and an even number of steps up to {MOST_STEPS}, got "
-            f"{shown(given)}"
+            f"a density of levels has {KNOTS} heights from 0 to {MOST_HEIGHT:g} and an even number of steps up to "
+            f"{MOST_STEPS}, got {shown(given)}"
         )
     return LevelDensity.of_heights(math.log(low), math.log(high), heights, steps)
 
