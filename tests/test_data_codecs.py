@@ -46,13 +46,17 @@ DATASETS = {
     "one pixel": images(LEVELS[:, :1, :1, 0]),
     "floats": images((LEVELS / 255).astype(np.float32)),
     "double floats far from 0": images(1e6 + LEVELS[..., 0] / 255),
+    "series": Dataset(3 + Z, "series"),
+    "series of channels": Dataset(np.stack([5 + 1e3 * Z, 1e-4 * Z**2], 2), "series"),
+    "volumes": Dataset(Z[:180].reshape(30, 2, 3, 4), "volume"),
+    "volumes of channels": Dataset(Z[:180].reshape(30, 1, 4, 3, 2).astype(np.float32), "volume"),
 }
 ODD = {"odd height", "odd width", "odd both", "one pixel"}
 
 
 def is_whole(dataset: Dataset) -> np.ndarray:
     """Which columns (or pixels) hold whole numbers; above 2**53 float64 has no others."""
-    if dataset.kind == "image":
+    if dataset.gridded:
         return np.array(dataset.records.dtype.kind != "f")
     x = dataset.records
     return np.all((x == np.rint(x)) & (np.abs(x) < 2.0**53), axis=0)
@@ -187,7 +191,7 @@ def test_any_column_comes_back(offset: float, scale: float, rows: list[float]) -
 
 
 BAD = {
-    "another kind": ({"kind": "audio"}, "table, image, got 'audio'"),
+    "another kind": ({"kind": "audio"}, "table, image, grid, got 'audio'"),
     "no kind": ({}, "got None"),
     "no fields": ({"kind": "table", "columns": ["a"]}, r"lacks the fields \['mean', 'resolution', 'std'\]"),
     "foreign": ({**fit_codec(DATASETS["grey"]).to_json(), "gamma": 2}, r"unknown \['gamma'\]"),
@@ -197,6 +201,13 @@ BAD = {
     "type": ({"kind": "table", "columns": ["a"], "mean": 3, "std": [1], "resolution": [0]}, "cannot be read"),
     "dtype": ({**fit_codec(DATASETS["grey"]).to_json(), "dtype": "int4"}, "'int4'"),
     "levels": ({**fit_codec(DATASETS["grey"]).to_json(), "levels": 257}, "257"),
+    "grid sizes": ({**fit_codec(DATASETS["series"]).to_json(), "sizes": [2, 2]}, "one size or three"),
+    "grid size": ({**fit_codec(DATASETS["series"]).to_json(), "sizes": [0]}, "whole numbers >= 1"),
+    "grid list": ({**fit_codec(DATASETS["series"]).to_json(), "mean": 3.0}, "a list of numbers"),
+    "grid std": ({**fit_codec(DATASETS["series"]).to_json(), "std": [-1.0]}, "std > 0"),
+    "grid mean": ({**fit_codec(DATASETS["series"]).to_json(), "mean": [float("inf")]}, "finite"),
+    "grid dtype": ({**fit_codec(DATASETS["series"]).to_json(), "dtype": "uint8"}, "float32 or float64"),
+    "grid axis": ({**fit_codec(DATASETS["series of channels"]).to_json(), "channel_axis": False}, "channel_axis"),
     "no axis": ({**fit_codec(DATASETS["colour"]).to_json(), "channel_axis": False}, "channel_axis"),
 }
 
@@ -209,7 +220,8 @@ def test_descriptions_of_no_codec(name: str) -> None:
 
 
 def test_records_of_another_shape() -> None:
-    for codec in (fit_codec(DATASETS["mixed"]), fit_codec(DATASETS["colour"])):
+    for name in ("mixed", "colour", "series", "volumes"):
+        codec = fit_codec(DATASETS[name])
         with pytest.raises(ValueError, match=r"got \(5, 9\)"):
             codec.encode(np.zeros((5, 9)))
         with pytest.raises(ValueError, match=r"got \(5, 9\)"):
@@ -221,6 +233,8 @@ def test_records_of_another_shape() -> None:
 def test_constant_data_have_no_codec() -> None:
     with pytest.raises(DataError, match="'c1' is constant"):
         fit_codec(table(Z[:, 0], np.ones(200)))
+    with pytest.raises(DataError, match="every value of channel 2 is 1"):
+        fit_codec(Dataset(np.stack([Z, np.ones_like(Z)], 2), "series"))
     with pytest.raises(DataError, match="every pixel"):
         fit_codec(images(np.ones((30, 4, 4))))
 

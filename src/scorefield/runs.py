@@ -130,7 +130,7 @@ RECORDS = Kind(
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil"}),
-    options=frozenset({"size", "energy", "labels", "dequantise", "held_share", "images"}),
+    options=frozenset({"size", "energy", "labels", "dequantise", "held_share", "images", "grid"}),
     no_option="only a table has columns of several kinds",
     trained=records.TrainedModel,
     load=records.TrainedModel.load,
@@ -195,7 +195,9 @@ def name_of(source: str | Path | TableFile | Dataset) -> str:
     return str(source.path if isinstance(source, TableFile) else source)
 
 
-def kind_of_source(source: str | Path | TableFile | Dataset, *, energy: bool = False, parameters: bool = False) -> Kind:
+def kind_of_source(
+    source: str | Path | TableFile | Dataset, *, energy: bool = False, parameters: bool = False, grid: bool = False
+) -> Kind:
     """The kind that `fit` takes a source for.
 
     Example:
@@ -206,7 +208,7 @@ def kind_of_source(source: str | Path | TableFile | Dataset, *, energy: bool = F
         return POSTERIORS
     if isinstance(source, Dataset):
         return RECORDS
-    return TABLES if sources.is_table(source) and not energy else RECORDS
+    return TABLES if sources.is_table(source) and not energy and not grid else RECORDS
 
 
 def kind_of_run(folder: str | Path) -> Kind:
@@ -283,7 +285,8 @@ def fit(
         ValueError: for an option that this kind of data has not.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    kind = kind_of_source(source, energy=bool(given.get("energy")), parameters=bool(given.get("parameters")))
+    chosen = {name: bool(given.get(name)) for name in ("energy", "parameters", "grid")}
+    kind = kind_of_source(source, **chosen)
     for name in given:
         if name not in kind.options:
             raise ValueError(
@@ -303,6 +306,7 @@ OPTIONS = {
     "held_share": "--held",
     "size": "--size",
     "images": "--image-size",
+    "grid": "--records",
     "parameters": "--parameters",
     "bounds": "--bounds",
     "prior": "--prior",

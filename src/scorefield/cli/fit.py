@@ -14,6 +14,7 @@ from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Readi
 
 if TYPE_CHECKING:
     from scorefield.data import Dataset, ImageReading, TableFile
+    from scorefield.runs import Kind
 
 
 @app.command(
@@ -55,6 +56,7 @@ def schema(
   scorefield fit table.csv -o run --time 2m
   scorefield fit digits -o run --steps 2000 --seed 1
   scorefield fit photos/ -o run --image-size 64 --crop --image-mode rgb
+  scorefield fit hourly.npy -o run --records series
   torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h"""
 )
 def fit(
@@ -71,6 +73,7 @@ def fit(
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
+    records: Literal["series", "volumes"] | None = None,
     schema: Path | None = None,
     held: Probability | None = None,
     checkpoint_every: str = "15s",
@@ -105,6 +108,8 @@ def fit(
         condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables of numbers, without the answers for tables).
         dequantise: spread whole numbers by uniform noise, for a density (arrays, images, --energy).
+        records: what the records of a file are, where they are neither rows nor images: series (n, length), also with
+            channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
         checkpoint_every: training time between checkpoints.
@@ -140,6 +145,7 @@ def fit(
         "energy": energy or None,
         "labels": None if condition is None else condition == "label",
         "dequantise": dequantise,
+        "grid": None if records is None else "series" if records == "series" else "volume",
         "schema": schema,
         "held_share": held,
         "parameters": None if parameters is None else tuple(part.strip() for part in parameters.split(",")),
@@ -152,7 +158,8 @@ def fit(
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
     plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
-    source = _source(data, reading, told, output if resume else None, leave_out, energy=energy, quiet=quiet)
+    form = runs.kind_of_source(data, energy=energy, grid=records is not None)
+    source = _source(data, reading, told, output if resume else None, leave_out, form, quiet=quiet)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume),
         quiet or not parallel.first_process(),
@@ -232,8 +239,8 @@ def _source(
     told: ImageReading | None,
     folder: Path | None,
     leave_out: tuple[str, ...],
+    form: Kind,
     *,
-    energy: bool,
     quiet: bool,
 ) -> str | TableFile | Dataset:
     """What to fit: a table or a folder of images, once it is read and said how; or the name of other data."""
@@ -244,7 +251,7 @@ def _source(
     from scorefield.training import parallel
 
     quiet = quiet or not parallel.first_process()
-    if runs.kind_of_source(data, energy=energy) is runs.TABLES:
+    if form is runs.TABLES:
         _refuse(data, "a table", told)
         with ProgressBar("reading the table"):
             found = tables.read_to_fit(data, reading.dialect, folder, leave_out)

@@ -11,17 +11,18 @@ from typing import IO, Any
 import numpy as np
 
 from scorefield import _files, _memory
-from scorefield.data.dataset import Array, DataError, Dataset
+from scorefield.data.dataset import Array, DataError, Dataset, Grid, in_words
 
 _RECORDS = ("x_train", "x", "images", "data", "arr_0")
 _LABELS = ("y_train", "y", "labels")
 _MOST_CLASSES = 1 << 16  # a network has a row for each class up to the greatest label
 
 
-def from_array(records: Array, source: str = "array") -> Dataset:
+def from_array(records: Array, source: str = "array", grid: Grid | None = None) -> Dataset:
     """An array as a data set: `(n,)` and `(n, d)` are rows of numbers, `(n, h, w)` and `(n, h, w, c)` images.
 
-    Integer images become uint8 (values up to 255) or uint16; floats become float32 or float64.
+    Integer images become uint8 (values up to 255) or uint16; floats become float32 or float64. Series are `(n, length)`
+    or `(n, length, c)`, volumes `(n, depth, h, w)` or `(n, depth, h, w, c)`, where `grid` says so: floats.
 
     Raises:
         DataError: for another number of dimensions, for values that are not numbers, for channels before height.
@@ -34,6 +35,8 @@ def from_array(records: Array, source: str = "array") -> Dataset:
         fields = f" with the fields {_files.shortened(', '.join(records.dtype.names))}" if records.dtype.names else ""
         kind = _files.shortened(records.dtype.name)
         raise DataError(f"{source} holds {kind} values{fields}, not numbers; give a plain numeric array.")
+    if grid is not None:
+        return Dataset(_gridded(records, source, grid), grid, source=source)
     if records.ndim in (3, 4):
         return Dataset(_images(records, source), "image", source=source)
     if records.ndim not in (1, 2) or 0 in records.shape:
@@ -42,6 +45,14 @@ def from_array(records: Array, source: str = "array") -> Dataset:
         )
     table = np.array(records.reshape(len(records), -1), dtype=np.float64, order="C")
     return Dataset(table, "array", tuple(f"x{j}" for j in range(table.shape[1])), source=source)
+
+
+def _gridded(records: Array, source: str, grid: Grid) -> Array:
+    least, form = (2, "(n, length) or (n, length, channels)") if grid == "series" else (
+        4, "(n, depth, height, width) or (n, depth, height, width, channels)")  # fmt: skip
+    if records.ndim not in (least, least + 1) or 0 in records.shape:
+        raise DataError(f"{source} has the shape {records.shape}; {in_words(grid)} come as {form}.")
+    return records.astype(np.float32 if records.dtype == np.float32 else np.float64)
 
 
 def _images(records: Array, source: str) -> Array:
@@ -62,18 +73,18 @@ def _images(records: Array, source: str) -> Array:
     return records.astype(np.uint8 if high <= 255 else np.uint16)
 
 
-def read_npy(path: Path) -> Dataset:
-    """One array from a .npy file.
+def read_npy(path: Path, grid: Grid | None = None) -> Dataset:
+    """One array from a .npy file; `grid` as `from_array`.
 
     Raises:
         DataError: for a file that is none, or that tells of more than it holds or memory takes.
     """
     with _files.reading(path, ".npy", DataError), path.open("rb") as file:
         records = _read_array(file, path.stat().st_size, str(path))
-    return from_array(records, str(path))
+    return from_array(records, str(path), grid)
 
 
-def read_npz(path: Path, labels: bool = True) -> Dataset:
+def read_npz(path: Path, labels: bool = True, grid: Grid | None = None) -> Dataset:
     """Records, and where they are there test records, labels and column names, from the arrays of a .npz file.
 
     Records are the array x_train, x, images, data or arr_0, or the only one there is; x_test is held out; y_train, y or
@@ -92,7 +103,7 @@ def read_npz(path: Path, labels: bool = True) -> Dataset:
         wanted: dict[str, str] = {"x": name, **{key: names[key] for key in ("x_test", "columns") if key in names}}
         wanted |= _label_names(path, names) if labels else {}
         arrays = {key: _member(archive, member, path) for key, member in wanted.items()}
-    dataset = from_array(arrays["x"], str(path))
+    dataset = from_array(arrays["x"], str(path), grid)
     y, y_test = (_labels(arrays[key], f"{path} ({wanted[key]})") if key in arrays else None for key in ("y", "y_test"))
     return _assembled(dataset, arrays.get("x_test"), arrays.get("columns"), y, y_test, path)
 
@@ -170,7 +181,8 @@ def _assembled(
     dataset: Dataset, held: Array | None, columns: Array | None, y: Array | None, y_test: Array | None, path: Path
 ) -> Dataset:
     if held is not None:
-        test = from_array(held, f"{path} (x_test)").records
+        of = dataset.kind
+        test = from_array(held, f"{path} (x_test)", of if of in ("series", "volume") else None).records
         if test.shape[1:] != dataset.shape:
             raise DataError(f"{path}: x_test has records of shape {test.shape[1:]}, the others {dataset.shape}.")
         held = test.astype(dataset.records.dtype) if _is_wider(dataset.records, test) else test

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from scorefield._files import shortened, shown
 
 Array: TypeAlias = npt.NDArray[Any]
-Kind: TypeAlias = Literal["table", "image", "array"]
+Kind: TypeAlias = Literal["table", "image", "array", "series", "volume"]
+Grid: TypeAlias = Literal["series", "volume"]
+_DIMS = {"table": (2,), "array": (2,), "image": (3, 4), "series": (2, 3), "volume": (4, 5)}
 
 MIN_ROWS = 20  # fewer cannot be split into a part to train on and a part to test on
 
@@ -45,8 +47,9 @@ class Dataset:
 
     Args:
         records: `(n, d)` float64 for tables and arrays; `(n, h, w)` or `(n, h, w, c)`, of uint8, uint16 or
-            float, for images.
-        kind: "table", "array" or "image".
+            float, for images; float `(n, length)` or `(n, length, c)` for series, `(n, depth, h, w)` or
+            `(n, depth, h, w, c)` for volumes.
+        kind: "table", "array", "image", "series" or "volume".
         columns: d names, for tables and arrays.
         labels: `(n,)` int64 class labels, where the source has them.
         source: the file or the built-in name, for messages.
@@ -76,10 +79,10 @@ class Dataset:
     said: str = ""
 
     def __post_init__(self) -> None:
-        dims = (3, 4) if self.kind == "image" else (2,)
+        dims = _DIMS[self.kind]
         if self.records.ndim not in dims:
             raise ValueError(f"records of kind {self.kind!r} have {dims} dimensions, got shape {self.records.shape}.")
-        if self.columns is not None and (self.kind == "image" or len(self.columns) != self.records.shape[1]):
+        if self.columns is not None and (self.gridded or len(self.columns) != self.records.shape[1]):
             raise ValueError(f"{len(self.columns)} column names do not fit records of shape {self.records.shape}.")
         if self.held is not None and self.held.shape[1:] != self.shape:
             raise ValueError(f"held records have shape {self.held.shape[1:]}, the others {self.shape}.")
@@ -95,6 +98,11 @@ class Dataset:
         return len(self.records)
 
     @property
+    def gridded(self) -> bool:
+        """Whether neighbouring numbers of a record belong together: images, series and volumes."""
+        return self.kind in ("image", "series", "volume")
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one record."""
         return tuple(self.records.shape[1:])
@@ -106,8 +114,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
-        if self.kind == "image":
-            what = f"{len(self)} images of {size}, {self.records.dtype}"
+        if self.gridded:
+            what = f"{len(self)} {in_words(self.kind)} of {size}, {self.records.dtype}"
         else:
             what = f"{len(self)} rows x {size} columns"
             if self.columns is not None:
@@ -125,17 +133,22 @@ def checked(dataset: Dataset) -> Dataset:
     Raises:
         DataError: naming the source, the column and the data row.
     """
-    check_count(len(dataset), dataset.source, "images" if dataset.kind == "image" else "data rows")
+    check_count(len(dataset), dataset.source, in_words(dataset.kind))
     _check_finite(dataset.records, dataset, dataset.source)
     if dataset.held is not None:
         _check_finite(dataset.held, dataset, f"{dataset.source} (test records)")
     if dataset.kind == "image":
         if dataset.records.min() == dataset.records.max():
             raise DataError(f"{dataset.source}: every pixel of every image is {dataset.records.flat[0]}.")
-    else:
+    elif not dataset.gridded:
         check_names(dataset.columns or (), dataset.source)
         check_varies(dataset)
     return dataset
+
+
+def in_words(kind: Kind) -> str:
+    """What several records of a kind are called."""
+    return {"image": "images", "series": "series", "volume": "volumes"}.get(kind, "data rows")
 
 
 def check_count(n: int, source: str, what: str = "data rows") -> None:
@@ -199,6 +212,11 @@ def _check_finite(records: Array, dataset: Dataset, source: str) -> None:
         raise DataError(
             f"{source}: image {where[0] + 1} holds {what} at pixel row {where[1] + 1}, column {where[2] + 1} "
             "(all counted from 1); remove or mend it."
+        )
+    if dataset.gridded:
+        place = ", ".join(str(i + 1) for i in where[1:])
+        raise DataError(
+            f"{source}: record {where[0] + 1} holds {what} at place {place} (all counted from 1); remove or mend it."
         )
     raise DataError(
         f"{source}: column {column_name(dataset, where[1])} holds {what} in data row {where[0] + 1} (counted from 1); "

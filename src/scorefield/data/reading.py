@@ -10,7 +10,7 @@ import numpy as np
 
 from scorefield.data.arrays import from_array, read_npy, read_npz
 from scorefield.data.builtin import BUILTIN, builtin
-from scorefield.data.dataset import Array, DataError, Dataset, checked
+from scorefield.data.dataset import Array, DataError, Dataset, Grid, checked, in_words
 from scorefield.data.image_reading import ImageReading
 from scorefield.data.imagefile import AS_FOUND
 from scorefield.data.images import find_images, read_folder
@@ -25,6 +25,7 @@ def load(
     *,
     labels: bool = True,
     images: ImageReading | None = None,
+    grid: Grid | None = None,
     report: Report = silent,
 ) -> Dataset:
     """A data set from a file, a folder of images, an array or a built-in name, checked.
@@ -37,6 +38,8 @@ def load(
             iris, ring, moons, checkerboard, spirals); a Dataset, which is checked again.
         labels: False leaves class labels out; of a folder of images it takes all in it, however deep.
         images: how the image files of a folder become pixels; default: as they are, all of one size and mode.
+        grid: "series" or "volume": records are these, not rows or images; see `from_array`. Rows of a table of numbers
+            may be series.
         report: hears how far the reading of a folder is.
 
     Raises:
@@ -53,14 +56,18 @@ def load(
     if isinstance(source, Dataset):
         dataset = source
     elif isinstance(source, np.ndarray):
-        dataset = from_array(source)
+        dataset = from_array(source, grid=grid)
     elif isinstance(source, str | Path):
-        dataset = _from_name(source, labels, images or AS_FOUND, report)
+        dataset = _from_name(source, labels, images or AS_FOUND, grid, report)
     else:
         raise TypeError(
             f"load takes a path, a built-in name, a numpy array or a Dataset, got {type(source).__name__}; "
             "convert it with numpy.asarray."
         )
+    if grid is not None and dataset.kind != grid:
+        if dataset.kind == "image" or grid == "volume":
+            raise DataError(f"{dataset.source} holds no {in_words(grid)}; give a .npy or .npz file of them.")
+        dataset = replace(dataset, kind=grid, columns=None)
     if not labels:
         dataset = replace(dataset, labels=None, held_labels=None, classes=None)
     return checked(dataset)
@@ -73,7 +80,7 @@ def is_folder_of_images(source: object) -> bool:
     return str(source) not in BUILTIN or bool(find_images(Path(source)))
 
 
-def _from_name(source: str | Path, labels: bool, images: ImageReading, report: Report) -> Dataset:
+def _from_name(source: str | Path, labels: bool, images: ImageReading, grid: Grid | None, report: Report) -> Dataset:
     path, name = Path(source), str(source)
     if is_folder_of_images(source):
         return read_folder(path, labels, images, report)
@@ -94,7 +101,7 @@ def _from_name(source: str | Path, labels: bool, images: ImageReading, report: R
         return read_csv(path)
     if suffix == ".parquet":
         return read_parquet(path)
-    return read_npy(path) if suffix == ".npy" else read_npz(path, labels)
+    return read_npy(path, grid) if suffix == ".npy" else read_npz(path, labels, grid)
 
 
 def _unknown(path: Path, name: str) -> DataError:

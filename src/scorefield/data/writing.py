@@ -181,13 +181,13 @@ def check_suffix(path: str | Path, image: bool | None = None) -> str:
 
 def _checked(path: Path, suffix: str, records: Array, labels: Array | None) -> Array | None:
     """The labels as `(n,)` int64, once the suffix is known to fit."""
-    image = records.ndim in (3, 4)
-    if records.dtype.kind not in "biuf" or not (image or records.ndim == 2):
+    many = records.ndim > 2
+    if records.dtype.kind not in "biuf" or records.ndim < 2 or (suffix == ".png" and records.ndim > 4):
         raise DataError(
-            f"{path}: records are numbers of shape (n, d), (n, h, w) or (n, h, w, c), "
+            f"{path}: records are numbers of shape (n, d), images (n, h, w) or (n, h, w, c), "
             f"got {records.shape} of {records.dtype}."
         )
-    check_suffix(path, image)
+    check_suffix(path, many)
     if labels is None:
         return None
     if suffix == ".npy":

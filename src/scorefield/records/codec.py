@@ -14,6 +14,7 @@ from scorefield.data.dataset import Array, DataError, Dataset, check_varies
 from scorefield.data.pictures import levels_up_to
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.greys import grey_counts, moments
+from scorefield.records.grid_codec import Float, GridCodec
 from scorefield.records.image_codec import DType, ImageCodec
 
 _CHUNK = 1 << 22  # pixels in float64 at once
@@ -58,11 +59,11 @@ class Codec(Protocol):
         ...
 
 
-_KINDS: dict[str, Callable[..., Codec]] = {"table": ArrayCodec, "image": ImageCodec}
+_KINDS: dict[str, Callable[..., Codec]] = {"table": ArrayCodec, "image": ImageCodec, "grid": GridCodec}
 
 
 def fit_codec(dataset: Dataset, rows: Array | None = None) -> Codec:
-    """The codec that gives these records mean 0 and standard deviation 1, per column or over all pixels.
+    """The codec that gives these records mean 0 and standard deviation 1, per column, channel or over all pixels.
 
     Args:
         dataset: of the records.
@@ -76,6 +77,8 @@ def fit_codec(dataset: Dataset, rows: Array | None = None) -> Codec:
         >>> codec.mean, codec.std, codec.resolution
         ((1.0, 3.0), (1.0, 2.0), (1.0, 1.0))
     """
+    if dataset.kind in ("series", "volume"):
+        return _fit_grid(dataset, np.arange(len(dataset)) if rows is None else rows)
     if dataset.kind != "image":
         return _fit_table(dataset if rows is None else dataset.take(rows))
     return _fit_image(dataset, np.arange(len(dataset)) if rows is None else rows)
@@ -112,8 +115,25 @@ def _fit_image(dataset: Dataset, rows: Array) -> ImageCodec:
     )
 
 
+def _fit_grid(dataset: Dataset, rows: Array) -> GridCodec:
+    x, axes = dataset.records, 1 if dataset.kind == "series" else 3
+    axis = x.ndim == 2 + axes
+    channels = [_moments(x[..., c] if axis else x, rows) for c in range(x.shape[-1] if axis else 1)]
+    for c, (mean, variance, _) in enumerate(channels, 1):
+        if not variance > 0:
+            of = f" of channel {c}" if axis else ""
+            raise DataError(f"{dataset.source}: every value{of} is {mean:g}; there is nothing to learn.")
+    return GridCodec(
+        tuple(x.shape[1 : 1 + axes]),
+        tuple(mean for mean, _, _ in channels),
+        tuple(variance**0.5 for _, variance, _ in channels),
+        cast(Float, x.dtype.name),
+        axis,
+    )
+
+
 def _moments(x: Array, rows: Array) -> tuple[float, float, None]:
-    """The mean and variance of all pixels of images of floats, which have no grey levels."""
+    """The mean and variance of all values of floats, which have no grey levels."""
     size = len(rows) * x[0].size
     mean = sum(float(part.sum(dtype=np.float64)) for part in _parts(x, rows)) / size
     mean += sum(float((part.astype(np.float64) - mean).sum()) for part in _parts(x, rows)) / size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield import _files
 from scorefield.data import Dataset, ImageReading, load
+from scorefield.data.dataset import Grid
 from scorefield.data.reading import is_folder_of_images
 from scorefield.progress import Report, silent
 from scorefield.training.run import OPTIONS
@@ -32,7 +33,8 @@ def read_like(model: TrainedModel, source: str | Path | Dataset) -> Dataset:
     Raises:
         DataError: for what cannot be read.
     """
-    return load(source, images=reading_of(model) if is_folder_of_images(source) else None)
+    grid = _grid(model.info.get("data", {}).get("kind"))
+    return load(source, images=reading_of(model) if is_folder_of_images(source) else None, grid=grid)
 
 
 def read_to_fit(
@@ -40,6 +42,7 @@ def read_to_fit(
     images: ImageReading | None = None,
     folder: Path | None = None,
     report: Report = silent,
+    grid: Grid | None = None,
 ) -> Dataset:
     """A source to fit a model to; a folder of images whose training is resumed is read as when that began.
 
@@ -48,13 +51,21 @@ def read_to_fit(
         images: how the image files of a folder become pixels.
         folder: of the training that is resumed.
         report: hears how far the reading of a folder is.
+        grid: "series" or "volume", as `data.load`.
 
     Raises:
         DataError: for data that cannot be read.
     """
     path = None if folder is None else folder / OPTIONS
-    if images is None and path is not None and path.exists() and is_folder_of_images(source):
+    if path is not None and path.exists():
         stored = _files.read_json(path)
         with _files.reading(path, "the options of a training"):
-            images = remembered(stored)
-    return load(source, images=images, report=report)
+            if images is None and is_folder_of_images(source):
+                images = remembered(stored)
+            grid = grid or _grid(stored.get("grid"))
+    return load(source, images=images, grid=grid, report=report)
+
+
+def _grid(stored: object) -> Grid | None:
+    """What the records of a run are, where they are series or volumes."""
+    return "series" if stored == "series" else "volume" if stored == "volume" else None

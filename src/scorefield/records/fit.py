@@ -16,6 +16,7 @@ from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
 from scorefield.data import TOYS, Dataset, ImageReading, split
+from scorefield.data.dataset import Grid
 from scorefield.data.toys import Dots
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
@@ -45,6 +46,7 @@ def fit(
     dequantise: bool | None = None,
     held_share: float | None = None,
     images: ImageReading | None = None,
+    grid: Grid | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
@@ -60,6 +62,7 @@ def fit(
             look better without, and their log-density then means little.
         held_share: of the rows, held out; default: a tenth.
         images: how the image files of a folder become pixels; default: as they are, and when resuming as before.
+        grid: "series" or "volume": what the records of a file are, as `data.load`; when resuming as before.
         resume: go on with what the folder holds, bit for bit as if never stopped.
 
     Yields:
@@ -70,7 +73,7 @@ def fit(
         ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
     """
     begun = time.perf_counter()
-    dataset = read_to_fit(source, images, Path(folder) if resume else None)
+    dataset = read_to_fit(source, images, Path(folder) if resume else None, grid=grid)
     options = {
         "source": dataset.source,
         "format": FORM,
@@ -78,9 +81,11 @@ def fit(
         "size": size,
         "energy": energy,
         "labels": bool(labels) if labels is not None else dataset.kind == "image" and dataset.labels is not None,
-        "dequantise": dequantise if dequantise is not None else dataset.kind != "image",
+        "dequantise": dequantise if dequantise is not None else not dataset.gridded,
         "held_share": HELD_SHARE if held_share is None else held_share,
     }
+    if dataset.kind in ("series", "volume"):
+        options["grid"] = dataset.kind
     if dataset.reading is not None:
         options["images"] = dict(dataset.reading)
     if dataset.labels is not None:
@@ -164,7 +169,7 @@ def _model(x: Rows, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[
 
 def _exact(dataset: Dataset, codec: Codec) -> Model | None:
     """The exact model of a built-in toy that is a Gaussian mixture, in the codec's coordinates."""
-    toy = TOYS.get(dataset.source) if dataset.kind != "image" else None
+    toy = TOYS.get(dataset.source) if not dataset.gridded else None
     if not (isinstance(toy, Dots) and isinstance(codec, ArrayCodec)):
         return None
     mean, slope = torch.tensor(codec.mean, dtype=torch.float64), torch.as_tensor(codec.slope)

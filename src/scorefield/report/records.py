@@ -12,10 +12,13 @@ from scorefield import metrics, nets
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.encoded import Encoded
 from scorefield.records.evaluate import Comparison
+from scorefield.records.grid_codec import GridCodec
+from scorefield.records.image_codec import ImageCodec
 from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
 from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
 from scorefield.report.page import figure, losses_section, metrics_section, settings_section, write_page
+from scorefield.report.series_figures import memory_svg, series_svg
 
 LEVELS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Noise levels at which held-out images are denoised, in standard deviations of the data."""
@@ -74,15 +77,15 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
         comparison: its samples compared with real records, from `records.evaluate.evaluate`.
     """
     c = comparison
-    image = c.real.ndim > 2
+    image, grid = isinstance(model.codec, ImageCodec), isinstance(model.codec, GridCodec)
     weighting = (
         "Denoising loss on held-out records with fixed noise, per coordinate, in EDM's weighting; it is not zero at "
         "its best, because noise cannot be guessed."
     )
     sections = (
         _lead(model, c),
-        _images(c) if image else _columns(model, c),
-        metrics_section(c, "images" if image else "rows"),
+        _grids(model, c) if grid else _images(c) if image else _columns(model, c),
+        metrics_section(c, _what(model)),
         _denoising(model, c) if image else "",
         _nearest(model, c) if image else "",
         losses_section(model.info, weighting),
@@ -92,7 +95,7 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
 
 
 def _lead(model: TrainedModel, c: Comparison) -> str:
-    data, what = complete(model.info.get("data"), "rows"), "images" if c.real.ndim > 2 else "rows"
+    data, what = complete(model.info.get("data"), "rows"), _what(model)
     training = complete(model.info.get("training"), "steps", "seconds")
     many = f"{data['rows']:,} {what}" if data else what
     time = f" in {training['seconds']:.0f} s ({training['steps']:,} steps)" if training else ""
@@ -102,6 +105,34 @@ def _lead(model: TrainedModel, c: Comparison) -> str:
         f"Below, {len(c.new):,} new {what}, drawn with {c.steps} network evaluations each, next to {len(c.real):,} "
         f"real ones{' that it has never seen' if c.unseen else ''}.</p>"
     )
+
+
+def _what(model: TrainedModel) -> str:
+    """What several records are called."""
+    if isinstance(model.codec, GridCodec):
+        return "series" if len(model.codec.sizes) == 1 else "volumes"
+    return "images" if isinstance(model.codec, ImageCodec) else "rows"
+
+
+def _grids(model: TrainedModel, c: Comparison) -> str:
+    """Series as lines; of volumes the slices in the middle."""
+    real, new = (x if x.ndim == len(model.codec.shape) + 1 else x[..., None] for x in (c.real, c.new))
+    if _what(model) == "series":
+        bands = "Shaded: the middle 50 and 90 % at each step; lines: the first five."
+        parts = [
+            figure(series_svg(real, new), bands),
+            figure(memory_svg(real, new), "How series remember, and spread: the first channel."),
+        ]
+        return f"<h2>Real and new</h2>{''.join(parts)}"
+    middle = real.shape[1] // 2
+    slices = [x[:80, middle, ..., 0].astype(np.float64) for x in (real, new)]
+    span = (float(slices[0].min()), float(slices[0].max()))
+    captions = ("Real, held out" if c.unseen else "Real", "New, from the model")
+    pictures = [
+        figure(figures.images_png(part, 10, span=span), f"{caption}: slice {middle + 1}", pixels=True)
+        for part, caption in zip(slices, captions, strict=True)
+    ]
+    return f'<h2>Real and new</h2><div class="pair">{"".join(pictures)}</div>'
 
 
 def _images(c: Comparison) -> str:
