@@ -209,6 +209,7 @@ REQUIRED = {
     "evaluate": ("run", "x.csv"),
     "calibrate": ("run",),
     "distil": ("run", "--steps", "2"),
+    "forecast": ("run", "x.npy", "-o", "y.csv"),
     "density": ("run", "x.csv", "-o", "y.csv"),
     "outliers": ("run", "x.csv", "-o", "y.csv"),
     "impute": ("run", "x.csv", "-o", "y.csv"),

@@ -16,6 +16,7 @@ from scorefield._files import reason
 from scorefield.cli import distil as _distilling  # noqa: F401  # importing them gives the application its commands
 from scorefield.cli import explore as _exploring  # noqa: F401
 from scorefield.cli import fit as _fitting  # noqa: F401
+from scorefield.cli import forecast as _forecasting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import posteriors as _posteriors  # noqa: F401
 from scorefield.cli import restore as _restoring  # noqa: F401

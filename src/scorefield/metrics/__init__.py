@@ -8,6 +8,7 @@ What may enter: a number from two samples with its value for equal laws; neither
 """
 
 from scorefield.metrics.classifier import Accuracy, c2st
+from scorefield.metrics.crps import crps
 from scorefield.metrics.distances import energy_distance, frechet, sliced_wasserstein
 from scorefield.metrics.kernel import TwoSample, mmd
 from scorefield.metrics.neighbours import Coverage, coverage, memorisation, nearest
@@ -19,6 +20,7 @@ __all__ = [
     "frechet",
     "mmd",
     "c2st",
+    "crps",
     "nearest",
     "memorisation",
     "coverage",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scorefield.metrics import Accuracy
+from scorefield.metrics import Accuracy, crps
 from scorefield.numerics.random import uniform
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.schema import Column
@@ -90,11 +90,7 @@ class CellDraws(NamedTuple):
 
     def crps(self) -> np.ndarray:
         """The continuous ranked probability score of each cell, unbiased in the number of draws."""
-        count = len(self.drawn)
-        ordered = np.sort(self.drawn, 0)
-        weights = 2 * np.arange(1, count + 1) - count - 1
-        spread = 2 * (weights[:, None] * ordered).sum(0) / (count * (count - 1))
-        return np.asarray(np.abs(self.drawn - self.actual).mean(0) - 0.5 * spread)
+        return np.asarray(crps(torch.from_numpy(self.drawn), torch.from_numpy(self.actual)).numpy())
 
     def take(self, rows: np.ndarray) -> CellDraws:
         """Some of the cells."""
