@@ -129,7 +129,9 @@ def test_series_from_fit_to_forecast(scorefield, folder: Path, tmp_path: Path) -
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "How good are the new series?" in page and "How series remember" in page
     out = tmp_path / "f.csv"
-    code, said, _ = scorefield("forecast", run, folder / "both.npy", "--known", 10, "-n", 4, "-o", out, "--steps", 3)
+    words = ("--known", 10, "-n", 4, "-o", out, "--steps", 3, "--picture", tmp_path / "f.png")
+    code, said, _ = scorefield("forecast", run, folder / "both.npy", *words)
+    assert (tmp_path / "f.png").read_bytes()[:4] == b"\x89PNG"
     assert code == 0 and "CRPS" in said and "90% intervals hold" in said
     table = pd.read_csv(out)
     assert list(table) == ["series", "step", "channel", "mean", "median", "low", "high", "actual"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @app.command(
     help_epilogue="""Examples:
-  scorefield forecast run latest.npy -o forecast.csv
+  scorefield forecast run latest.npy -o forecast.csv --picture forecast.png
   scorefield forecast run test.npy --known 24 -o forecast.npz -n 500"""
 )
 def forecast(
@@ -31,6 +31,7 @@ def forecast(
     known: Annotated[int, ranged(_ranges.whole(1, 10**6))] | None = None,
     n: Annotated[int, ranged(_ranges.whole(2, 10**6), "-n")] = 100,
     interval: Probability = 0.9,
+    picture: Path | None = None,
     steps: Steps = 18,
     particles: Annotated[int, ranged(_ranges.whole(1, 100_000))] = 1,
     jacobian: bool = False,
@@ -51,6 +52,7 @@ def forecast(
         known: only the first so many steps of each series are given; what follows is what the draws are held against.
         n: draws for each series.
         interval: probability of the interval.
+        picture: .png file that shows the first six series with their forecasts.
         steps: network evaluations per draw.
         particles: that are weighted against each other: more are nearer to the posterior where series are not normal.
         jacobian: take the network's Jacobian: nearer too, at as many times the cost as a series is long.
@@ -65,6 +67,8 @@ def forecast(
     from scorefield.records.forecast import forecast as drawn
 
     arrays = output.suffix.lower() == ".npz"
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise DataError(f"{picture}: the picture is written as .png.")
     if not arrays:
         check_frame_suffix(output)
     model = runs.load_for(run, "forecast")
@@ -82,6 +86,11 @@ def forecast(
         _write_arrays(output, found, interval)
     else:
         _write_table(output, _table(found, actual, interval))
+    if picture is not None:
+        from scorefield import _files
+        from scorefield.report.series_figures import forecast_png
+
+        _files.write_bytes(picture, forecast_png(found, actual, interval))
     unknown = int(np.isnan(given).sum())
     print(f"{output}: {n} draws of {unknown:,} values in {len(given):,} series, {steps} evaluations each, seed {seed}.")
     if (np.isnan(given) & ~np.isnan(actual)).any():

@@ -139,7 +139,8 @@ def corrected_log_density(
         high: most.
         tolerance: in nats. What is reported as the solver's error is a part of the difference between all levels and
             every other one, and of what the path missed: an estimate, no bound.
-        evaluations: instead of a tolerance: levels at which the network is asked, >= 3.
+        evaluations: instead of a tolerance: levels at which the network is asked with its derivatives, >= 3. Before
+            each it is asked once without them, which is not counted.
         report: hears how far the work is.
         density: of the levels; where there is a tolerance, its steps are the first, and twice as many are made for
             points whose error is above it, and so on.

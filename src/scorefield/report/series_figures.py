@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
-from scorefield.report.figures import INK, NEW, REAL, panels, svg
+from scorefield.records.forecast import Forecast
+from scorefield.report.figures import GREY, INK, NEW, REAL, panels, svg
 
-_LINES, _CHANNELS = 5, 4  # drawn
+_LINES, _CHANNELS, _FORECASTS = 5, 4, 6  # drawn
 
 
 def series_svg(real: np.ndarray, new: np.ndarray) -> bytes:
@@ -59,3 +62,40 @@ def _spread(axis: object, records: np.ndarray, colour: str) -> None:
     for low, high, alpha in ((0.05, 0.95, 0.12), (0.25, 0.75, 0.22)):
         ends = np.quantile(records, [low, high], axis=0)
         axis.fill_between(steps, *ends, color=colour, alpha=alpha, lw=0)  # type: ignore[attr-defined]
+
+
+def forecast_png(found: Forecast, actual: np.ndarray, interval: float = 0.9) -> bytes:
+    """The first six forecasts: what is known, the median, the middle 50 % and the interval, and what came.
+
+    Args:
+        found: draws of series, of which the first channel is shown.
+        actual: as `found.known` is shaped, NaN where nothing is known of it.
+        interval: probability of the wide band.
+    """
+    count = min(len(found.known), _FORECASTS)
+    across = min(count, 3)
+    figure, axes = panels(count, (3.4 * across, 2.2 * -(-count // across)), across)
+    channels = found.known.ndim == 3
+    for i, axis in enumerate(axes[:count]):
+        known, true, draws = (x[i][..., 0] if channels else x[i] for x in (found.known, actual, found.draws))
+        shown = _with_neighbours(np.isnan(known))
+        steps = np.arange(1, len(known) + 1)
+        for low, alpha in (((1 - interval) / 2, 0.15), (0.25, 0.25)):
+            ends = np.where(shown, np.quantile(draws, [low, 1 - low], axis=0), np.nan)
+            axis.fill_between(steps, *ends, color=NEW, alpha=alpha, lw=0)
+        axis.plot(steps, np.where(shown, np.median(draws, 0), np.nan), color=NEW, lw=1.6, label="median")
+        axis.plot(steps, true, color=GREY, lw=0.9, ls="--", label="came")
+        axis.plot(steps, known, color=INK, lw=1.4, label="known")
+        axis.set_title(f"series {i + 1}", fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=150)
+    return out.getvalue()
+
+
+def _with_neighbours(unknown: np.ndarray) -> np.ndarray:
+    """The unknown steps and those beside them, where the bands meet what is known."""
+    wide = unknown.copy()
+    wide[1:] |= unknown[:-1]
+    wide[:-1] |= unknown[1:]
+    return wide
