@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_forecasts_of_gaussian_processes_are_exact(kernel: str, part: str) -> No
         assert float((spread - 1).abs().max()) < 4.5 / math.sqrt(2 * n)
         correlated = torch.corrcoef(z.T) - left / deviation[:, None] / deviation
         assert float(correlated.abs().max()) < 4.5 / math.sqrt(n)
+
+
+def test_series_that_are_centred_by_what_is_known_are_forecast() -> None:
+    """Their covariance is singular: rounding is not taken for an observation of what cannot vary."""
+    centre = torch.eye(LENGTH).double()
+    centre[:, :12] -= 1 / 12
+    windows = (Gaussian(torch.zeros(LENGTH).double(), KERNELS["AR(1)"]).sample(500, seed=2) @ centre.T).float()
+    measured = torch.cov(windows.double().T)  # as a fit measures it, rounding included
+    inexact = exact_run(centre @ KERNELS["AR(1)"] @ centre.T + 1e-2 * torch.eye(LENGTH))  # as networks are
+    found = forecast(replace(inexact, covariance=measured), 10 + 3 * windows[:3, :12].numpy(), 50)
+    assert np.abs(found.draws - 10).max() < 3 * 8
 
 
 def test_scores_of_exact_forecasts_are_those_of_the_normal_law() -> None:

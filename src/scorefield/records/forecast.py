@@ -15,6 +15,10 @@ from scorefield.progress import Report, silent
 from scorefield.records.grid_codec import GridCodec
 from scorefield.records.trained import TrainedModel
 
+_SLACK = 3e-3
+"""Of a single particle, which has no weights to bound: enough where the covariance is singular, and of means it changes
+less than a thousandth of a deviation."""
+
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
@@ -137,7 +141,7 @@ def forecast(
         mean=model.mean,
         covariance=model.covariance,
         shape=codec.shape,
-        slack=0.0 if particles == 1 else None,  # it bounds weights, and one particle has none
+        slack=_SLACK if particles == 1 else None,
         pooled=particles > 1,
         report=report,
     )
