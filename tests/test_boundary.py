@@ -154,6 +154,25 @@ def test_an_interrupt_is_one_line(run: Path, after: float) -> None:
     assert (code, err) == (130, "scorefield: interrupted.\n")
 
 
+def test_an_interrupt_during_the_first_collection_is_not_lost() -> None:
+    """What is raised in a callback of the collector is ignored: the interrupt comes again after it."""
+    text = """
+import signal, time
+from types import SimpleNamespace
+from scorefield.__main__ import _FirstCollection, _Interrupt
+interrupt = _Interrupt()
+signal.signal(signal.SIGINT, interrupt)
+interrupt(signal.SIGINT, SimpleNamespace(f_code=_FirstCollection.__call__.__code__))
+assert not interrupt.came
+try:
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted", interrupt.came)
+"""
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    assert (found.stdout, found.stderr) == ("interrupted True\n", "")
+
+
 def test_an_interrupted_fit_says_how_to_go_on(tmp_path: Path) -> None:
     process = started("fit", "ring", "-o", tmp_path / "run", "--time", "1h", "--quiet")
     deadline = time.monotonic() + 120

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 _IMPORTED = 150_000  # objects, about as many as torch alone leaves
+_SOON = 0.01  # seconds
 _HINT = "interrupted; go on with the same command and --resume."
 
 
@@ -22,6 +25,9 @@ class _Interrupt:
         self.came = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is _FirstCollection.__call__.__code__:  # what is raised there is lost
+            threading.Timer(_SOON, _thread.interrupt_main).start()
+            return
         if self.came:
             sys.stderr.write("\n")
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -30,18 +36,19 @@ class _Interrupt:
         raise KeyboardInterrupt
 
 
-def _spare_what_is_imported() -> None:
+class _FirstCollection:
     """Look for garbage among what is imported once at most: doing so again and again takes a fifth of the import."""
-    usual = gc.get_threshold()
 
-    def once(phase: str, _: dict[str, int]) -> None:
+    def __init__(self) -> None:
+        self.usual = gc.get_threshold()
+        gc.callbacks.append(self)
+        gc.set_threshold(_IMPORTED, *self.usual[1:])
+
+    def __call__(self, phase: str, _: dict[str, int]) -> None:
         if phase == "stop":
-            gc.callbacks.remove(once)
+            gc.callbacks.remove(self)
             gc.freeze()
-            gc.set_threshold(*usual)
-
-    gc.callbacks.append(once)
-    gc.set_threshold(_IMPORTED, *usual[1:])
+            gc.set_threshold(*self.usual)
 
 
 def main() -> None:
@@ -49,7 +56,7 @@ def main() -> None:
     interrupt = _Interrupt()
     try:
         signal.signal(signal.SIGINT, interrupt)
-        _spare_what_is_imported()
+        _FirstCollection()
         from scorefield.cli import main as run
 
         run()
