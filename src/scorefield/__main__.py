@@ -26,7 +26,7 @@ class _Interrupt:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if frame is not None and frame.f_code is _FirstCollection.__call__.__code__:  # what is raised there is lost
-            threading.Timer(_SOON, _thread.interrupt_main).start()
+            threading.Timer(_SOON, _interrupt_again).start()
             return
         if self.came:
             sys.stderr.write("\n")
@@ -34,6 +34,14 @@ class _Interrupt:
             signal.raise_signal(signal.SIGINT)
         self.came = True
         raise KeyboardInterrupt
+
+
+def _interrupt_again() -> None:
+    """Ctrl-C for the main thread, which wakes it where it waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 class _FirstCollection:
