@@ -144,7 +144,10 @@ def test_a_reader_that_ends_early_ends_the_command_quietly(run: Path) -> None:
 def interrupted(process: subprocess.Popen[str], after: float) -> tuple[int, str]:
     time.sleep(after)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # where it did not end
     return process.returncode, err
 
 
