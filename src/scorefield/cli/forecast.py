@@ -62,7 +62,7 @@ def forecast(
     import numpy as np
 
     from scorefield import runs
-    from scorefield.data import DataError, check_frame_suffix
+    from scorefield.data import DataError, check_frame_suffix, write_frame
     from scorefield.records.forecast import filled_up
     from scorefield.records.forecast import forecast as drawn
 
@@ -85,7 +85,7 @@ def forecast(
     if arrays:
         _write_arrays(output, found, interval)
     else:
-        _write_table(output, _table(found, actual, interval))
+        write_frame(_table(found, actual, interval), output)
     if picture is not None:
         from scorefield import _files
         from scorefield.report.series_figures import forecast_png
@@ -134,12 +134,6 @@ def _table(found: Forecast, actual: Array, interval: float) -> pd.DataFrame:
 def _summaries(found: Forecast, interval: float) -> dict[str, Array]:
     ends = {"median": 0.5, "low": (1 - interval) / 2, "high": (1 + interval) / 2}
     return {"mean": found.mean, **{name: found.quantile(q) for name, q in ends.items()}}
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    from scorefield.data import write_frame
-
-    write_frame(table, path)
 
 
 def _write_arrays(path: Path, found: Forecast, interval: float) -> None:

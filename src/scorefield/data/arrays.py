@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from scorefield import _files, _memory
-from scorefield.data.dataset import Array, DataError, Dataset, Grid, in_words
+from scorefield.data.dataset import Array, DataError, Dataset, Grid, grid_of, in_words
 
 _RECORDS = ("x_train", "x", "images", "data", "arr_0")
 _LABELS = ("y_train", "y", "labels")
@@ -181,8 +181,7 @@ def _assembled(
     dataset: Dataset, held: Array | None, columns: Array | None, y: Array | None, y_test: Array | None, path: Path
 ) -> Dataset:
     if held is not None:
-        of = dataset.kind
-        test = from_array(held, f"{path} (x_test)", of if of in ("series", "volume") else None).records
+        test = from_array(held, f"{path} (x_test)", grid_of(dataset.kind)).records
         if test.shape[1:] != dataset.shape:
             raise DataError(f"{path}: x_test has records of shape {test.shape[1:]}, the others {dataset.shape}.")
         held = test.astype(dataset.records.dtype) if _is_wider(dataset.records, test) else test

@@ -100,7 +100,7 @@ class Dataset:
     @property
     def gridded(self) -> bool:
         """Whether neighbouring numbers of a record belong together: images, series and volumes."""
-        return self.kind in ("image", "series", "volume")
+        return self.kind == "image" or grid_of(self.kind) is not None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -144,6 +144,11 @@ def checked(dataset: Dataset) -> Dataset:
         check_names(dataset.columns or (), dataset.source)
         check_varies(dataset)
     return dataset
+
+
+def grid_of(kind: object) -> Grid | None:
+    """The kind itself, as it may be stored, where it is series or volumes."""
+    return "series" if kind == "series" else "volume" if kind == "volume" else None
 
 
 def in_words(kind: Kind) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from scorefield._files import reason, shown
-from scorefield.data.dataset import Array, DataError, Dataset, check_varies
+from scorefield.data.dataset import Array, DataError, Dataset, check_varies, grid_of
 from scorefield.data.pictures import levels_up_to
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.greys import grey_counts, moments
@@ -77,7 +77,7 @@ def fit_codec(dataset: Dataset, rows: Array | None = None) -> Codec:
         >>> codec.mean, codec.std, codec.resolution
         ((1.0, 3.0), (1.0, 2.0), (1.0, 1.0))
     """
-    if dataset.kind in ("series", "volume"):
+    if grid_of(dataset.kind):
         return _fit_grid(dataset, np.arange(len(dataset)) if rows is None else rows)
     if dataset.kind != "image":
         return _fit_table(dataset if rows is None else dataset.take(rows))

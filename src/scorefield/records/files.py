@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield import _files
 from scorefield.data import Dataset, ImageReading, load
-from scorefield.data.dataset import Grid
+from scorefield.data.dataset import Grid, grid_of
 from scorefield.data.reading import is_folder_of_images
 from scorefield.progress import Report, silent
 from scorefield.training.run import OPTIONS
@@ -33,7 +33,7 @@ def read_like(model: TrainedModel, source: str | Path | Dataset) -> Dataset:
     Raises:
         DataError: for what cannot be read.
     """
-    grid = _grid(model.info.get("data", {}).get("kind"))
+    grid = grid_of(model.info.get("data", {}).get("kind"))
     return load(source, images=reading_of(model) if is_folder_of_images(source) else None, grid=grid)
 
 
@@ -62,10 +62,5 @@ def read_to_fit(
         with _files.reading(path, "the options of a training"):
             if images is None and is_folder_of_images(source):
                 images = remembered(stored)
-            grid = grid or _grid(stored.get("grid"))
+            grid = grid or grid_of(stored.get("grid"))
     return load(source, images=images, grid=grid, report=report)
-
-
-def _grid(stored: object) -> Grid | None:
-    """What the records of a run are, where they are series or volumes."""
-    return "series" if stored == "series" else "volume" if stored == "volume" else None

@@ -16,7 +16,7 @@ from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
 from scorefield.data import TOYS, Dataset, ImageReading, split
-from scorefield.data.dataset import Grid
+from scorefield.data.dataset import Grid, grid_of
 from scorefield.data.toys import Dots
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
@@ -84,7 +84,7 @@ def fit(
         "dequantise": dequantise if dequantise is not None else not dataset.gridded,
         "held_share": HELD_SHARE if held_share is None else held_share,
     }
-    if dataset.kind in ("series", "volume"):
+    if grid_of(dataset.kind):
         options["grid"] = dataset.kind
     if dataset.reading is not None:
         options["images"] = dict(dataset.reading)
