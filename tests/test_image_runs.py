@@ -13,6 +13,7 @@ from PIL import Image
 
 from scorefield import TrainedModel, data
 from scorefield.data import Dataset, ImageReading
+from scorefield.nets import PatchTransformer
 from scorefield.numerics.random import uniform
 from scorefield.records import evaluate, fit, held
 from scorefield.records.files import reading_of
@@ -88,6 +89,16 @@ def test_resumed_without_being_told_again(made: Path, scorefield: Command) -> No
     assert code == 2 and "resume it with the same" in err
 
 
+def test_a_transformer_over_patches_in_place_of_the_unet(made: Path, tmp_path: Path, scorefield: Command) -> None:
+    run = tmp_path / "run"
+    words = ("fit", made / "photos", "-o", run, *QUICK, *TOLD, "--network", "transformer")
+    code, _, err = scorefield(*words)
+    assert code == 0, err
+    assert isinstance(TrainedModel.load(run).model.network, PatchTransformer)
+    code, _, err = scorefield("sample", run, "-n", 3, "--steps", 2, "-o", tmp_path / "new.png")
+    assert code == 0, err
+
+
 def test_restore_reads_a_photograph_as_the_run(made: Path, tmp_path: Path, scorefield: Command) -> None:
     path = tmp_path / "new.jpg"
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (60, 90, 3), dtype=np.uint8)).convert("CMYK").save(path)
@@ -106,6 +117,9 @@ def test_restore_reads_a_photograph_as_the_run(made: Path, tmp_path: Path, score
     ("words", "said"),
     [
         (("iris", "--crop", "--image-size", 4), "has no option --image-size"),
+        (("iris", "--network", "transformer"), "has no option --network"),
+        (("ring.npy", "--network", "transformer"), "is for series, images and volumes"),
+        (("ring.npy", "--network", "unet", "--energy"), "is for series, images and volumes"),
         (("ring.npy", "--image-mode", "grey"), "no folder of images"),
         (("photos", "--image-size", "4x"), "--image-size is a width and height such as 64x48"),
         (("photos", "--image-size", "99999"), "1 to 16,384"),

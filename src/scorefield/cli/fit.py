@@ -70,6 +70,7 @@ def fit(
     learning_rate: Rate | None = None,
     precision: Literal["auto", "float32", "bf16"] | None = None,
     size: Literal["auto", "small", "medium", "large"] = "auto",
+    network: Literal["unet", "transformer"] | None = None,
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
@@ -105,6 +106,8 @@ def fit(
         precision: of the network while training; auto unless given: bf16 where it is faster, which is measured when a
             training begins.
         size: of the network.
+        network: of series, images and volumes: convolutions at several resolutions (the default), or a transformer over
+            patches.
         condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables of numbers, without the answers for tables).
         dequantise: spread whole numbers by uniform noise, for a density (arrays, images, --energy).
@@ -142,6 +145,7 @@ def fit(
     }
     options = {
         "size": None if size == "auto" else size,
+        "network": network,
         "energy": energy or None,
         "labels": None if condition is None else condition == "label",
         "dequantise": dequantise,

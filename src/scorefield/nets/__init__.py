@@ -19,11 +19,24 @@ from scorefield._files import shown
 from scorefield.nets._stored import rebuilt
 from scorefield.nets.defaults import network_for
 from scorefield.nets.mlp import ResidualMLP, ScalarMLP
+from scorefield.nets.transformer import PatchTransformer
 from scorefield.nets.unet import UNet, unet_config
 
-__all__ = ["NETWORKS", "ResidualMLP", "ScalarMLP", "UNet", "build", "name_of", "network_for", "rebuilt", "restored"]
+__all__ = [
+    "NETWORKS",
+    "PatchTransformer",
+    "ResidualMLP",
+    "ScalarMLP",
+    "UNet",
+    "build",
+    "name_of",
+    "network_for",
+    "rebuilt",
+    "restored",
+]
 
 NETWORKS: dict[str, type[nn.Module]] = {
+    "patch-transformer": PatchTransformer,
     "residual-mlp": ResidualMLP,
     "scalar-mlp": ScalarMLP,
     "unet": UNet,

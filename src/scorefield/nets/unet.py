@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, silu
+from torch.nn.functional import interpolate, silu
 
 from scorefield.nets._embedding import Embedding, check_sizes
 from scorefield.nets._init import conv, initialise, linear
+from scorefield.nets._patches import patches, points
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -149,7 +150,7 @@ class UNet(nn.Module):
             raise ValueError(f"this network takes x of shape (n, {wanted}), got {tuple(x.shape)}.")
         e = self.embedding(x, level_feature, condition)
         with torch.autocast(x.device.type, enabled=False):  # bf16 would round away the noise of low levels
-            h = self.inputs(self._patches(x))
+            h = self.inputs(patches(x, self.patch))
         skips = []
         for k, stage in enumerate(self.down):
             h = stage(h if k == 0 else self.lower[k - 1](h), e)
@@ -159,31 +160,7 @@ class UNet(nn.Module):
             if k < len(self.rise):
                 h = skips[k] + interpolate(self.rise[k](h), size=skips[k].shape[2:])
             h = self.up[k](h, e)
-        return self._points(self.outputs(silu(self.norm(h.contiguous()))))
-
-    def _patches(self, x: Tensor) -> Tensor:
-        """Patches as channels; the last patches along each axis are filled up with 0."""
-        sizes, p = self.shape[1:], self.patch
-        filled = [-size % p for size in sizes]
-        x = pad(x, [side for fill in reversed(filled) for side in (0, fill)]) if any(filled) else x
-        if p == 1:
-            return x
-        apart = [part for size, fill in zip(sizes, filled, strict=True) for part in ((size + fill) // p, p)]
-        axes = range(len(sizes))
-        whole = x.reshape(*x.shape[:2], *apart)
-        return whole.permute(0, 1, *(3 + 2 * i for i in axes), *(2 + 2 * i for i in axes)).flatten(1, 1 + len(sizes))
-
-    def _points(self, h: Tensor) -> Tensor:
-        """The inverse of `_patches`."""
-        sizes, p = self.shape[1:], self.patch
-        if p > 1:
-            k, count = len(sizes), h.shape[2:]
-            whole = h.reshape(len(h), self.shape[0], *[p] * k, *count)
-            mixed = whole.permute(0, 1, *(axis for i in range(k) for axis in (2 + k + i, 2 + i)))
-            h = mixed.reshape(len(h), self.shape[0], *(p * c for c in count))
-        for axis, size in enumerate(sizes, 2):
-            h = h.narrow(axis, 0, size)
-        return h
+        return points(self.outputs(silu(self.norm(h.contiguous()))), self.patch, self.shape)
 
 
 def unet_config(stored: Mapping[str, object]) -> dict[str, object]:

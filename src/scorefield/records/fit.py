@@ -41,6 +41,7 @@ def fit(
     *,
     settings: Settings | Mapping[str, Any] | None = None,
     size: str = "auto",
+    network: str = "auto",
     energy: bool = False,
     labels: bool | None = None,
     dequantise: bool | None = None,
@@ -56,6 +57,7 @@ def fit(
         folder: to write the run to; `TrainedModel.load(folder)` reads it.
         settings: of the training, as a whole or some fields; default: three minutes.
         size: of the network: "auto", "small", "medium" or "large".
+        network: of series, images and volumes: "auto", "unet" or "transformer".
         energy: learn an energy, whose gradient is the score (tables only).
         labels: condition the model on the source's class labels; default: for images that have them.
         dequantise: spread whole numbers by uniform noise, so that they have a density; default: for tables. Images
@@ -84,6 +86,10 @@ def fit(
         "dequantise": dequantise if dequantise is not None else not dataset.gridded,
         "held_share": HELD_SHARE if held_share is None else held_share,
     }
+    if network != "auto":
+        if not dataset.gridded:
+            raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
+        options["network"] = network
     if grid_of(dataset.kind):
         options["grid"] = dataset.kind
     if dataset.reading is not None:
@@ -163,7 +169,13 @@ def _model(x: Rows, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[
         if len(x.shape) != 2:
             raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")
         return Energy(nets.ScalarMLP(x.shape[1], classes=classes), **scales), frequencies
-    network = nets.network_for(tuple(x.shape[1:]), classes=classes, size=options["size"], rows=len(x))
+    network = nets.network_for(
+        tuple(x.shape[1:]),
+        classes=classes,
+        size=options["size"],
+        rows=len(x),
+        kind=options.get("network", "auto"),
+    )
     return Denoiser(network, **scales), frequencies
 
 
