@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from scorefield import train
+from scorefield.data import Dataset
 from scorefield.denoiser import Denoiser
 from scorefield.nets import ResidualMLP, UNet
 from scorefield.numerics.random import normal
 from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
+from scorefield.records.codec import fit_codec
+from scorefield.records.trained import TrainedModel
 from scorefield.training import loop, precision
 from scorefield.training.checkpoint import Settings, read_status
 from scorefield.training.loop import default_levels
-from scorefield.training.precision import Precision, choose
+from scorefield.training.precision import Precision, as_trained, choose
 
 X = normal(40, (1, 8, 8), 0, "test images")
 OBJECTIVE = Multilevel(default_levels(0.002, 20.0), EDM())
@@ -85,3 +89,34 @@ def test_the_noise_of_low_levels_is_not_rounded_away_in_bf16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         network(X, torch.tensor(-6.0))
     assert seen[0].dtype == torch.float32 and torch.equal(seen[0], network.inputs(X))
+
+
+def test_draws_are_in_the_precision_of_the_training_where_the_processor_is_made_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = {"training": {"precision": {"name": "bf16", "gain": 2.0}}}
+    for info, made_for_it, wanted in [
+        (trained, True, "bf16"),
+        (trained, False, "float32"),
+        ({"training": {"precision": {"name": "float32", "gain": 0.1}}}, True, "float32"),
+        ({"training": {"precision": None}}, True, "float32"),
+        ({}, True, "float32"),
+    ]:
+        monkeypatch.setattr(precision, "_is_made_for_bf16", lambda _, answer=made_for_it: answer)
+        assert as_trained(info, torch.device("cpu")) == Precision(wanted)
+
+
+def test_draws_in_bf16_are_those_in_float32_to_its_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_is_made_for_bf16", lambda _: True)
+    model = images().eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.add_(0.05 * normal(len(p), p.shape[1:], 1, name))
+    pictures = (X[:, 0].numpy().clip(-2, 2) * 60 + 128).astype(np.uint8)
+    codec = fit_codec(Dataset(pictures, "image", source="pictures"), np.arange(len(X)))
+    run = TrainedModel(model, codec, info={"training": {"precision": {"name": "bf16", "gain": 2.0}}})
+    full, half, auto = (run.sample(5, steps=6, precision=name) for name in ("float32", "bf16", "auto"))
+    assert (half == auto).all() and (half != full).any()
+    assert np.abs(half.astype(float) - full).max() <= 8  # of 255 grey levels: 2^-8 of the range, over 6 steps
+    with pytest.raises(ValueError, match="'auto', 'float32' or 'bf16', got 'half'"):
+        run.sample(1, precision="half")

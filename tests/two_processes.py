@@ -23,7 +23,8 @@ from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
-from scorefield.training.loop import _start, _step, default_levels
+from scorefield.training.gradients import gradients as descent
+from scorefield.training.loop import _batch, _start, _step, default_levels
 from scorefield.training.precision import Precision
 
 
@@ -33,7 +34,9 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
             p.add_(0.1 * normal(1, p.shape, 0, "test weights", first=k)[0])
     run, wrapped = _start(model, settings, Precision("float32"))
     x, device = normal(100, (3,), 0, "test data"), torch.device("cpu")
-    _step(run, wrapped, x, None, Multilevel(default_levels(0.002, 20.0), EDM()), 1e-3, settings, device)
+    objective = Multilevel(default_levels(0.002, 20.0), EDM())
+    with descent(wrapped, objective, run.precision, settings.batch, x.shape[1:], device) as descend:
+        _step(run, _batch(run, x, None, settings, device), descend, objective, 1e-3, settings)
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,7 @@ def sample(
     condition: Class | None = None,
     guidance: Guidance = 1.0,
     given: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=False)] = None,
+    precision: Literal["auto", "float32", "bf16"] = "auto",
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -43,6 +44,8 @@ def sample(
         given: what rows of a table must be: region=North,age=30 or "price>100" or "10<=age<=20" or "age!=30" or
             "city in Bern|Wien"; several times if need be, all hold. Names and values with signs or commas go in double
             quotes.
+        precision: of the network (arrays, images, series); auto: that of its training, where this processor is made
+            for it.
         quiet: show no progress.
     """
     from scorefield import runs
@@ -52,7 +55,16 @@ def sample(
     wanted = given or ()
     with ProgressBar("samples", quiet) as bar:
         kind.write_samples(
-            model, output, n, steps=steps, seed=seed, condition=condition, guidance=guidance, given=wanted, report=bar
+            model,
+            output,
+            n,
+            steps=steps,
+            seed=seed,
+            condition=condition,
+            guidance=guidance,
+            given=wanted,
+            precision=precision,
+            report=bar,
         )
     print(f"{output}: {n} samples of {run}, {steps} network evaluations each, seed {seed}.")
 

@@ -14,7 +14,8 @@ from scorefield.denoiser import Denoiser, Energy
 from scorefield.plans import Plan, default
 from scorefield.plans.distilled import FewSteps, few_steps
 from scorefield.progress import Report, silent
-from scorefield.records.trained import Distilled, TrainedModel, encoded_draws
+from scorefield.records.draws import encoded_draws
+from scorefield.records.trained import Distilled, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.run import Preparation
 

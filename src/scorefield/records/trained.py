@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,18 @@ from scorefield import _ranges, nets
 from scorefield._files import shown
 from scorefield._memory import lacking
 from scorefield.conditioning.guidance import classifier_free
-from scorefield.core import Estimate, Level, Model
+from scorefield.core import Estimate, Level
 from scorefield.denoiser import TARGETS, Denoiser, Energy
 from scorefield.likelihood import LogDensity
 from scorefield.numerics.random import noise_like, uniform
-from scorefield.plans import Plan, default, run
+from scorefield.plans import Plan, default
 from scorefield.plans.plan import plans_from_json
-from scorefield.progress import Report, counted, silent
+from scorefield.progress import Report, silent
 from scorefield.records.codec import Codec, codec_from_json
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
+from scorefield.records.draws import encoded_draws
 from scorefield.training import model_folder, parallel
+from scorefield.training.precision import PRECISIONS, Precision, as_trained
 
 FORMAT = 1
 """Version of the folder's layout: raised when older readers could not read it rightly."""
@@ -100,6 +102,7 @@ class TrainedModel:
         guidance: float = 1.0,
         first: int = 0,
         batch: int = 1024,
+        precision: str = "auto",
         progress: bool = False,
         report: Report = silent,
     ) -> np.ndarray:
@@ -115,6 +118,8 @@ class TrainedModel:
             guidance: classifier-free guidance towards the class; 1 is none, and other scales ask the network twice.
             first: index of the first sample, to go on where an earlier call ended.
             batch: at most this many at once.
+            precision: of the network: "auto" (that of its training, where this device is made for it), "float32" or
+                "bf16".
             progress: show a bar.
             report: hears how far the work is.
 
@@ -141,6 +146,7 @@ class TrainedModel:
             first=first,
             condition=given,
             batch=batch,
+            precision=self._precision(precision),
             progress=progress,
             report=report,
         )
@@ -295,6 +301,11 @@ class TrainedModel:
             _ranges.EVALUATIONS(f"{name}(evaluations=...)", options.evaluations)
         return options
 
+    def _precision(self, asked: str) -> Precision:
+        if asked not in PRECISIONS:
+            raise ValueError(f"sample(precision=...) is 'auto', 'float32' or 'bf16', got {shown(asked)}.")
+        return as_trained(self.info, self._device) if asked == "auto" else Precision(asked)
+
     def _given(self, condition: int | Tensor | np.ndarray | None, n: int) -> Tensor | None:
         return None if condition is None else self._conditions(condition, n)
 
@@ -335,45 +346,6 @@ class TrainedModel:
     def _floats(self, x: Tensor) -> np.ndarray:
         """Records in the user's units, not rounded to the data's integers."""
         return self.codec.decode_floats(x.cpu())
-
-
-def encoded_draws(
-    model: Model,
-    plan: Plan,
-    shape: Sequence[int],
-    n: int,
-    *,
-    std: float,
-    like: Tensor,
-    seed: int = 0,
-    first: int = 0,
-    condition: Tensor | None = None,
-    batch: int = 1024,
-    progress: bool = False,
-    report: Report = silent,
-) -> Iterator[Tensor]:
-    """Encoded draws `(at most batch, *shape)`, n in all.
-
-    Args:
-        model: that draws.
-        plan: how it steps.
-        shape: of a draw.
-        n: how many.
-        std: of the data, where draws start.
-        like: a tensor with their dtype and device.
-        seed: draw i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
-        first: index of the first one.
-        condition: what goes with each, `(n,)`.
-        batch: at most this many at once.
-        progress: show a bar for each batch.
-        report: hears how far the work is.
-    """
-    starts = range(0, n, batch)
-    for start in counted(starts, len(starts), report, "samples"):
-        count, number = min(batch, n - start), first + start
-        x = plan.start(count, shape, seed, std=std, first=number, dtype=like.dtype, device=like.device)
-        part = None if condition is None else condition[start : start + count].to(like.device)
-        yield run(plan, model, x, seed=seed, first=number, condition=part, progress=progress)
 
 
 def _few(steps: int) -> str:

@@ -26,6 +26,7 @@ def write_samples(
     condition: int | None = None,
     guidance: float = 1.0,
     given: Sequence[str] = (),
+    precision: str = "auto",
     report: Report = silent,
 ) -> None:
     """Draw records and write them to a .csv, .parquet, .npy or .npz file, or as a grid of images to a .png file.
@@ -41,6 +42,7 @@ def write_samples(
         condition: class to draw; default: classes as often as in training, written with the records.
         guidance: as `TrainedModel.sample`.
         given: not for arrays and images.
+        precision: as `TrainedModel.sample`.
         report: hears how far the work is.
 
     Raises:
@@ -59,7 +61,15 @@ def write_samples(
             count = stop - start
             labels = model.conditions(count, seed=seed, first=start) if condition is None else None
             wanted = condition if labels is None else labels
-            records = model.sample(count, steps=steps, seed=seed, first=start, condition=wanted, guidance=guidance)
+            records = model.sample(
+                count,
+                steps=steps,
+                seed=seed,
+                first=start,
+                condition=wanted,
+                guidance=guidance,
+                precision=precision,
+            )
             kept = None if labels is None or suffix == ".npy" else labels.numpy()  # .npy holds one array
             yield records, kept
 

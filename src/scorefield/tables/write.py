@@ -29,6 +29,7 @@ def write_samples(
     condition: int | None = None,
     guidance: float = 1.0,
     given: Sequence[str] = (),
+    precision: str = "auto",
     report: Report = silent,
 ) -> None:
     """Draw rows and write them to a file, as text in the dialect of the one that the model was fitted to.
@@ -44,6 +45,7 @@ def write_samples(
         condition: not for tables.
         guidance: not for tables.
         given: conditions that all rows fulfil, as `tables.given.parse` takes them.
+        precision: not for tables.
         report: hears how far the work is.
 
     Raises:
@@ -54,6 +56,8 @@ def write_samples(
         raise ValueError(
             "a run of a table has no --condition and no --guidance; say what rows must be with --given column=value."
         )
+    if precision != "auto":
+        raise ValueError("a run of a table has no --precision: its answers are float32; leave it out.")
     check_frame_suffix(path)
     wanted = parse(given, model.codec.schema)
 

@@ -22,6 +22,7 @@ from scorefield.objectives import EDM, Weighting
 from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
+from scorefield.training.gradients import Batch, gradients
 from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
 from scorefield.training.optimizer import AdamW
 from scorefield.training.precision import Precision, choose, unmeasured
@@ -128,22 +129,26 @@ def train(
     test: Callable[[int], HeldOut] | None = None
     if held is not None:
         test = functools.lru_cache(1)(functools.partial(HeldOut, held, held_condition, objective, exact, settings.seed))
+    last = _finished(run, settings)
     try:
-        last = _finished(run, settings)
-        while last is None:
-            rate = settings.learning_rate * _schedule(run, settings)
-            with _clock(run, device):
-                loss = _step(run, wrapped, x, condition, objective, rate, settings, device)
-            evaluation = None
-            if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
+        with gradients(wrapped, objective, run.precision, settings.batch, x.shape[1:], device) as descend:
+            while last is None:
+                rate = settings.learning_rate * _schedule(run, settings)
                 with _clock(run, device):
-                    points = affordable(min(run.step, settings.evaluate_every), settings.batch)
-                    evaluation = _evaluate(run, wrapped, test(points), device)
-            last = _finished(run, settings)
-            if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
-                with _clock(run, device):
-                    save(run, checkpoint, settings)
-            yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
+                    if not wrapped.training:
+                        wrapped.train()
+                    samples = _batch(run, x, condition, settings, device)
+                    loss = _step(run, samples, descend, objective, rate, settings)
+                evaluation = None
+                if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
+                    with _clock(run, device):
+                        points = affordable(min(run.step, settings.evaluate_every), settings.batch)
+                        evaluation = _evaluate(run, wrapped, test(points), device)
+                last = _finished(run, settings)
+                if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
+                    with _clock(run, device):
+                        save(run, checkpoint, settings)
+                yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
     finally:
         copy_into(run.parameters, run.best if test is not None and run.evaluations else run.average)
         model.eval()
@@ -168,19 +173,14 @@ def _permutation(n: int, seed: int, epoch: int) -> Tensor:
     return uniform(n, (), seed, "epoch", row=epoch, dtype=torch.float64).argsort()
 
 
-def _step(
+def _batch(
     run: RunState,
-    wrapped: nn.Module,
     x: Rows,
     condition: Tensor | None,
-    objective: Objective,
-    rate: float,
     settings: Settings,
     device: torch.device,
-) -> float:
-    """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
-    if not wrapped.training:
-        wrapped.train()
+) -> Batch:
+    """This process's slice of a step's samples, with what is random in it."""
     row, number = _batch_index(run.step, settings, len(x), device)
     x0 = x[row.to(x.device)].to(device)
     # levels are stratified over the batch: one in each of its equal parts
@@ -191,14 +191,24 @@ def _step(
     given = None
     if condition is not None:
         given = _dropped(condition[row.to(condition.device)].to(device), run.model, number, settings)
-    with run.precision.autocast(device):
-        each = objective(wrapped, x0, Draws(noise, u, number), given)
-        loss = each.mean() / x0[0].numel()
-    value = parallel.mean_over_processes([float(loss.detach())], device)[0]
-    if not math.isfinite(value):
-        raise TrainingError(_diverged(run.step + 1, each.detach(), u, objective, device))
+    return Batch(x0, Draws(noise, u, number), given)
+
+
+def _step(
+    run: RunState,
+    batch: Batch,
+    descend: Callable[[Batch], Tensor],
+    objective: Objective,
+    rate: float,
+    settings: Settings,
+) -> float:
+    """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
     run.optimizer.clear()
-    loss.backward()
+    each = descend(batch)
+    device = each.device
+    value = parallel.mean_over_processes([float(each.mean()) / batch.x0[0].numel()], device)[0]
+    if not math.isfinite(value):
+        raise TrainingError(_diverged(run.step + 1, each, batch.draws.u, objective, device))
     run.optimizer.clip(settings.clip)
     run.optimizer.step(rate)
     run.step += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +48,25 @@ def unmeasured(asked: str, device: torch.device) -> Precision:
     """The precision without a measurement: what is asked; of "auto" bf16 on GPUs that have it, else float32."""
     if asked != "auto":
         return Precision(asked)
-    return Precision("bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
+    return Precision("bf16" if device.type == "cuda" and _is_made_for_bf16(device) else "float32")
+
+
+def as_trained(info: Mapping[str, Any], device: torch.device) -> Precision:
+    """The precision that a network was trained in, where the device is made for it, else float32.
+
+    Args:
+        info: of the run.
+        device: of the network.
+    """
+    stored = (info.get("training") or {}).get("precision") or {}
+    return Precision("bf16" if stored.get("name") == "bf16" and _is_made_for_bf16(device) else "float32")
+
+
+def _is_made_for_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    known: Callable[[], bool] | None = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and known is not None and known()
 
 
 def choose(

@@ -1,0 +1,70 @@
+"""Encoded draws of a model, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from scorefield.core import Model
+from scorefield.numerics.threads import cut, shares, side_by_side
+from scorefield.plans.plan import Plan
+from scorefield.plans.run import run
+from scorefield.progress import Report, counted, silent
+from scorefield.training.precision import Precision
+
+_LEAST = 8  # draws that are worth a thread
+FLOAT32 = Precision("float32")
+
+
+def encoded_draws(
+    model: Model,
+    plan: Plan,
+    shape: Sequence[int],
+    n: int,
+    *,
+    std: float,
+    like: Tensor,
+    seed: int = 0,
+    first: int = 0,
+    condition: Tensor | None = None,
+    batch: int = 1024,
+    precision: Precision = FLOAT32,
+    progress: bool = False,
+    report: Report = silent,
+) -> Iterator[Tensor]:
+    """Encoded draws `(at most batch, *shape)`, n in all.
+
+    On a processor, draws of more than one axis are made in parts side by side, as `training.gradients`.
+
+    Args:
+        model: that draws.
+        plan: how it steps.
+        shape: of a draw.
+        n: how many.
+        std: of the data, where draws start.
+        like: a tensor with their dtype and device.
+        seed: draw i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+        first: index of the first one.
+        condition: what goes with each, `(n,)`.
+        batch: at most this many at once.
+        precision: that the network computes in; the steps between its answers are made in the dtype of `like`.
+        progress: show a bar for each batch.
+        report: hears how far the work is.
+    """
+    parts = shares(min(n, batch), _LEAST, like.device) if len(shape) > 1 else 1
+
+    def draw(rows: range) -> Tensor:
+        number, shown = first + rows.start, progress and rows.start % batch == 0  # one bar for all parts of a batch
+        x = plan.start(len(rows), shape, seed, std=std, first=number, dtype=like.dtype, device=like.device)
+        given = None if condition is None else condition[rows.start : rows.stop].to(like.device)
+        with precision.autocast(like.device):
+            return run(plan, model, x, seed=seed, first=number, condition=given, progress=shown)
+
+    starts = range(0, n, batch)
+    with side_by_side(parts) as over:
+        for start in counted(starts, len(starts), report, "samples"):
+            whole = range(start, min(start + batch, n))
+            shared = [whole[part] for part in cut(len(whole), min(parts, len(whole)))]
+            yield torch.cat(over(draw, shared))
