@@ -41,7 +41,7 @@ from scorefield.objectives.batch import Multilevel
 from scorefield.plans import Plan, run
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import _start, _step, default_levels
-from scorefield.training.optimizer import AdamW
+from scorefield.training.optimizer import AdamW, clear
 from scorefield.training.precision import Precision
 
 Sampler = Callable[[Tensor, int], object]
@@ -222,7 +222,7 @@ def trained(make: Callable[[], nn.Module], shape: tuple[int, ...], precision: st
     given, feature = torch.randn(batch, *shape), torch.randn(batch)
 
     def bare() -> None:
-        optimizer.clear()
+        clear(optimizer.parameters)
         with computes.autocast(device):
             loss = network(given, feature, None).square().mean()
         loss.backward()

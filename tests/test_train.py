@@ -28,7 +28,7 @@ from scorefield.objectives.batch import Multilevel
 from scorefield.training.checkpoint import Settings, read_status
 from scorefield.training.heldout import BINS, POINTS, SHARE, HeldOut, affordable
 from scorefield.training.loop import Progress, TrainingError, _batch_index, default_levels
-from scorefield.training.optimizer import BETAS, AdamW
+from scorefield.training.optimizer import BETAS, AdamW, clip
 from scorefield.training.parallel import folder_lock
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
@@ -67,15 +67,18 @@ def test_the_global_random_state_is_neither_used_nor_changed() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("stop", [1, 5, 7])
-def test_resuming_equals_never_having_stopped_bit_for_bit(tmp_path: Path, stop: int) -> None:
-    whole, file = small(), tmp_path / "checkpoint.safetensors"
-    last(train(whole, X[:500], settings=QUICK, held=X[500:]))
-    often = replace(QUICK, checkpoint_every=1e-9)
-    for progress in train(small(), X[:500], settings=often, held=X[500:], checkpoint=file):
+@pytest.mark.parametrize(("stop", "optimizer"), [(1, "adamw"), (5, "adamw"), (7, "adamw"), (5, "muon")])
+def test_resuming_equals_never_having_stopped_bit_for_bit(tmp_path: Path, stop: int, optimizer: str) -> None:
+    def model() -> Denoiser:
+        return Denoiser(ResidualMLP(2, width=32, depth=1), sigma_max=20.0)
+
+    whole, file = model(), tmp_path / "checkpoint.safetensors"
+    often = replace(QUICK, checkpoint_every=1e-9, optimizer=optimizer)
+    last(train(whole, X[:500], settings=often, held=X[500:]))
+    for progress in train(model(), X[:500], settings=often, held=X[500:], checkpoint=file):
         if progress.step == stop:
             break
-    resumed = small()
+    resumed = model()
     final = last(train(resumed, X[:500], settings=often, held=X[500:], checkpoint=file, resume=True))
     assert final.step == QUICK.steps and same(whole, resumed)
 
@@ -85,6 +88,8 @@ def test_resuming_refuses_other_settings_and_another_model(tmp_path: Path) -> No
     last(train(small(), X, settings=QUICK, checkpoint=file))
     with pytest.raises(ValueError, match="batch = 32, now 16"):
         next(train(small(), X, settings=replace(QUICK, batch=16), checkpoint=file, resume=True))
+    with pytest.raises(ValueError, match="optimizer = 'adamw', now 'muon'"):
+        next(train(small(), X, settings=replace(QUICK, optimizer="muon"), checkpoint=file, resume=True))
     other = Denoiser(ResidualMLP(2, width=24, depth=1), sigma_max=20.0)
     with pytest.raises(FileError, match="another model's"):
         next(train(other, X, settings=replace(QUICK, steps=20), checkpoint=file, resume=True))
@@ -191,7 +196,7 @@ def test_the_optimiser_is_torchs_bit_for_bit() -> None:
             model.zero_grad()
             model(X[:8] + step, Level(1.0, 0.5)).x0.square().sum().backward()
         most = 10.0 ** (step - 2)  # some gradients are clipped, some are not
-        ours.clip(most)
+        clip(ours.parameters, most)
         torch.nn.utils.clip_grad_norm_(b.parameters(), most)
         ours.step(2e-3)
         theirs.step()
@@ -296,16 +301,16 @@ TWO = str(Path(__file__).with_name("two_processes.py"))
 
 @pytest.fixture(scope="module")
 def differences() -> dict[str, float]:
-    """Of gradients in two processes from those in one, for each way of sharing the work."""
+    """Of gradients, or weights after a step of Muon, in two processes from those in one, by the way of sharing."""
     words = [sys.executable, TWO, "gradients"]
     done = subprocess.run(words, check=True, env=ENVIRONMENT, capture_output=True, text=True)
     lines = [line.split() for line in done.stdout.splitlines() if "difference" in line]
     return {line[0]: float(line[2]) for line in lines}
 
 
-@pytest.mark.parametrize("sharded", ["ddp", "fsdp"])
-def test_two_processes_give_the_gradients_of_one(differences: dict[str, float], sharded: str) -> None:
-    assert differences[sharded] < 1e-5
+@pytest.mark.parametrize("way", ["ddp-adamw", "fsdp-adamw", "ddp-muon", "fsdp-muon"])
+def test_two_processes_give_the_gradients_of_one(differences: dict[str, float], way: str) -> None:
+    assert differences[way] < 1e-5
 
 
 def children(pid: int) -> list[int]:

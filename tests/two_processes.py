@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import replace
 
 import torch
 import torch.distributed.fsdp  # before the processes part
@@ -37,21 +38,25 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
     objective = Multilevel(default_levels(0.002, 20.0), EDM())
     with descent(wrapped, objective, run.precision, settings.batch, x.shape[1:], device) as descend:
         _step(run, _batch(run, x, None, settings, device), descend, objective, 1e-3, settings)
+    if settings.optimizer == "muon":
+        return [parallel.whole(p.detach()) for p in run.parameters]
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]
 
 
 def compare() -> None:
-    alone = gradients(
-        Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0), Settings(steps=1, batch=64, clip=1e9)
-    )
-    scale = max(float(g.abs().max()) for g in alone)
+    kinds = ("adamw", "muon")
+    settings = [Settings(steps=1, batch=64, clip=1e9, optimizer=kind) for kind in kinds]
+    alone = [gradients(Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0), one) for one in settings]
     with parallel.process_group():
         for way in ("ddp", "fsdp"):
-            together: nn.Module = Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0)
-            both = gradients(together, Settings(steps=1, batch=64, clip=1e9, sharded=way == "fsdp"))
-            worst = max(float((a - b).abs().max()) for a, b in zip(alone, both, strict=True))
-            if parallel.rank() == 0:
-                print(way, "difference", worst / scale, "of", len(both), "gradients")
+            for kind, one, wanted in zip(kinds, settings, alone, strict=True):
+                together: nn.Module = Denoiser(ResidualMLP(3, width=32, depth=2), sigma_max=20.0)
+                both = gradients(together, replace(one, sharded=way == "fsdp"))
+                worst = max(float((a - b).abs().max()) for a, b in zip(wanted, both, strict=True))
+                scale = max(float(g.abs().max()) for g in wanted)
+                if parallel.rank() == 0:
+                    what = "gradients" if kind == "adamw" else "weights"
+                    print(f"{way}-{kind}", "difference", worst / scale, "of", len(both), what)
 
 
 def started(rank: int, port: int) -> int:

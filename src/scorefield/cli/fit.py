@@ -101,8 +101,8 @@ def fit(
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
         steps: optimiser steps, instead of a time or together with it.
         seed: of everything random; 0 unless given.
-        batch: rows per step; 128 unless given, for tables of 4,000 rows or more 256.
-        learning_rate: of AdamW after warm-up; 2e-3 unless given, for tables 3e-3 (under 4,000 rows) or 2e-3.
+        batch: rows per step; 128 unless given, for tables of 4,000 rows or more 256, for images, series and volumes 32.
+        learning_rate: after warm-up; 2e-3 unless given, for tables 3e-3 (under 4,000 rows) or 2e-3.
         precision: of the network while training; auto unless given: bf16 where it is faster, which is measured when a
             training begins.
         size: of the network.

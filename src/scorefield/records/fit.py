@@ -32,6 +32,8 @@ from scorefield.training.run import DEFAULT_SECONDS, Preparation, sigma_range, t
 
 HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
+GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon")
+"""Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
@@ -109,7 +111,7 @@ def fit(
         Path(folder),
         options,
         ready,
-        default=Settings(seconds=DEFAULT_SECONDS),
+        default=GRID_DEFAULT if dataset.gridded else Settings(seconds=DEFAULT_SECONDS),
         settings=settings,
         resume=resume,
     )

@@ -20,7 +20,8 @@ def training_facts(info: Mapping[str, Any]) -> Facts:
     if busy:
         found.append(("processor", busy))
     if settings:
-        rate = f"AdamW, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights"
+        name = "Muon and AdamW" if settings.get("optimizer") == "muon" else "AdamW"
+        rate = f"{name}, learning rate {settings['learning_rate']:g}, cosine to 0, averaged weights"
         found.append(("optimiser", rate))
     precision = precision_words(info)
     if precision:

@@ -15,8 +15,12 @@ from scorefield._files import shown
 from scorefield._ranges import SEED, real, whole
 from scorefield.training import parallel
 from scorefield.training.heldout import POINTS, Evaluation
+from scorefield.training.muon import Muon
 from scorefield.training.optimizer import AdamW
 from scorefield.training.precision import PRECISIONS, Precision
+
+OPTIMIZERS = ("adamw", "muon")
+"""What a training may step by."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class Settings:
         steps: optimiser steps in all.
         seconds: training time in all, over all runs of a resumed training.
         batch: samples per step, over all processes together.
-        learning_rate: of AdamW, after warm-up; it falls to 0 along a cosine over the budget.
+        learning_rate: after warm-up; it falls to 0 along a cosine over the budget.
         warmup: steps of linear warm-up.
-        weight_decay: of AdamW.
+        optimizer: "adamw", or "muon", whose steps along matrices are orthogonal; the learning rate is that of both.
+        weight_decay: per unit of the learning rate.
         clip: greatest norm of the gradient.
         ema_halflife: of the weights' moving average, in samples; shortened early (see ema_share).
         ema_share: the half-life is never more than this share of the samples seen so far.
@@ -48,6 +53,7 @@ class Settings:
     batch: int = 128
     learning_rate: float = 2e-3
     warmup: int = 100
+    optimizer: str = "adamw"
     weight_decay: float = 0.01
     clip: float = 1.0
     ema_halflife: float = 200_000.0
@@ -69,6 +75,8 @@ class Settings:
                 check(f"Settings({name}=...)", value)
         if self.precision not in PRECISIONS:
             raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {shown(self.precision)}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"Settings(optimizer=...) is 'adamw' or 'muon', got {shown(self.optimizer)}.")
         if not isinstance(self.sharded, bool):
             raise ValueError(f"Settings(sharded=...) is True or False, got {shown(self.sharded)}.")
 
@@ -114,7 +122,7 @@ class RunState:
     """
 
     model: nn.Module
-    optimizer: AdamW
+    optimizer: AdamW | Muon
     average: list[Tensor]
     best: list[Tensor]
     precision: Precision

@@ -24,7 +24,8 @@ from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
 from scorefield.training.gradients import Batch, gradients
 from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
-from scorefield.training.optimizer import AdamW
+from scorefield.training.muon import Muon
+from scorefield.training.optimizer import AdamW, clear, clip
 from scorefield.training.precision import Precision, choose, unmeasured
 from scorefield.training.rows import Rows
 
@@ -203,13 +204,13 @@ def _step(
     settings: Settings,
 ) -> float:
     """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
-    run.optimizer.clear()
+    clear(run.parameters)
     each = descend(batch)
     device = each.device
     value = parallel.mean_over_processes([float(each.mean()) / batch.x0[0].numel()], device)[0]
     if not math.isfinite(value):
         raise TrainingError(_diverged(run.step + 1, each, batch.draws.u, objective, device))
-    run.optimizer.clip(settings.clip)
+    clip(run.parameters, settings.clip)
     run.optimizer.step(rate)
     run.step += 1
     _average(run, settings)
@@ -302,7 +303,11 @@ def _start(model: nn.Module, settings: Settings, precision: Precision) -> tuple[
     wrapped = parallel.parallel(model, settings.sharded)
     parameters = list(model.parameters())
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    return RunState(model, AdamW(parameters, settings.weight_decay), copies[0], copies[1], precision), wrapped
+    optimizer: AdamW | Muon = AdamW(parameters, settings.weight_decay)
+    if settings.optimizer == "muon":
+        half = precision.name == "bf16"
+        optimizer = Muon(parameters, settings.weight_decay, torch.bfloat16 if half else torch.float32)
+    return RunState(model, optimizer, copies[0], copies[1], precision), wrapped
 
 
 def _objective(

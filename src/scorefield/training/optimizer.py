@@ -40,23 +40,11 @@ class AdamW:
         }
 
     @torch.no_grad()
-    def clip(self, most: float) -> None:
-        """Shorten the gradients together to a norm of `most` at most: `torch.nn.utils.clip_grad_norm_`, bit for bit."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        factor = (most / (norm + 1e-6)).clamp(max=1.0)
-        if factor.device.type != "cpu" or float(factor) != 1:  # a device is not waited for
-            torch._foreach_mul_(gradients, factor)
-
-    def clear(self) -> None:
-        """Forget the gradients."""
-        for p in self.parameters:
-            p.grad = None
-
-    @torch.no_grad()
     def step(self, rate: float) -> None:
         """One step along the gradients, at a learning rate; parameters without one stay."""
         moved = [p for p in self.parameters if p.grad is not None]
+        if not moved:
+            return
         states = [self.state[p] for p in moved]
         steps = [s["step"] for s in states]
         torch._foreach_add_(steps, 1)
@@ -81,3 +69,19 @@ def _local(tensor: Tensor) -> Tensor:
     """This process's part of a tensor that is sharded; others as they are."""
     part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return part
+
+
+@torch.no_grad()
+def clip(parameters: Sequence[Tensor], most: float) -> None:
+    """Shorten the gradients together to a norm of `most` at most: `torch.nn.utils.clip_grad_norm_`, bit for bit."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)
+    if factor.device.type != "cpu" or float(factor) != 1:  # a device is not waited for
+        torch._foreach_mul_(gradients, factor)
+
+
+def clear(parameters: Sequence[Tensor]) -> None:
+    """Forget the gradients."""
+    for p in parameters:
+        p.grad = None
