@@ -14,12 +14,12 @@ from scorefield import levels, plans, train
 from scorefield.denoiser import Denoiser
 from scorefield.nets import PatchTransformer, ResidualMLP, UNet
 from scorefield.numerics.random import normal
-from scorefield.numerics.threads import cut, shares, side_by_side
+from scorefield.numerics.threads import Workers, cut, shares
 from scorefield.objectives import EDM
 from scorefield.objectives.batch import Draws, Multilevel
 from scorefield.records.draws import encoded_draws
 from scorefield.training.checkpoint import Settings
-from scorefield.training.gradients import Batch, gradients
+from scorefield.training.gradients import Batch, descend, parts_of
 from scorefield.training.loop import default_levels
 from scorefield.training.precision import Precision
 
@@ -56,8 +56,8 @@ def a_batch(n: int) -> Batch:
 def found(model: Denoiser, batch: Batch, size: int) -> tuple[Tensor, list[Tensor | None]]:
     """The losses of a batch and the gradients of their mean."""
     objective = Multilevel(default_levels(0.01, 20.0), EDM(1.0))
-    with gradients(model, objective, Precision("float32"), size, batch.x0.shape[1:], CPU) as descend:
-        losses = descend(batch)
+    with Workers(parts_of(model, size, batch.x0.shape[1:], CPU)) as over:
+        losses = descend(model, objective, Precision("float32"), batch, over)
     return losses, [p.grad for p in model.parameters()]
 
 
@@ -160,12 +160,12 @@ def test_an_error_in_a_part_ends_all_of_them_and_gives_the_threads_back(threads:
 
     for bad in range(threads):
         done.clear()
-        with side_by_side(threads) as over, pytest.raises(ValueError, match=f"part {bad}"):
+        with Workers(threads) as over, pytest.raises(ValueError, match=f"part {bad}"):
             over(work, range(threads))
         assert sorted(done) == [part for part in range(threads) if part != bad]
         assert torch.get_num_threads() == threads
     bad = -1
-    with side_by_side(threads) as over:
+    with Workers(threads) as over:
         who = over(work, range(threads))
     here = threading.get_ident()
     assert who[0] == here and here not in who[1:]

@@ -20,11 +20,11 @@ from scorefield.cli import main as command
 from scorefield.denoiser import Denoiser
 from scorefield.nets import ResidualMLP
 from scorefield.numerics.random import normal
+from scorefield.numerics.threads import ALONE
 from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
-from scorefield.training.gradients import gradients as descent
 from scorefield.training.loop import _batch, _start, _step, default_levels
 from scorefield.training.precision import Precision
 
@@ -36,8 +36,7 @@ def gradients(model: Denoiser, settings: Settings) -> list[torch.Tensor]:
     run, wrapped = _start(model, settings, Precision("float32"))
     x, device = normal(100, (3,), 0, "test data"), torch.device("cpu")
     objective = Multilevel(default_levels(0.002, 20.0), EDM())
-    with descent(wrapped, objective, run.precision, settings.batch, x.shape[1:], device) as descend:
-        _step(run, _batch(run, x, None, settings, device), descend, objective, 1e-3, settings)
+    _step(run, wrapped, _batch(run, x, None, settings, device), objective, 1e-3, settings, ALONE)
     if settings.optimizer == "muon":
         return [parallel.whole(p.detach()) for p in run.parameters]
     return [parallel.whole(p.grad) for p in run.parameters if p.grad is not None]

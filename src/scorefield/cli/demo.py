@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,10 +12,9 @@ from scorefield.cli.progress import watch
 from scorefield.records import evaluate, fit
 from scorefield.records.trained import TrainedModel
 from scorefield.report.records import write_report
-from scorefield.training.checkpoint import Settings
 from scorefield.training.run import CHECKPOINT
 
-TRAINING = 900  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
+TRAINING = 2_500  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
 STEPS = 24  # network evaluations per sample
 SHARE = 0.2  # of the digits, held out
 
@@ -24,13 +24,13 @@ def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
 
     Args:
         folder: to write to; a run of an earlier demo in it is replaced.
-        seconds: of training; default: 900 steps, however long they take.
+        seconds: of training; default: 2,500 steps, however long they take.
         seed: of everything random.
     """
     run = folder / "run"
     (run / CHECKPOINT).unlink(missing_ok=True)
     steps = TRAINING if seconds is None else None
-    settings = Settings(steps=steps, seconds=seconds, seed=seed, evaluate_every=100, patience=None)
+    settings = replace(fit.GRID_DEFAULT, steps=steps, seconds=seconds, seed=seed, patience=None)
     budget = f"{TRAINING} steps" if seconds is None else f"{seconds:.0f} s"
     print(f"Training on scikit-learn's 8x8 handwritten digits for {budget} ...")
     watch(fit.fit("digits", run, settings=settings, held_share=SHARE))

@@ -6,29 +6,15 @@ hundreds of small operations, parts that run through all of them on their own wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
-
-
-class Map(Protocol):
-    """The answers of some work on each of some parts, in their order."""
-
-    def __call__(self, work: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
-        """Do it."""
-        ...
-
-
-def one_by_one(work: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
-    """The answers to the parts, one after the other."""
-    return [work(part) for part in parts]
 
 
 def shares(n: int, least: int, device: torch.device) -> int:
@@ -42,35 +28,48 @@ def cut(n: int, parts: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
-@contextmanager
-def side_by_side(count: int) -> Iterator[Map]:
-    """A map over up to `count` parts at once; the first of them runs in the calling thread.
+class Workers:
+    """A map over parts of some work, `count` of them at once; the first of them runs in the calling thread.
 
     What is local to a thread of torch (autocast, no_grad) is not handed on: the work enters it. Between calls torch has
     as many threads as before.
 
     Args:
-        count: of parts; 1 is `one_by_one`.
+        count: of threads; 1 goes through the parts one after the other.
 
     Example:
-        >>> with side_by_side(2) as over:
+        >>> with Workers(2) as over:
         ...     over(lambda rows: sum(range(10)[rows]), cut(10, 2))
         [10, 35]
     """
-    if count == 1:
-        yield one_by_one
-        return
-    usual = torch.get_num_threads()
-    with ThreadPoolExecutor(count - 1, "scorefield-part", torch.set_num_threads, (1,)) as pool:
 
-        def over(work: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
-            torch.set_num_threads(1)
-            others = [pool.submit(work, part) for part in parts[1:]]
-            try:
-                first = [work(part) for part in parts[:1]]
-            finally:
-                wait(others)  # nothing of this call is under way when it ends, be it by an error
-                torch.set_num_threads(usual)
-            return [*first, *(other.result() for other in others)]
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
+        self._pool: ThreadPoolExecutor | None = None
 
-        yield over
+    def __enter__(self) -> Workers:
+        if self.count > 1:
+            self._pool = ThreadPoolExecutor(self.count - 1, "scorefield-part", torch.set_num_threads, (1,))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __call__(self, work: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
+        """The answers to the parts, in their order."""
+        if self._pool is None:
+            return [work(part) for part in parts]
+        usual = torch.get_num_threads()
+        torch.set_num_threads(1)
+        others = [self._pool.submit(work, part) for part in parts[1:]]
+        try:
+            first = [work(part) for part in parts[:1]]
+        finally:
+            wait(others)  # nothing of this call is under way when it ends, be it by an error
+            torch.set_num_threads(usual)
+        return [*first, *(other.result() for other in others)]
+
+
+ALONE = Workers()
+"""One part after the other."""

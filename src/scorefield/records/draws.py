@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.numerics.threads import cut, shares, side_by_side
+from scorefield.numerics.threads import Workers, cut, shares
 from scorefield.plans.plan import Plan
 from scorefield.plans.run import run
 from scorefield.progress import Report, counted, silent
@@ -63,8 +63,8 @@ def encoded_draws(
             return run(plan, model, x, seed=seed, first=number, condition=given, progress=shown)
 
     starts = range(0, n, batch)
-    with side_by_side(parts) as over:
+    with Workers(parts) as over:
         for start in counted(starts, len(starts), report, "samples"):
             whole = range(start, min(start + batch, n))
-            shared = [whole[part] for part in cut(len(whole), min(parts, len(whole)))]
+            shared = [whole[part] for part in cut(len(whole), min(over.count, len(whole)))]
             yield torch.cat(over(draw, shared))

@@ -18,11 +18,12 @@ from scorefield._tensor import check_batch
 from scorefield.core import Model
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.numerics.random import normal, uniform
+from scorefield.numerics.threads import Workers
 from scorefield.objectives import EDM, Weighting
 from scorefield.objectives.batch import Draws, Multilevel, Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import RunState, Settings, copy_into, ending, restore, save, spent
-from scorefield.training.gradients import Batch, gradients
+from scorefield.training.gradients import Batch, descend, parts_of
 from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
 from scorefield.training.muon import Muon
 from scorefield.training.optimizer import AdamW, clear, clip
@@ -132,14 +133,14 @@ def train(
         test = functools.lru_cache(1)(functools.partial(HeldOut, held, held_condition, objective, exact, settings.seed))
     last = _finished(run, settings)
     try:
-        with gradients(wrapped, objective, run.precision, settings.batch, x.shape[1:], device) as descend:
+        with Workers(parts_of(wrapped, settings.batch, x.shape[1:], device)) as over:
             while last is None:
                 rate = settings.learning_rate * _schedule(run, settings)
                 with _clock(run, device):
                     if not wrapped.training:
                         wrapped.train()
                     samples = _batch(run, x, condition, settings, device)
-                    loss = _step(run, samples, descend, objective, rate, settings)
+                    loss = _step(run, wrapped, samples, objective, rate, settings, over)
                 evaluation = None
                 if test is not None and (_finished(run, settings) or run.step % settings.evaluate_every == 0):
                     with _clock(run, device):
@@ -197,21 +198,21 @@ def _batch(
 
 def _step(
     run: RunState,
+    wrapped: nn.Module,
     batch: Batch,
-    descend: Callable[[Batch], Tensor],
     objective: Objective,
     rate: float,
     settings: Settings,
+    over: Workers,
 ) -> float:
     """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
     clear(run.parameters)
-    each = descend(batch)
-    device = each.device
+    each, device = descend(wrapped, objective, run.precision, batch, over), batch.x0.device
     value = parallel.mean_over_processes([float(each.mean()) / batch.x0[0].numel()], device)[0]
     if not math.isfinite(value):
         raise TrainingError(_diverged(run.step + 1, each, batch.draws.u, objective, device))
     clip(run.parameters, settings.clip)
-    run.optimizer.step(rate)
+    run.optimizer.step(rate, over)
     run.step += 1
     _average(run, settings)
     return value
@@ -303,10 +304,8 @@ def _start(model: nn.Module, settings: Settings, precision: Precision) -> tuple[
     wrapped = parallel.parallel(model, settings.sharded)
     parameters = list(model.parameters())
     copies = [[p.detach().clone() for p in parameters] for _ in range(2)]
-    optimizer: AdamW | Muon = AdamW(parameters, settings.weight_decay)
-    if settings.optimizer == "muon":
-        half = precision.name == "bf16"
-        optimizer = Muon(parameters, settings.weight_decay, torch.bfloat16 if half else torch.float32)
+    make = Muon if settings.optimizer == "muon" else AdamW
+    optimizer = make(parameters, settings.weight_decay)
     return RunState(model, optimizer, copies[0], copies[1], precision), wrapped
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from scorefield.numerics.threads import ALONE, Workers
 from scorefield.training import parallel
 from scorefield.training.optimizer import AdamW
 
@@ -15,6 +18,7 @@ MOMENTUM = 0.95
 _NARROWEST = 32  # of the shorter side: narrower ones (inputs, outputs, tables) are no maps between features
 _ROUNDS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # per round: singular values from 0.01 to 1 end between 0.7 and 1.2
+_Pair: TypeAlias = tuple[Tensor, Tensor]  # weights and their gradient
 _STEP = 0.2  # the root mean square of a step, per unit of the learning rate: that of AdamW's steps
 
 
@@ -28,7 +32,6 @@ class Muon:
     Args:
         parameters: to train; sharded ones (FSDP2) are put together for a step.
         weight_decay: per unit of the learning rate.
-        dtype: that the iteration computes in; bfloat16 is exact enough where it is fast.
 
     Example:
         >>> p = torch.zeros(32, 64)
@@ -38,8 +41,8 @@ class Muon:
         (True, 0.0)
     """
 
-    def __init__(self, parameters: Sequence[Tensor], weight_decay: float, dtype: torch.dtype = torch.float32) -> None:
-        self.parameters, self.weight_decay, self.dtype = list(parameters), weight_decay, dtype
+    def __init__(self, parameters: Sequence[Tensor], weight_decay: float) -> None:
+        self.parameters, self.weight_decay = list(parameters), weight_decay
         self.matrices = [p for p in self.parameters if p.ndim > 1 and min(len(p), p[0].numel()) >= _NARROWEST]
         chosen = set(self.matrices)
         self.others = AdamW([p for p in self.parameters if p not in chosen], weight_decay)
@@ -48,38 +51,69 @@ class Muon:
             **self.others.state,
         }
 
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One step along the gradients, at a learning rate; parameters without one stay."""
+    def step(self, rate: float, over: Workers = ALONE) -> None:
+        """One step along the gradients, at a learning rate; parameters without one stay.
+
+        Args:
+            rate: of learning.
+            over: how layers are gone through: matrices of one shape together, shapes side by side.
+        """
         self.others.step(rate)
-        alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        alike: dict[tuple[int, int], list[_Pair]] = defaultdict(list)
         for p in self.matrices:
             if p.grad is not None:
-                momentum = self.state[p]["momentum"].lerp_(p.grad, 1 - MOMENTUM)
-                ahead = parallel.whole(p.grad.lerp(momentum, MOMENTUM)).flatten(1)  # Nesterov's
-                alike[ahead.shape[0], ahead.shape[1]].append((p, ahead))
-        for (rows, columns), pairs in alike.items():
-            steps = orthogonal(torch.stack([ahead for _, ahead in pairs]), self.dtype)
-            for (p, _), step in zip(pairs, steps, strict=True):
+                alike[len(p), p[0].numel()].append((p, p.grad))
+        over(functools.partial(self._move, rate), _shared([*alike.values()], over.count))
+
+    @torch.no_grad()
+    def _move(self, rate: float, groups: Sequence[Sequence[_Pair]]) -> None:
+        for group in groups:
+            steps = orthogonal(torch.stack([self._ahead(p, gradient) for p, gradient in group]))
+            size = _STEP * max(steps.shape[1:]) ** 0.5
+            for (p, _), step in zip(group, steps, strict=True):
                 p.mul_(1 - rate * self.weight_decay)
-                whole = step.reshape(p.shape).to(p.dtype)
-                p.sub_(parallel.sharded_like(whole, p), alpha=rate * _STEP * max(rows, columns) ** 0.5)
+                p.sub_(parallel.sharded_like(step.reshape(p.shape), p), alpha=rate * size)
+
+    def _ahead(self, p: Tensor, gradient: Tensor) -> Tensor:
+        """The momentum as it will be after another step along this gradient (Nesterov's), as a matrix."""
+        momentum = self.state[p]["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        return parallel.whole(gradient.lerp(momentum, MOMENTUM)).flatten(1)
 
 
-def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def _shared(groups: Sequence[list[_Pair]], count: int) -> list[list[list[_Pair]]]:
+    """The groups in `count` parts of nearly equal work, the heaviest first to the part that has least."""
+    parts: list[list[list[_Pair]]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for group in sorted(groups, key=_work, reverse=True):
+        least = loads.index(min(loads))
+        parts[least].append(group)
+        loads[least] += _work(group)
+    return [part for part in parts if part]
+
+
+def _work(group: Sequence[_Pair]) -> int:
+    return sum(p.numel() * min(len(p), p[0].numel()) for p, _ in group)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
     """The nearest matrices with orthonormal rows or columns, roughly: singular values between 0.7 and 1.2.
 
-    Those under 0.01 of the matrix' norm stay smaller, and a matrix of zeros is one of zeros.
+    Those under 0.01 of the matrix' norm stay smaller, and a matrix of zeros is one of zeros. Every round multiplies by
+    a polynomial of the matrix' Gram matrix, so that the rounds are products of the small Gram matrices alone.
 
     Args:
-        matrices: `(n, rows, columns)`.
-        dtype: to compute in.
+        matrices: `(n, rows, columns)`, float32 or float64.
     """
     a, b, c = _QUINTIC
     tall = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.mT if tall else matrices).to(dtype)
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=torch.finfo(dtype).tiny)
-    for _ in range(_ROUNDS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+    wide = matrices.mT if tall else matrices
+    wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=torch.finfo(wide.dtype).tiny)
+    gram = wide @ wide.mT
+    one = a * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    factors: list[Tensor] = []
+    for k in range(_ROUNDS):
+        if k:
+            gram = factors[-1] @ gram @ factors[-1]
+        factors.append(torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + one)
+    found = functools.reduce(torch.matmul, factors) @ wide
+    return found.mT if tall else found

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from scorefield.numerics.threads import ALONE, Workers
+
 BETAS = (0.9, 0.99)
 _EPS = 1e-8
 
@@ -40,8 +42,8 @@ class AdamW:
         }
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One step along the gradients, at a learning rate; parameters without one stay."""
+    def step(self, rate: float, over: Workers = ALONE) -> None:
+        """One step along the gradients, at a learning rate; parameters without one stay. `over` is for `Muon`."""
         moved = [p for p in self.parameters if p.grad is not None]
         if not moved:
             return
