@@ -36,11 +36,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorefield import Denoiser, levels, plans
 from scorefield.nets import UNet
+from scorefield.numerics.threads import ALONE
 from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
 from scorefield.plans import Plan, run
 from scorefield.training.checkpoint import Settings
-from scorefield.training.loop import _start, _step, default_levels
+from scorefield.training.loop import _batch, _start, _step, default_levels
 from scorefield.training.optimizer import AdamW, clear
 from scorefield.training.precision import Precision
 
@@ -229,7 +230,7 @@ def trained(make: Callable[[], nn.Module], shape: tuple[int, ...], precision: st
         optimizer.step(1e-5)
 
     def step() -> None:
-        _step(run, wrapped, x, None, objective, 1e-5, settings, device)
+        _step(run, wrapped, _batch(run, x, None, settings, device), objective, 1e-5, settings, ALONE)
 
     seconds: list[list[float]] = [[], []]
     for k in range(rounds + 1):

@@ -27,7 +27,7 @@ from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
 from scorefield.training.checkpoint import Settings, read_status
 from scorefield.training.heldout import BINS, POINTS, SHARE, HeldOut, affordable
-from scorefield.training.loop import Progress, TrainingError, _batch_index, default_levels
+from scorefield.training.loop import Progress, TrainingError, _batch_index, _objective, default_levels
 from scorefield.training.optimizer import BETAS, AdamW, clip
 from scorefield.training.parallel import folder_lock
 
@@ -122,6 +122,18 @@ def test_training_reaches_the_known_floor_of_a_gaussian() -> None:
     floor = sum(final.floors) / len(final.floors)
     # the same points and noise for both: no held-out loss can be below the floor by more than their luck
     assert floor * 0.98 < final.mean < floor * 1.03
+
+
+@pytest.mark.parametrize("centre", [-0.5, 0.0, 1.0])
+def test_half_of_the_levels_lie_below_the_centre(centre: float) -> None:
+    """It is that of the default objective, in units of the data's deviation; without being told, as ever."""
+    model = Denoiser(ResidualMLP(2, width=16, depth=1), sigma_data=0.5)
+    settings = Settings(steps=1, centre=centre)
+    objective = _objective(model, None, None, None, settings.centre)
+    u = (torch.arange(4096) + 0.5) / 4096
+    assert float((objective.levels(u).ratio / 0.5).log().median()) == pytest.approx(centre, abs=0.05)
+    usual = default_levels(model.sigma_min, model.sigma_max, 0.5)
+    assert (centre == Settings(steps=1).centre) == torch.equal(objective.levels(u).ratio, usual(u).ratio)
 
 
 def test_an_energy_trains_too() -> None:

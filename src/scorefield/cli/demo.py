@@ -14,7 +14,7 @@ from scorefield.records.trained import TrainedModel
 from scorefield.report.records import write_report
 from scorefield.training.run import CHECKPOINT
 
-TRAINING = 2_500  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
+TRAINING = 1_500  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
 STEPS = 24  # network evaluations per sample
 SHARE = 0.2  # of the digits, held out
 
@@ -24,7 +24,7 @@ def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
 
     Args:
         folder: to write to; a run of an earlier demo in it is replaced.
-        seconds: of training; default: 2,500 steps, however long they take.
+        seconds: of training; default: 1,500 steps, however long they take.
         seed: of everything random.
     """
     run = folder / "run"

@@ -32,7 +32,7 @@ from scorefield.training.run import DEFAULT_SECONDS, Preparation, sigma_range, t
 
 HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
-GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon")
+GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", centre=0.0)
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 

@@ -41,6 +41,7 @@ class Settings:
         evaluate_every: steps between held-out losses.
         patience: stop after this many evaluations without a better held-out loss; None: never.
         checkpoint_every: seconds of training between checkpoints.
+        centre: of the default objective: the middle of the levels trained on, as log(sigma / sigma_data).
         condition_dropout: share of samples trained without their class, for an unconditional model as well.
         precision: "auto" (bf16 on GPUs that have it and where it is measured to be faster, else float32; decided once,
             when a run begins), "float32" or "bf16".
@@ -61,6 +62,7 @@ class Settings:
     evaluate_every: int = 250
     patience: int | None = 20
     checkpoint_every: float = 15.0
+    centre: float = -0.5
     condition_dropout: float = 0.1
     precision: str = "auto"
     sharded: bool = False
@@ -85,6 +87,7 @@ _RANGES = {
     "steps": whole(1, 10**12),
     "seconds": real(0, 1e9, open_low=True),
     "batch": whole(1, 2**31),
+    "centre": real(-10, 10),
     "learning_rate": real(0, 1e3, open_low=True),
     "warmup": whole(0, 10**12),
     "weight_decay": real(0, 1e3),

@@ -58,9 +58,9 @@ class Progress:
     last: str | None = None
 
 
-def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0) -> TrainingLevels:
+def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0, centre: float = -0.5) -> TrainingLevels:
     """Log-normal around the data's scale, a tenth of it spread log-uniformly so that no level goes untrained."""
-    bulk = LogNormal(-0.5 + math.log(sigma_data), 1.2, sigma_min, sigma_max)
+    bulk = LogNormal(centre + math.log(sigma_data), 1.2, sigma_min, sigma_max)
     return Mixed(bulk, LogUniform(sigma_min, sigma_max), 0.1)
 
 
@@ -116,7 +116,7 @@ def train(
         >>> progress.step, progress.last
         (3, 'budget')
     """
-    objective = _objective(model, objective, training_levels, weighting)
+    objective = _objective(model, objective, training_levels, weighting, settings.centre)
     _check_data(x, condition, held, held_condition, settings, objective.holes)
     device = next(model.parameters()).device
     begun = time.perf_counter()
@@ -310,10 +310,14 @@ def _start(model: nn.Module, settings: Settings, precision: Precision) -> tuple[
 
 
 def _objective(
-    model: Any, objective: Objective | None, levels: TrainingLevels | None, weighting: Weighting | None
+    model: Any,
+    objective: Objective | None,
+    levels: TrainingLevels | None,
+    weighting: Weighting | None,
+    centre: float,
 ) -> Objective:
     if objective is None:
-        levels = levels or default_levels(model.sigma_min, model.sigma_max, model.sigma_data)
+        levels = levels or default_levels(model.sigma_min, model.sigma_max, model.sigma_data, centre)
         return Multilevel(levels, weighting or EDM(model.sigma_data))
     if levels is not None or weighting is not None:
         raise ValueError("training_levels and weighting are for the default objective; give them to the objective.")
