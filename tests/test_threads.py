@@ -148,6 +148,13 @@ def test_as_many_parts_as_threads_of_a_processor_and_none_too_small(threads: int
     assert shares(10**6, 16, torch.device("meta")) == 1
 
 
+def test_few_parts_have_several_threads_of_the_processor_each(threads: int) -> None:
+    torch.set_num_threads(2 * threads + 1)
+    with Workers(threads) as over:
+        assert over(lambda _: torch.get_num_threads(), range(threads)) == [2] * threads
+    assert torch.get_num_threads() == 2 * threads + 1
+
+
 def test_an_error_in_a_part_ends_all_of_them_and_gives_the_threads_back(threads: int) -> None:
     done: list[int] = []
 

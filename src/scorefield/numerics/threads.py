@@ -1,4 +1,4 @@
-"""Parts of a batch side by side: a thread of Python for each, with one thread of the processor to itself.
+"""Parts of a batch side by side: a thread of Python for each, with its share of the processor's threads to itself.
 
 torch shares each operation out among the processor's threads and waits for all of them after each. Where an answer is
 hundreds of small operations, parts that run through all of them on their own wait once.
@@ -45,11 +45,12 @@ class Workers:
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
+        self._each = max(1, torch.get_num_threads() // count)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
         if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count - 1, "scorefield-part", torch.set_num_threads, (1,))
+            self._pool = ThreadPoolExecutor(self.count - 1, "scorefield-part", torch.set_num_threads, (self._each,))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -61,7 +62,7 @@ class Workers:
         if self._pool is None:
             return [work(part) for part in parts]
         usual = torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(self._each)
         others = [self._pool.submit(work, part) for part in parts[1:]]
         try:
             first = [work(part) for part in parts[:1]]
