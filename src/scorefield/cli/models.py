@@ -214,7 +214,7 @@ def demo(
 
     Args:
         output: folder to write to.
-        time: training time; default: 900 steps, however long they take, about 90 s on two idle cores.
+        time: training time; default: 1,500 steps, however long they take, about 90 s on two idle cores.
         seed: of everything random.
     """
     from scorefield.cli.demo import demo as run_demo
