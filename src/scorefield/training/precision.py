@@ -23,7 +23,7 @@ _ENOUGH = 1.2  # times as fast as float32: from here on bf16 is worth its roundi
 _LEAST = 10**8  # products in a linear layer for a batch: below, a step is not its matrix products
 _FEWEST = 30  # steps of a training that is worth the measurement
 _ROUNDS, _LONG = 2, 0.04  # of steps that are timed; seconds from which on a step is more than its fixed costs
-_PART = 32  # the part of a batch that they are timed on where its step is long, so that all of them cost less than one
+_SAMPLES = 16  # of a batch that they are timed on where its step is long: with fewer, bf16 is slow to get its weights
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,13 @@ def choose(
     if asked != "auto" or device.type != "cpu" or short or not _worth_measuring(model, batch):
         return unmeasured(asked, device)
     model.train()
-    with torch.random.fork_rng(devices=[]):
-        seconds = _times(model, objective, x, condition, batch)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other would count as well
+    try:
+        with torch.random.fork_rng(devices=[]):
+            seconds = _times(model, objective, x, condition, batch)
+    finally:
+        torch.set_num_threads(usual)
     full, half = parallel.mean_over_processes(seconds, device)
     gain = round(full / half, 2)
     return Precision("bf16" if gain >= _ENOUGH else "float32", gain)
@@ -118,7 +123,7 @@ def _times(
 ) -> tuple[float, float]:
     """Seconds of the processor for a step in float32 and in bf16, each the least of a few; infinite: it cannot."""
     full, half = (Precision(name) for name in ("float32", "bf16"))
-    n = max(1, batch // _PART)
+    n = min(batch, _SAMPLES)
     while _step(full, model, objective, x, condition, n) < _LONG and n < batch:  # the first ones set the kernels up
         n = min(batch, 4 * n)
     try:
