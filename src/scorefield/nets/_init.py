@@ -52,6 +52,11 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, axes: int 
     return _CONVOLUTIONS[axes](inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
 
+def norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm (Wu and He 2018), about 8 groups of 8 channels or more; its jvp needs a contiguous input."""
+    return nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 8))), channels)
+
+
 def lookup(rows: int, width: int) -> nn.Embedding:
     """An `nn.Embedding`, uninitialised as `linear`."""
     return _Embedding(rows, width)

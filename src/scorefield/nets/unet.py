@@ -11,13 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, silu
 
 from scorefield.nets._embedding import Embedding, check_sizes
-from scorefield.nets._init import conv, initialise, linear
+from scorefield.nets._init import conv, initialise, linear, norm
 from scorefield.nets._patches import patches, points
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm (Wu and He 2018), about 8 groups of 8 channels or more; its jvp needs a contiguous input."""
-    return nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 8))), channels)
 
 
 class _Block(nn.Module):
@@ -25,9 +20,9 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, embedding: int, axes: int) -> None:
         super().__init__()
-        self.norm_in = _norm(channels)
+        self.norm_in = norm(channels)
         self.conv_in = conv(channels, channels, axes=axes)
-        self.norm_out = _norm(channels)
+        self.norm_out = norm(channels)
         self.modulation = linear(embedding, 2 * channels)
         self.conv_out = conv(channels, channels, axes=axes)
 
@@ -56,7 +51,7 @@ class _Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.heads = math.gcd(channels, max(1, channels // 32))
-        self.norm = _norm(channels)
+        self.norm = norm(channels)
         self.qkv = linear(channels, 3 * channels)
         self.out = linear(channels, channels)
 
@@ -137,7 +132,7 @@ class UNet(nn.Module):
         self.attention = _Attention(inside[-1]) if attention else nn.Identity()
         self.rise = nn.ModuleList(conv(b, a, kernel=1, axes=axes) for a, b in pairwise(inside))
         self.up = nn.ModuleList(_Stage(blocks, c, e, axes) for c in inside)
-        self.norm = _norm(base)
+        self.norm = norm(base)
         self.outputs = conv(base, channels * patch**axes, axes=axes)
         ends = [layer for m in self.modules() if isinstance(m, _Block) for layer in (m.modulation, m.conv_out)]
         ends += [m.out for m in self.modules() if isinstance(m, _Attention)]

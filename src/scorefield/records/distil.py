@@ -15,7 +15,8 @@ from scorefield.plans import Plan, default
 from scorefield.plans.distilled import FewSteps, few_steps
 from scorefield.progress import Report, silent
 from scorefield.records.draws import encoded_draws
-from scorefield.records.trained import Distilled, TrainedModel
+from scorefield.records.stored import Distilled
+from scorefield.records.trained import TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.run import Preparation
 

@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
 from scorefield.data import TOYS, Dataset, ImageReading, split
-from scorefield.data.dataset import Grid, grid_of
+from scorefield.data.dataset import Array, Grid, grid_of
 from scorefield.data.toys import Dots
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.autoencoder import Autoencoder, opened
 from scorefield.records.codec import Codec, fit_codec
 from scorefield.records.encoded import Encoded
 from scorefield.records.files import read_to_fit
 from scorefield.records.held import digest
+from scorefield.records.latents import latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
@@ -50,6 +52,7 @@ def fit(
     held_share: float | None = None,
     images: ImageReading | None = None,
     grid: Grid | None = None,
+    autoencoder: str | Path | nn.Module | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
@@ -67,6 +70,9 @@ def fit(
         held_share: of the rows, held out; default: a tenth.
         images: how the image files of a folder become pixels; default: as they are, and when resuming as before.
         grid: "series" or "volume": what the records of a file are, as `data.load`; when resuming as before.
+        autoencoder: learn the latents of pictures: a folder that `records.autoencode` or diffusers (`AutoencoderKL`)
+            wrote, or a module with `encode(x (n, c, h, w)) -> z` and `decode(z) -> x`; see `records.autoencoder`. A run
+            holds the weights of the one of a folder; a module is handed over again by `TrainedModel.load`.
         resume: go on with what the folder holds, bit for bit as if never stopped.
 
     Yields:
@@ -74,9 +80,11 @@ def fit(
 
     Raises:
         DataError: for data that cannot be used.
-        ValueError: when the folder holds a training and resume is False, or resume is asked with other data.
+        ValueError: when the folder holds a training and resume is False, or resume is asked with other data or another
+            autoencoder; for pictures or latents that do not fit an autoencoder.
     """
     begun = time.perf_counter()
+    by = None if autoencoder is None else opened(autoencoder)
     dataset = read_to_fit(source, images, Path(folder) if resume else None, grid=grid)
     options = {
         "source": dataset.source,
@@ -87,11 +95,14 @@ def fit(
         "labels": bool(labels) if labels is not None else dataset.kind == "image" and dataset.labels is not None,
         "dequantise": dequantise if dequantise is not None else not dataset.gridded,
         "held_share": HELD_SHARE if held_share is None else held_share,
+        "autoencoder": None if by is None else by.fingerprint(),
     }
     if network != "auto":
         if not dataset.gridded:
             raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
         options["network"] = network
+    if by is not None and options["dequantise"]:
+        raise ValueError("latents have no density of pixels, for which whole numbers are spread; leave dequantise out.")
     if grid_of(dataset.kind):
         options["grid"] = dataset.kind
     if dataset.reading is not None:
@@ -104,7 +115,7 @@ def fit(
 
     def ready(settings: Settings) -> Preparation:
         begun = time.perf_counter()
-        made = prepare(dataset, options, settings.seed)
+        made = prepare(dataset, options, settings.seed, by)
         return replace(made, seconds=reading + time.perf_counter() - begun)
 
     return train_in_folder(
@@ -117,19 +128,22 @@ def fit(
     )
 
 
-def prepare(dataset: Dataset, options: Mapping[str, Any], seed: int) -> Preparation:
+def prepare(
+    dataset: Dataset, options: Mapping[str, Any], seed: int, autoencoder: Autoencoder | None = None
+) -> Preparation:
     """Cut the data set, fit the codec, build the network.
 
     Args:
         dataset: checked.
         options: as `fit` stores them in the folder.
         seed: of the training.
+        autoencoder: of pictures whose latents are learned.
     """
     cut = split(len(dataset), options["held_share"], seed, dataset.labels)
-    codec = fit_codec(dataset, cut[0])
-    noise = seed if options["dequantise"] else None
-    lazy = [Encoded(codec, dataset.records, rows, noise) for rows in cut]
-    x, held = lazy if dataset.kind == "image" else [part[:] for part in lazy]
+    if autoencoder is None:
+        codec, x, held = _rows(dataset, cut, seed if options["dequantise"] else None)
+    else:
+        codec, x, held = latent_rows(dataset, cut, autoencoder.on("cuda" if torch.cuda.is_available() else "cpu"))
     condition, held_condition = (
         torch.as_tensor(dataset.labels[rows]) if options["labels"] and dataset.labels is not None else None
         for rows in cut
@@ -153,6 +167,13 @@ def prepare(dataset: Dataset, options: Mapping[str, Any], seed: int) -> Preparat
         return TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
 
     return Preparation(model, x, held, finish, condition, held_condition, exact=_exact(dataset, codec))
+
+
+def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:
+    """The codec of a data set, and its rows to train on and to hold out, images encoded as they are needed."""
+    codec = fit_codec(dataset, cut[0])
+    x, held = (Encoded(codec, dataset.records, rows, noise) for rows in cut)
+    return (codec, x, held) if dataset.kind == "image" else (codec, x[:], held[:])
 
 
 def _model(x: Rows, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[Denoiser | Energy, Any]:

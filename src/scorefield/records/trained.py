@@ -5,29 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from scorefield import _ranges, nets
+from scorefield import _ranges
 from scorefield._files import shown
 from scorefield._memory import lacking
 from scorefield.conditioning.guidance import classifier_free
 from scorefield.core import Estimate, Level
-from scorefield.denoiser import TARGETS, Denoiser, Energy
+from scorefield.denoiser import Denoiser, Energy
 from scorefield.likelihood import LogDensity
 from scorefield.numerics.random import noise_like, uniform
 from scorefield.plans import Plan, default
-from scorefield.plans.plan import plans_from_json
 from scorefield.progress import Report, silent
-from scorefield.records.codec import Codec, codec_from_json
+from scorefield.records.codec import Codec
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
 from scorefield.records.draws import encoded_draws
-from scorefield.training import model_folder, parallel
+from scorefield.records.stored import Distilled, Parts, read, stored
+from scorefield.training import model_folder
 from scorefield.training.precision import PRECISIONS, Precision, as_trained
 
 FORMAT = 1
@@ -35,22 +34,6 @@ FORMAT = 1
 
 FORM = "scorefield"
 """What model.json calls such a folder."""
-_MEAN, _COVARIANCE = "data/mean", "data/covariance"  # names next to the network's own in model.safetensors
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """A network that draws with few evaluations, the levels of its plan being all that it answers at.
-
-    Args:
-        model: of the same kind and sizes as the one that it was distilled from.
-        plan: how it steps.
-        info: what is known of its training, JSON-able.
-    """
-
-    model: Denoiser
-    plan: Plan
-    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +55,7 @@ class TrainedModel:
 
     Example:
         >>> import numpy as np
+        >>> from scorefield import nets
         >>> from scorefield.data import load
         >>> from scorefield.records.codec import fit_codec
         >>> codec = fit_codec(load("iris"))
@@ -258,39 +242,29 @@ class TrainedModel:
 
         With several processes all must call, and the first one writes.
         """
-        kind, network = _network(self.model)
-        tensors = {name: parallel.whole(value) for name, value in network.state_dict().items()}
-        moments = {_MEAN: self.mean, _COVARIANCE: self.covariance}
-        tensors |= {name: value.detach().cpu() for name, value in moments.items() if value is not None}
-        for steps, few in self.distilled.items():
-            tensors |= {_few(steps) + name: parallel.whole(v) for name, v in few.model.network.state_dict().items()}
-        header = {
-            "kind": kind,
-            "network": {"name": nets.name_of(network), "config": network.config},
-            "target": self.model.target.name if isinstance(self.model, Denoiser) else None,
-            "sigma_data": self.model.sigma_data,
-            "sigma_min": self.model.sigma_min,
-            "sigma_max": self.model.sigma_max,
-            "codec": self.codec.to_json(),
-            "frequencies": self.frequencies,
-            "plans": {str(n): plan.to_json() for n, plan in self.plans.items()},
-            "info": dict(self.info),
-        }
-        if self.distilled:
-            few_steps = {
-                str(n): {"plan": few.plan.to_json(), "info": dict(few.info)} for n, few in self.distilled.items()
-            }
-            header["distilled"] = few_steps
+        header, tensors = stored(Parts(*(getattr(self, name) for name in Parts._fields)))
         model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
 
     @staticmethod
-    def load(folder: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+    def load(
+        folder: str | Path, device: torch.device | str = "cpu", autoencoder: nn.Module | None = None
+    ) -> TrainedModel:
         """Read the folder that `save` or `scorefield fit` wrote.
 
+        Args:
+            folder: of the run.
+            device: to put it on.
+            autoencoder: of a run that was fitted with a module of the user's own, that module; it stays where it is.
+
         Raises:
-            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json; for an
+                autoencoder that is missing, or another one than the run was fitted with.
         """
-        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield model", partial(_from_header, device=device))
+
+        def made(header: dict[str, Any], tensors: dict[str, Tensor]) -> TrainedModel:
+            return TrainedModel(*read(header, tensors, device, autoencoder))
+
+        return model_folder.load(Path(folder), FORM, FORMAT, "scorefield model", made)
 
     # -------------------------------------------------------------------------------------------------- helpers
 
@@ -346,65 +320,3 @@ class TrainedModel:
     def _floats(self, x: Tensor) -> np.ndarray:
         """Records in the user's units, not rounded to the data's integers."""
         return self.codec.decode_floats(x.cpu())
-
-
-def _few(steps: int) -> str:
-    """The prefix of the tensors of the network distilled to so many evaluations."""
-    return f"distilled/{steps}/"
-
-
-def _network(model: Denoiser | Energy) -> tuple[str, Any]:
-    if isinstance(model, Energy):
-        return "energy", model.potential
-    return "denoiser", model.network
-
-
-def _from_header(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str) -> TrainedModel:
-    own = {n: value for n, value in tensors.items() if n not in (_MEAN, _COVARIANCE) and not n.startswith("distilled/")}
-    network = nets.restored(header["network"]["name"], header["network"]["config"], own)
-    scales = {key: float(header[key]) for key in ("sigma_data", "sigma_min", "sigma_max")}
-    model: Denoiser | Energy
-    if header["kind"] == "energy":
-        model = Energy(network, **scales)
-    else:
-        targets = {target.name: target for target in TARGETS}
-        model = Denoiser(network, targets[header["target"]], **scales)
-    codec = codec_from_json(header["codec"])
-    size: dict[str, Any] = network.config  # type: ignore[assignment]
-    shape = (size["dim"],) if "dim" in size else (size["channels"], *size["sizes"])
-    if shape != codec.shape:
-        raise ValueError(f"the network is for records of shape {shape}, and the codec for {codec.shape}")
-    frequencies = header["frequencies"]
-    if frequencies is not None and (len(frequencies) != model.classes or not 0 < sum(frequencies) < math.inf):
-        raise ValueError(f"there are {model.classes} classes, and the frequencies are {shown(frequencies)}")
-    return TrainedModel(
-        model.to(device).eval(),
-        codec,
-        plans_from_json(header["plans"]),
-        None if frequencies is None else tuple(frequencies),
-        header["info"],
-        tensors.get(_MEAN),
-        tensors.get(_COVARIANCE),
-        _distilled(header, tensors, model, device),
-    )
-
-
-def _distilled(
-    header: dict[str, Any], tensors: dict[str, Tensor], model: Denoiser | Energy, device: torch.device | str
-) -> dict[int, Distilled]:
-    """The networks of few evaluations that a folder has."""
-    stored = header.get("distilled", {})
-    if stored == {}:
-        return {}
-    if not isinstance(stored, dict) or not isinstance(model, Denoiser):
-        raise ValueError(f"distilled networks are an object beside a denoiser's, got {shown(stored)}.")
-    plans = plans_from_json({steps: few.get("plan") if isinstance(few, dict) else few for steps, few in stored.items()})
-    scales = {"sigma_data": model.sigma_data, "sigma_min": model.sigma_min, "sigma_max": model.sigma_max}
-    found = {}
-    for steps, plan in plans.items():
-        prefix = _few(steps)
-        own = {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
-        network = nets.restored(header["network"]["name"], header["network"]["config"], own)
-        few = Denoiser(network, model.target, **scales)
-        found[steps] = Distilled(few.to(device).eval(), plan, stored[str(steps)].get("info", {}))
-    return found

@@ -168,6 +168,7 @@ def _difference(name: str, stored: object, value: object) -> str:
         "records": "other records",
         "rows": "other rows",
         "class_labels": "other labels",
+        "autoencoder": "another autoencoder, or none",
         "schema": "another schema",
     }
     return contents.get(name) or f"{name} = {_files.shown(stored)}, not {_files.shown(value)}"
