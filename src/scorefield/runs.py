@@ -131,7 +131,9 @@ RECORDS = Kind(
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil", "forecast"}),
-    options=frozenset({"size", "network", "energy", "labels", "dequantise", "held_share", "images", "grid"}),
+    options=frozenset(
+        {"size", "network", "energy", "labels", "dequantise", "held_share", "images", "grid", "autoencoder"}
+    ),
     no_option="only a table has columns of several kinds",
     trained=records.TrainedModel,
     load=records.TrainedModel.load,
@@ -309,6 +311,7 @@ OPTIONS = {
     "network": "--network",
     "images": "--image-size",
     "grid": "--records",
+    "autoencoder": "--autoencoder",
     "parameters": "--parameters",
     "bounds": "--bounds",
     "prior": "--prior",

@@ -23,6 +23,7 @@ app = App(
   scorefield density run table.csv -o density.csv      how likely is each row?
   scorefield impute run table.csv -o full.csv          fill the holes
   scorefield predict run table.csv --target price -o prices.csv
+  scorefield autoencode photos/ -o ae                  then: scorefield fit photos/ -o run --autoencoder ae
   scorefield restore run damaged.png --operator mask=mask.png --noise 0 --observed -o restored
   scorefield explore                          score fields and diffusion in the browser
 
@@ -60,6 +61,7 @@ Draws: TypeAlias = Annotated[int, ranged(_ranges.DRAWS)]
 Row: TypeAlias = Annotated[int, ranged(_ranges.COUNT)]
 """A row of a table, from 1."""
 Batch: TypeAlias = Annotated[int, ranged(whole(1, 2**31))]
+LatentChannels: TypeAlias = Annotated[int, ranged(_ranges.LATENT_CHANNELS)]
 Class: TypeAlias = Annotated[int, ranged(whole(0, (1 << 16) - 1))]
 Seed: TypeAlias = Annotated[int, ranged(_ranges.SEED)]
 Port: TypeAlias = Annotated[int, ranged(whole(0, 65535))]

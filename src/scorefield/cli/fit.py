@@ -75,6 +75,7 @@ def fit(
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
     records: Literal["series", "volumes"] | None = None,
+    autoencoder: Path | None = None,
     schema: Path | None = None,
     held: Probability | None = None,
     checkpoint_every: str = "15s",
@@ -113,6 +114,8 @@ def fit(
         dequantise: spread whole numbers by uniform noise, for a density (arrays, images, --energy).
         records: what the records of a file are, where they are neither rows nor images: series (n, length), also with
             channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels.
+        autoencoder: learn the latents of pictures by it: a folder that `scorefield autoencode` wrote, or diffusers (its
+            AutoencoderKL); densities are then of latents.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
         checkpoint_every: training time between checkpoints.
@@ -150,6 +153,7 @@ def fit(
         "labels": None if condition is None else condition == "label",
         "dequantise": dequantise,
         "grid": None if records is None else "series" if records == "series" else "volume",
+        "autoencoder": autoencoder,
         "schema": schema,
         "held_share": held,
         "parameters": None if parameters is None else tuple(part.strip() for part in parameters.split(",")),

@@ -21,7 +21,7 @@ from scorefield.records.codec import codec_from_json
 from scorefield.records.convolutional import Convolutional
 from scorefield.records.diffusers_kl import DiffusersKL, is_kl
 from scorefield.records.image_codec import ImageCodec
-from scorefield.training import model_folder
+from scorefield.training import model_folder, parallel
 
 FORM = "scorefield autoencoder"
 """What model.json calls the folder of an autoencoder."""
@@ -99,12 +99,26 @@ class Autoencoder:
             self.module.to(device)
         return self
 
+    def to_json(self) -> dict[str, Any]:
+        """What `rebuilt_from` takes beside the weights."""
+        images = None if self.images is None else self.images.to_json()
+        return {"form": self.form, "config": dict(self.config), "images": images}
+
+    def save(self, folder: str | Path) -> None:
+        """Write it to a folder, as `opened` reads it; a ValueError for one that is handed over."""
+        if self.form == MODULE:
+            raise ValueError("a module that was handed over has no configuration to write; keep it where it is from.")
+        model_folder.save(Path(folder), FORM, FORMAT, {**self.to_json(), "info": dict(self.info)}, self.weights())
+
+    def weights(self) -> dict[str, Tensor]:
+        """By name, whole and on the CPU."""
+        return {name: parallel.whole(value).cpu() for name, value in self.module.state_dict().items()}
+
     def fingerprint(self) -> str:
         """By which it is known again: its class, configuration, scale of pixels and weights."""
-        images = None if self.images is None else self.images.to_json()
-        about = [self.form, type(self.module).__qualname__, dict(self.config), images]
+        about = [type(self.module).__qualname__, self.to_json()]
         content = hashlib.blake2b(json.dumps(about, sort_keys=True, default=str).encode(), digest_size=16)
-        content.update(model_folder.digest(self.module.state_dict()).encode())
+        content.update(model_folder.digest(self.weights()).encode())
         return content.hexdigest()
 
     def _asked(self, name: str, x: Tensor, wanted: str) -> Tensor:
@@ -183,18 +197,6 @@ def of_convolutional(module: Convolutional, images: ImageCodec, info: Mapping[st
     return Autoencoder(
         module.eval(), CONVOLUTIONAL, module.config, module.factor, module.channels, images, dict(info or {})
     )
-
-
-def save(autoencoder: Autoencoder, folder: str | Path) -> None:
-    """Write an autoencoder that was trained here to a folder, as `opened` reads it."""
-    images = None if autoencoder.images is None else autoencoder.images.to_json()
-    header = {
-        "form": autoencoder.form,
-        "config": dict(autoencoder.config),
-        "images": images,
-        "info": dict(autoencoder.info),
-    }
-    model_folder.save(Path(folder), FORM, FORMAT, header, autoencoder.module.state_dict())
 
 
 def _from_folder(folder: Path) -> Autoencoder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle, silu
 
@@ -32,14 +34,14 @@ class _Block(nn.Module):
 
 
 class _Rise(nn.Module):
-    """Twice the sides: nearest neighbours, then a convolution."""
+    """Twice the sides: fewer channels, then nearest neighbours."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = conv(channels, channels)
+        self.conv = conv(inputs, outputs, kernel=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.conv(interpolate(h, scale_factor=2.0))
+        return interpolate(self.conv(h), scale_factor=2.0)
 
 
 def _blocks(channels: int, count: int) -> list[nn.Module]:
@@ -55,7 +57,7 @@ class Convolutional(nn.Module):
         channels: of a picture.
         latent: channels of a latent.
         factor: 2, 4, 8 or 16; sides of pictures are multiples of it.
-        width: channels inside.
+        width: channels inside at the finest resolution; twice as many below it.
         blocks: residual blocks at each resolution.
         seed: of the initialisation; torch's global generator is not touched.
 
@@ -70,7 +72,7 @@ class Convolutional(nn.Module):
     """
 
     def __init__(
-        self, channels: int, latent: int = 4, factor: int = 4, width: int = 64, blocks: int = 1, seed: int = 0
+        self, channels: int, latent: int = 4, factor: int = 4, width: int = 32, blocks: int = 1, seed: int = 0
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, latent=latent, width=width, blocks=blocks)
@@ -85,12 +87,13 @@ class Convolutional(nn.Module):
             "seed": seed,
         }
         self.channels, self.factor = channels, factor
-        pixels, down, up = channels * _PATCH**2, _blocks(width, blocks), _blocks(width, blocks)
-        for _ in range(FACTORS.index(factor)):
-            down += [conv(width, width, stride=2), *_blocks(width, blocks)]
-            up += [_Rise(width), *_blocks(width, blocks)]
-        self.encoder = nn.Sequential(conv(pixels, width), *down, norm(width), nn.SiLU(), conv(width, latent, 1))
-        self.decoder = nn.Sequential(conv(latent, width), *up, norm(width), nn.SiLU(), conv(width, pixels))
+        pixels, wide = channels * _PATCH**2, [width] + [2 * width] * FACTORS.index(factor)  # fine to coarse
+        down, up = _blocks(width, blocks), _blocks(width, blocks)
+        for fine, coarse in pairwise(wide):
+            down += [conv(fine, coarse, stride=2), *_blocks(coarse, blocks)]
+            up = [*_blocks(coarse, blocks), _Rise(coarse, fine), *up]
+        self.encoder = nn.Sequential(conv(pixels, width), *down, norm(wide[-1]), nn.SiLU(), conv(wide[-1], latent, 1))
+        self.decoder = nn.Sequential(conv(latent, wide[-1]), *up, norm(width), nn.SiLU(), conv(width, pixels))
         initialise(self, seed, zero=[m.conv_out for m in self.modules() if isinstance(m, _Block)])
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from scorefield.likelihood.reference import Moment
 from scorefield.likelihood.traces import Divergence
 from scorefield.records.codec import Codec
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.latent_codec import LatentCodec
 
 
 class DensityOptions(TypedDict, total=False):
@@ -71,6 +72,9 @@ def record_log_density(
 ) -> LogDensity:
     """`log p(record)` in nats per unit of the record: `log_density` of the encoded records and the codec's log-det.
 
+    Of a codec of latents it is the log-density of the record's latent, in nats per unit of the latent: no density of
+    pixels.
+
     Raises:
         ValueError: for images of odd height or width, whose encoding repeats a row: it has no density.
     """
@@ -94,6 +98,11 @@ def bits_per_dim(
     Raises:
         ValueError: for records that are not integers: density per unit says nothing of their code length.
     """
+    if isinstance(codec, LatentCodec):
+        raise ValueError(
+            "bits per dimension are of pixels, and this run has a density of latents alone: log_density, in nats of "
+            "the latent; for bits per dimension fit without an autoencoder."
+        )
     if not isinstance(codec, ImageCodec) or codec.levels is None:
         raise ValueError("bits per dimension are for integer images; for other records use log_density (nats).")
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:

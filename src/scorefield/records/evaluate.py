@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from scorefield import _ranges, metrics
 from scorefield.data import DataError, Dataset
 from scorefield.data.overlap import among
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
+from scorefield.numerics.random import uniform
 from scorefield.progress import Report, silent
+from scorefield.records.codec import Codec
 from scorefield.records.encoded import Encoded
 from scorefield.records.files import read_like
 from scorefield.records.held import fitted_to, parts_of, unseen
+from scorefield.records.latent_codec import LatentCodec, records_codec
+from scorefield.records.reconstruction import reconstructed
 from scorefield.records.trained import TrainedModel
 
 MOST_SEEN = 0.4
@@ -43,6 +48,8 @@ class Comparison:
         note: what the reader should know.
         in_training: how many of the real records equal a training record; None where those are not at hand.
         left_out: how many of the records given were left out of the real ones because they equal a training record.
+        decoded: of a run of latents the same metrics of training pictures that were encoded and decoded: what the
+            autoencoder costs.
     """
 
     source: str
@@ -58,13 +65,18 @@ class Comparison:
     note: str = ""
     in_training: int | None = None
     left_out: int = 0
+    decoded: tuple[Figure, ...] = ()
 
     def table(self) -> str:
         """The figures as text."""
         head = f"{len(self.new):,} samples ({self.steps} evaluations each) against {len(self.real):,} real records"
         head += " that the model has not seen" if self.unseen else ""
-        lines = [head, f"{'':28} {'new : real':>18} {'real : real':>18}"]
-        lines += [f"{f.name:28} {f.text():>18} {f.floor_text():>18}" for f in self.figures]
+        through = {f.name: f.text() for f in self.decoded}
+        rows = [("", "new : real", "decoded : real", "real : real")]
+        rows += [(f.name, f.text(), through.get(f.name, ""), f.floor_text()) for f in self.figures]
+        lines = [head]
+        for name, new, decoded, real in rows:
+            lines.append(f"{name:28} {new:>18} {f'{decoded:>18} ' if through else ''}{real:>18}")
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +85,8 @@ class Comparison:
         counts: dict[str, Any] = {"samples": len(self.new), "real": len(self.real), "unseen": self.unseen}
         counts |= {"in_training": self.in_training, "left_out": self.left_out}
         run = {"steps": self.steps, "plan": self.plan, "seed": self.seed, "note": self.note}
-        return {"source": self.source, **counts, **run, "figures": figures}
+        through = {"decoded": [figure.to_json() for figure in self.decoded]} if self.decoded else {}
+        return {"source": self.source, **counts, **run, "figures": figures, **through}
 
 
 def evaluate(
@@ -119,19 +132,22 @@ def evaluate(
     report(0.0, "samples")
     new = model.sample(count, steps=steps, seed=seed)
     report(0.5, "distances")
-    a, b = (_flat(model, records) for records in (real, new))
-    figures, notes = distances(a, b, seed), [*found.notes(count)]
-    if count >= C2ST_LEAST:
-        report(0.6, "C2ST")
-        figures = (*figures, _c2st(a, b, seed))
-    else:
+    codec = records_codec(model.codec)
+    a, b = (_flat(codec, records) for records in (real, new))
+    figures, notes = _compared(a, b, seed, report), [*found.notes(count)]
+    if count < C2ST_LEAST:
         notes.append(f"No C2ST: it needs {C2ST_LEAST} real records, there are {count}.")
+    decoded: tuple[Figure, ...] = ()
+    if isinstance(model.codec, LatentCodec):
+        report(0.8, "the autoencoder")
+        decoded, said = _through(model.codec, real, a, found.training, seed)
+        notes += said
     if found.training is None:
         notes.append("No memorisation ratio: give the data the model was fitted to.")
     elif not found.fair or found.seen[:count].mean() > MOST_SEEN:
         notes.append("No memorisation ratio: it needs records that are not among the training records.")
     else:
-        figures = (*figures, _memorisation(a, b, Encoded(model.codec, found.training), seed))
+        figures = (*figures, _memorisation(a, b, Encoded(codec, found.training), seed))
     return Comparison(
         dataset.source,
         figures,
@@ -146,6 +162,7 @@ def evaluate(
         " ".join(notes),
         None if found.training is None else int(found.seen[:count].sum()),
         found.left_out,
+        decoded,
     )
 
 
@@ -228,9 +245,35 @@ def _check_kind(model: TrainedModel, dataset: Dataset) -> None:
         ) from None
 
 
-def _flat(model: TrainedModel, records: np.ndarray) -> Tensor:
-    encoded = model.codec.encode(records)
+def _flat(codec: Codec, records: np.ndarray) -> Tensor:
+    encoded = codec.encode(records)
     return encoded.reshape(len(encoded), -1)
+
+
+def _compared(real: Tensor, new: Tensor, seed: int, report: Report = silent) -> tuple[Figure, ...]:
+    """Distances, and the classifier test where there are enough records."""
+    figures = distances(real, new, seed)
+    if len(real) < C2ST_LEAST:
+        return figures
+    report(0.6, "C2ST")
+    return (*figures, _c2st(real, new, seed))
+
+
+def _through(
+    codec: LatentCodec, real: np.ndarray, flat: Tensor, training: np.ndarray | None, seed: int
+) -> tuple[tuple[Figure, ...], list[str]]:
+    """The figures of training pictures that were encoded and decoded, against the real ones, and what to say of them.
+
+    They are other pictures than the real ones, as samples are: what the figures say is comparable.
+    """
+    _, error = reconstructed(codec, real)
+    said = [f"The autoencoder: {error}."]
+    if training is None or len(training) < len(real):
+        return (), [*said, "No figures of decoded pictures: they need as many training records at hand."]
+    order = uniform(len(training), (), seed, "evaluate/decoded", dtype=torch.float64).argsort()[: len(real)]
+    back, _ = reconstructed(codec, training[order.numpy()])
+    said.append("Decoded: training pictures, encoded and decoded; no samples of this run can be expected to be nearer.")
+    return _compared(flat, _flat(codec.images, back), seed), said
 
 
 def _c2st(real: Tensor, new: Tensor, seed: int) -> Figure:

@@ -25,7 +25,7 @@ from scorefield.records.codec import Codec, fit_codec
 from scorefield.records.encoded import Encoded
 from scorefield.records.files import read_to_fit
 from scorefield.records.held import digest
-from scorefield.records.latents import latent_rows
+from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
@@ -101,8 +101,10 @@ def fit(
         if not dataset.gridded:
             raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
         options["network"] = network
-    if by is not None and options["dequantise"]:
-        raise ValueError("latents have no density of pixels, for which whole numbers are spread; leave dequantise out.")
+    if by is not None:
+        check_pictures(dataset)
+        if dequantise:
+            raise ValueError("latents have no density of pixels, for which whole numbers are spread; leave it out.")
     if grid_of(dataset.kind):
         options["grid"] = dataset.kind
     if dataset.reading is not None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.records.autoencoder import Autoencoder
+from scorefield.records.codec import Codec
 from scorefield.records.convolutional import filled_up
 from scorefield.records.image_codec import ImageCodec
 
@@ -166,6 +167,11 @@ class LatentCodec:
     def _along(self, values: tuple[float, ...]) -> Tensor:
         """One value a channel, float64, broadcasting against latents."""
         return torch.tensor(values, dtype=torch.float64).reshape(-1, *[1] * len(self.sizes))
+
+
+def records_codec(codec: Codec) -> Codec:
+    """The codec of the user's records themselves: of pictures, where the given one is of their latents."""
+    return codec.images if isinstance(codec, LatentCodec) else codec
 
 
 def latents_of(

@@ -41,11 +41,7 @@ def latent_rows(dataset: Dataset, cut: tuple[Array, Array], autoencoder: Autoenc
         DataError: for other data than images, or latents of which a channel does not vary.
         ValueError: for pictures that the autoencoder does not take, or answers of it that are no latents.
     """
-    if dataset.kind != "image":
-        raise DataError(f"{dataset.source}: an autoencoder is for pictures, and these are records of another kind.")
-    images = fit_codec(dataset, cut[0])
-    if not isinstance(images, ImageCodec):
-        raise TypeError(f"images have an ImageCodec, got {type(images).__name__}.")
+    images = picture_codec(dataset, cut[0])
     shape = _shape(autoencoder, images, dataset.records[cut[0][:1]])
     size = 4 * len(dataset) * int(np.prod(shape))
     kept = size <= KEPT
@@ -68,15 +64,28 @@ def latent_rows(dataset: Dataset, cut: tuple[Array, Array], autoencoder: Autoenc
     return codec, x, held
 
 
+def check_pictures(dataset: Dataset) -> None:
+    """Raise a DataError unless a data set holds images."""
+    if dataset.kind != "image":
+        raise DataError(f"{dataset.source}: an autoencoder is for pictures, and these are records of another kind.")
+
+
+def picture_codec(dataset: Dataset, rows: Array) -> ImageCodec:
+    """The codec of some images; errors as `check_pictures` and `fit_codec`."""
+    check_pictures(dataset)
+    images = fit_codec(dataset, rows)
+    if not isinstance(images, ImageCodec):
+        raise TypeError(f"images have an ImageCodec, got {type(images).__name__}.")
+    return images
+
+
 def stored(codec: LatentCodec) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a run keeps of a codec's autoencoder: its weights, or how it answers where it is handed over again."""
     autoencoder = codec.autoencoder
-    images = None if autoencoder.images is None else autoencoder.images.to_json()
-    header = {"form": autoencoder.form, "config": dict(autoencoder.config), "images": images}
     if autoencoder.form == MODULE:
-        header["fingerprint"] = autoencoder.fingerprint()
+        header = {**autoencoder.to_json(), "fingerprint": autoencoder.fingerprint()}
         return header, dict(zip(_PROBE, _answers(codec), strict=True))
-    return header, {name: value.cpu() for name, value in autoencoder.module.state_dict().items()}
+    return autoencoder.to_json(), autoencoder.weights()
 
 
 def restored(

@@ -14,6 +14,7 @@ from scorefield.data.dataset import Array
 from scorefield.numerics.random import normal
 from scorefield.progress import Report, silent
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.latent_codec import LatentCodec
 from scorefield.records.operators import on_encoded
 from scorefield.records.trained import TrainedModel
 
@@ -53,6 +54,11 @@ class Restored:
 
 def codec_of(model: TrainedModel) -> ImageCodec:
     """The codec of a run of images; a ValueError for another run."""
+    if isinstance(model.codec, LatentCodec):
+        raise ValueError(
+            "restore takes measurements of pixels, and this run is of latents, of which they are no linear function; "
+            "fit the pictures without --autoencoder."
+        )
     if not isinstance(model.codec, ImageCodec):
         raise ValueError(
             "restore answers for runs of images, and this one is of rows of numbers; the library's "

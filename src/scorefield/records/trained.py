@@ -25,6 +25,7 @@ from scorefield.progress import Report, silent
 from scorefield.records.codec import Codec
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
 from scorefield.records.draws import encoded_draws
+from scorefield.records.latent_codec import LatentCodec, records_codec
 from scorefield.records.stored import Distilled, Parts, read, stored
 from scorefield.training import model_folder
 from scorefield.training.precision import PRECISIONS, Precision, as_trained
@@ -42,6 +43,9 @@ class TrainedModel:
 
     Noise levels `sigma` are in units of the data's standard deviation, as the codec measured it: a noised record is
     `record + sigma * std * eps`, with the std of each column (tables) or of all pixels (images).
+
+    A run of latents (`fit(..., autoencoder=...)`) draws latents and decodes them. Its noise is on latents and its
+    density is of latents: `log_density` is that of a picture's latent, in nats per unit of the latent.
 
     Args:
         model: `Denoiser` or `Energy`, on standardised data.
@@ -114,7 +118,8 @@ class TrainedModel:
         _ranges.COUNT("sample(batch=...)", batch)
         _ranges.ANY_COUNT("sample(first=...)", first)
         _ranges.real(0, 1e3)("sample(guidance=...)", guidance)
-        too_much = lacking(2 * 8 * n * math.prod(self.codec.shape))
+        each = max(math.prod(codec.shape) for codec in (self.codec, records_codec(self.codec)))
+        too_much = lacking(2 * 8 * n * each)
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         model, plan = (self.model, plan) if plan is not None else self.drawing(steps, guidance)
@@ -191,6 +196,8 @@ class TrainedModel:
     ) -> LogDensity:
         """`log p(record)` in nats per unit of the record, of the data noised at the model's sigma_min.
 
+        Of a run of latents: of the record's latent, in nats per unit of the latent, which is no density of pixels.
+
         Args:
             records: `(n, *shape)` in the user's units; integers are taken as they are.
             condition: a class for all, or `(n,)`.
@@ -221,7 +228,8 @@ class TrainedModel:
         Raises:
             ValueError: for records that are not integer images, or a model known to be fitted to grey levels alone.
         """
-        if self.info.get("data", {}).get("dequantised") is False:
+        latent = isinstance(self.codec, LatentCodec)  # which says more below
+        if self.info.get("data", {}).get("dequantised") is False and not latent:
             raise ValueError(
                 "this model was fitted to the grey levels themselves and has no density between them; fit it with "
                 "dequantise=True (--dequantise) for bits per dimension."
@@ -232,6 +240,7 @@ class TrainedModel:
 
     def add_noise(self, x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
         """Records with noise of sigma data standard deviations on them, `(n, *shape)`: what `denoise` expects."""
+        self._check_noised()
         x0 = self.codec.encode(x)
         return self._floats(x0 + sigma * noise_like(x0, seed, "add noise"))
 
@@ -293,9 +302,17 @@ class TrainedModel:
 
     @torch.no_grad()
     def _estimate(self, x: np.ndarray, sigma: float, condition: int | np.ndarray | None) -> Estimate:
+        self._check_noised()
         encoded = self.codec.encode(x).to(self._device, self._dtype)
         given = None if condition is None else self._conditions(condition, len(encoded)).to(self._device)
         return self.model(encoded, Level(1.0, float(sigma)), given)
+
+    def _check_noised(self) -> None:
+        if isinstance(self.codec, LatentCodec):
+            raise ValueError(
+                "the noise of this run is on latents, and no picture shows it; give latents that codec.encode made to "
+                "model.model, and bring them back by codec.decode."
+            )
 
     def _conditions(self, condition: int | Tensor | np.ndarray, n: int) -> Tensor:
         if self.model.classes == 0:

@@ -11,6 +11,7 @@ from scorefield.data.dataset import Array
 from scorefield.data.writing import part_bounds
 from scorefield.progress import Report, silent
 from scorefield.records.grid_codec import GridCodec
+from scorefield.records.latent_codec import records_codec
 from scorefield.records.trained import TrainedModel
 
 _FIRST, _PART = 1 << 16, 1 << 24  # values drawn at a time: few at first, by which the size of the file is told
@@ -52,7 +53,7 @@ def write_samples(
     if given:
         raise ValueError("a run of arrays or images has no --given, only one of a table; take a class by --condition.")
     suffix = _suffix_for(path, model)
-    each = math.prod(model.codec.shape)
+    each = math.prod(records_codec(model.codec).shape)
     bounds = part_bounds(n, max(1, _FIRST // each), max(1, _PART // each))
 
     def parts() -> Iterator[tuple[Array, Array | None]]:
@@ -79,7 +80,7 @@ def write_samples(
 def _suffix_for(path: Path, model: TrainedModel) -> str:
     """The suffix of a file, once it is known to hold such records."""
     if not isinstance(model.codec, GridCodec):
-        return data.check_suffix(path, image=len(model.codec.shape) == 3)
+        return data.check_suffix(path, image=len(records_codec(model.codec).shape) == 3)
     rows = len(model.codec.record_shape) == 1
     suffix = data.check_suffix(path, image=False if rows else None)
     if not rows and suffix not in (".npy", ".npz"):

@@ -87,13 +87,27 @@ def verdict_box(headline: str, findings: Iterable[Finding]) -> str:
     return f'<section class="verdict"><p class="first">{html.escape(headline)}</p><ul>{items}</ul></section>'
 
 
-def metrics_section(c: Comparison, what: str) -> str:
-    """Each metric of new records against real ones, next to its value for two halves of the real ones."""
+def metrics_section(c: Comparison, what: str, decoded: Iterable[Figure] = ()) -> str:
+    """Each metric of new records against real ones, next to its value for two halves of the real ones.
+
+    Args:
+        c: the comparison.
+        what: several records are called.
+        decoded: the metrics of records that went through an autoencoder, for a column of their own.
+    """
+    through = {f.name: plus_minus(f.text()) for f in decoded}
     rows = [
-        (f"<b>{html.escape(f.name)}</b>", plus_minus(f.text()), plus_minus(f.floor_text()), html.escape(f.meaning))
+        (
+            f"<b>{html.escape(f.name)}</b>",
+            plus_minus(f.text()),
+            *([through.get(f.name, "")] if through else []),
+            plus_minus(f.floor_text()),
+            html.escape(f.meaning),
+        )
         for f in c.figures
     ]
-    header = ("", "new against real", "real against real", "what it says")
+    between = ["decoded against real"] if through else []
+    header = ("", "new against real", *between, "real against real", "what it says")
     note = f"<p>{html.escape(c.note)}</p>" if c.note else ""
     return (
         f"<h2>How good are the new {what}?</h2><p>Each figure stands next to the value that two halves of the real "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scorefield.records.encoded import Encoded
 from scorefield.records.evaluate import Comparison
 from scorefield.records.grid_codec import GridCodec
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.latent_codec import LatentCodec, records_codec
 from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
 from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
@@ -36,6 +38,8 @@ def facts(model: TrainedModel) -> Facts:
         ("network", _network(model.model)),
         ("noise range", _range(model)),
     ]
+    if isinstance(model.codec, LatentCodec):
+        found.insert(1, ("autoencoder", _autoencoder(model.codec)))
     found += training_facts(model.info)
     if model.distilled:
         found.append(("distilled", f"networks of {', '.join(map(str, sorted(model.distilled)))} evaluations"))
@@ -50,6 +54,15 @@ def _data(data: Mapping[str, Any], model: TrainedModel) -> str:
     return (
         f"{data['source']}: {data['rows']:,} rows to train on, {data['held']:,} held out; {data['kind']} of shape "
         f"{shape}{columns}"
+    )
+
+
+def _autoencoder(codec: LatentCodec) -> str:
+    pixels = " x ".join(str(s) for s in codec.images.record_shape)
+    ratio = math.prod(codec.images.record_shape) / math.prod(codec.shape)
+    return (
+        f"{codec.autoencoder.form}: pictures of {pixels} as latents of {' x '.join(map(str, codec.shape))}, "
+        f"{ratio:.3g} numbers to 1; densities are of latents, in nats of the latent, and none is of pixels"
     )
 
 
@@ -77,7 +90,8 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
         comparison: its samples compared with real records, from `records.evaluate.evaluate`.
     """
     c = comparison
-    image, grid = isinstance(model.codec, ImageCodec), isinstance(model.codec, GridCodec)
+    codec, grid = records_codec(model.codec), isinstance(model.codec, GridCodec)
+    image, latent = isinstance(codec, ImageCodec), isinstance(model.codec, LatentCodec)
     weighting = (
         "Denoising loss on held-out records with fixed noise, per coordinate, in EDM's weighting; it is not zero at "
         "its best, because noise cannot be guessed."
@@ -85,8 +99,8 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
     sections = (
         _lead(model, c),
         _grids(model, c) if grid else _images(c) if image else _columns(model, c),
-        metrics_section(c, _what(model)),
-        _denoising(model, c) if image else "",
+        metrics_section(c, _what(model), c.decoded),
+        _denoising(model, c) if image and not latent else "",
         _nearest(model, c) if image else "",
         losses_section(model.info, weighting),
         settings_section(facts(model), c),
@@ -111,7 +125,7 @@ def _what(model: TrainedModel) -> str:
     """What several records are called."""
     if isinstance(model.codec, GridCodec):
         return "series" if len(model.codec.sizes) == 1 else "volumes"
-    return "images" if isinstance(model.codec, ImageCodec) else "rows"
+    return "images" if isinstance(records_codec(model.codec), ImageCodec) else "rows"
 
 
 def _grids(model: TrainedModel, c: Comparison) -> str:
@@ -172,7 +186,8 @@ def _denoising(model: TrainedModel, c: Comparison) -> str:
 def _nearest(model: TrainedModel, c: Comparison) -> str:
     if c.training is None:
         return ""
-    _, index = metrics.nearest(model.codec.encode(c.new[:12]), Encoded(model.codec, c.training))
+    codec = records_codec(model.codec)
+    _, index = metrics.nearest(codec.encode(c.new[:12]), Encoded(codec, c.training))
     both = np.concatenate([c.new[:12], c.training[index.numpy()]])
     return (
         "<h2>Copies?</h2><p>New images above, the nearest training image below each. "

@@ -21,6 +21,7 @@ from scorefield.levels import log_uniform
 from scorefield.plans import walk
 from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.latent_codec import LatentCodec
 from scorefield.records.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _MOST_NUMBERS = 8_000_000  # of all frames of an answer
 
 def _open(session: Session) -> tuple[TrainedModel, ImageCodec]:
     run = trained(session)
+    if isinstance(run.codec, LatentCodec):
+        raise ValueError("the open run is of latents, and these scenes need one of pixels; fit without --autoencoder.")
     if not isinstance(run.codec, ImageCodec):
         raise ValueError("the open run is not one of images; open one that was fitted to images.")
     return run, run.codec

@@ -13,6 +13,7 @@ from torch import Tensor
 from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Level, Model
 from scorefield.data.toys import ring
+from scorefield.records.latent_codec import LatentCodec
 from scorefield.records.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def plane(session: Session) -> Model:
             raise ValueError(f"this scene needs a run of points of the plane, got rows of {what}.")
         return run.model
     run = trained(session)
-    if tuple(run.codec.shape) != (2,):
+    if tuple(run.codec.shape) != (2,) or isinstance(run.codec, LatentCodec):
         raise ValueError(f"this scene needs a run of points of the plane, got records of shape {run.codec.shape}.")
     return run.model
 
