@@ -234,22 +234,24 @@ def _runs(folder: Path) -> dict[str, Reader]:
     from scorefield import ScoreDensity
     from scorefield.plans import default
 
-    made = {name: _run(folder / name) for name in ("array", "energy", "images", "table")}
+    made = {name: _run(folder / name) for name in ("array", "energy", "images", "latent", "table")}
     density = ScoreDensity(steps=2, random_state=0).fit(np.random.default_rng(0).normal(size=(40, 2)))
     density.save(folder / "estimator")
     estimator = _contents(folder / "estimator")
-    model, names = ("model.json", "model.safetensors"), ("array", "energy", "images")
+    model, names = ("model.json", "model.safetensors"), ("array", "energy", "images", "latent")
     resumed = {
         **{n: made["array"][n] for n in ("checkpoint.safetensors", "fit.json")},
         "a.npy": (folder / "a.npy").read_bytes(),
     }
-    three = [{n: made[name][n] for n in model} for name in names]
+    records = [{n: made[name][n] for n in model} for name in names]
+    autoencoder = [{n: _contents(folder / "autoencoder")[n] for n in model}]
     table = [{n: made["table"][n] for n in model}]
     weights = {".json": mutate.edited_json, ".safetensors": _resaved}
     checkpoints = [{n: made[name][n] for n in ("checkpoint.safetensors",)} for name in ("array", "table")]
     plans = [_one("plan.json", default(n).to_json().encode()) for n in (3, 30)]
     return {
-        "run of records": Reader(three, _answer, weights, share=0.3),
+        "run of records": Reader(records, _answer, weights, share=0.4),
+        "autoencoder": Reader(autoencoder, _encode, weights, share=0.2),
         "run of a table": Reader(table, _answer, weights, share=0.2),
         "checkpoint": Reader(checkpoints, _progress, EDITS, ("checkpoint.safetensors",), share=0.4),
         "resuming": Reader([resumed], _resume, EDITS, ("checkpoint.safetensors", "fit.json"), share=0.2),
@@ -261,6 +263,7 @@ def _runs(folder: Path) -> dict[str, Reader]:
 def _run(folder: Path) -> Files:
     """The files of a run of two steps."""
     from scorefield.records import fit
+    from scorefield.records.autoencode import autoencode
     from scorefield.tables import fit as fit_table
     from scorefield.training.checkpoint import Settings
 
@@ -271,8 +274,12 @@ def _run(folder: Path) -> Files:
     else:
         np.save(folder.parent / "a.npy", rng.normal(size=(30, 3)))
         np.savez(folder.parent / "i.npz", x=rng.integers(0, 256, (24, 6, 4)).astype(np.uint8), y=np.arange(24) % 2)
-        source = folder.parent / ("i.npz" if folder.name == "images" else "a.npy")
-        list(fit.fit(str(source), folder, settings=settings, size="small", energy=folder.name == "energy"))
+        source = str(folder.parent / ("i.npz" if folder.name in ("images", "latent") else "a.npy"))
+        by = folder.parent / "autoencoder" if folder.name == "latent" else None
+        if by is not None:
+            list(autoencode(source, by, settings=settings, factor=2, latent=2))
+        energy = folder.name == "energy"
+        list(fit.fit(source, folder, settings=settings, size="small", energy=energy, autoencoder=by))
     from dataclasses import replace
 
     from scorefield.runs import load
@@ -300,6 +307,15 @@ def _answer(folder: Path) -> object:
     kind = kind_of_run(folder)
     model = kind.load(folder)
     return kind.describe(model), model.sample(2, steps=3, seed=0)
+
+
+def _encode(folder: Path) -> object:
+    import torch
+
+    from scorefield.records.autoencoder import opened
+
+    found = opened(folder)
+    return found.decode(found.encode(torch.zeros(1, 1, 6, 4)))
 
 
 def _progress(folder: Path) -> object:

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 
-GUIDE = Path(__file__).parent.parent / "docs" / "scikit-learn.md"
+DOCS = Path(__file__).parent.parent / "docs"
+GUIDE = DOCS / "scikit-learn.md"
 CUT = {
     '"seconds": 10': '"seconds": None, "steps": 2, "sampling_steps": 3',
     "scaled=False)": "scaled=False)\nX, y = X.iloc[:56, [0, 1, 2, 3, 7]], y.iloc[:56]",
@@ -34,3 +35,14 @@ def test_the_guide_to_scikit_learn_runs(monkeypatch: pytest.MonkeyPatch, capsys:
     assert np.isfinite(names["scores"]).all() and "strategy" in lines[2]
     for words in ("R2", "90 % intervals hold", "nats per row", "area under the curve"):
         assert any(words in line for line in lines), words
+
+
+def test_the_guide_to_latents_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "latent.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert '"steps": 1000' in code
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace('"steps": 1000', '"steps": 2'), "latent.md", "exec"), {})
+    shape, density = capsys.readouterr().out.splitlines()
+    assert shape == "(5, 8, 8)" and density.startswith("LatentLogDensity(100 points, mean ")

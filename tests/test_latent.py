@@ -100,9 +100,10 @@ def test_the_density_of_latents_is_that_of_pixels_less_the_autoencoders_log_det(
     exact = Denoiser(network, EDM_F, sigma_min=1e-4, sigma_max=200.0)
     model = TrainedModel(exact.eval(), codec, mean=torch.zeros(d).double(), covariance=encoded)
     x = law.sample(6, seed=2)
-    found = model.log_density(x.reshape(-1, SIDE, SIDE).numpy(), tolerance=1e-6).value
+    found = model.log_density(x.reshape(-1, SIDE, SIDE).numpy(), tolerance=1e-6)
     wanted = law.log_density(x) - d * math.log(scale)
-    torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
+    torch.testing.assert_close(found.value, wanted, atol=2e-4, rtol=0)
+    assert repr(found).startswith("LatentLogDensity(6 points, mean ") and " nats of the latent, " in repr(found)
 
 
 @pytest.mark.parametrize("sizes", [(), (4,), (4, 4), (2, 4, 2)], ids=str)

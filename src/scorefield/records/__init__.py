@@ -10,6 +10,16 @@ from scorefield.records.codec import codec_from_json as codec_from_json
 from scorefield.records.codec import fit_codec as fit_codec
 from scorefield.records.grid_codec import GridCodec as GridCodec
 from scorefield.records.image_codec import ImageCodec as ImageCodec
+from scorefield.records.latent_codec import LatentCodec as LatentCodec
 from scorefield.records.trained import TrainedModel as TrainedModel
 
-__all__ = ["ArrayCodec", "Codec", "GridCodec", "ImageCodec", "TrainedModel", "codec_from_json", "fit_codec"]
+__all__ = [
+    "ArrayCodec",
+    "Codec",
+    "GridCodec",
+    "ImageCodec",
+    "LatentCodec",
+    "TrainedModel",
+    "codec_from_json",
+    "fit_codec",
+]

@@ -67,19 +67,27 @@ class BitsPerDim:
         return f"BitsPerDim({len(self.value)} records, mean {float(self.value.mean()):.4f} bits per dimension)"
 
 
+class LatentLogDensity(LogDensity):
+    """Log-densities of latents, in nats per unit of the latent: of pixels none follows; fields as `LogDensity`."""
+
+    def __repr__(self) -> str:
+        return "Latent" + super().__repr__().replace("nats", "nats of the latent", 1)
+
+
 def record_log_density(
     model: Model, codec: Codec, records: np.ndarray, options: Options, condition: Tensor | None = None
 ) -> LogDensity:
     """`log p(record)` in nats per unit of the record: `log_density` of the encoded records and the codec's log-det.
 
-    Of a codec of latents it is the log-density of the record's latent, in nats per unit of the latent: no density of
-    pixels.
+    Of a codec of latents it is the log-density of the record's latent, in nats per unit of the latent
+    (`LatentLogDensity`): no density of pixels.
 
     Raises:
         ValueError: for images of odd height or width, whose encoding repeats a row: it has no density.
     """
     _check_even(codec)
-    return _in_units(_encoded(model, codec.encode(records), options, condition), codec.log_det(records))
+    found = _in_units(_encoded(model, codec.encode(records), options, condition), codec.log_det(records))
+    return LatentLogDensity(**vars(found)) if isinstance(codec, LatentCodec) else found
 
 
 def bits_per_dim(

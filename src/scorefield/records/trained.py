@@ -196,7 +196,8 @@ class TrainedModel:
     ) -> LogDensity:
         """`log p(record)` in nats per unit of the record, of the data noised at the model's sigma_min.
 
-        Of a run of latents: of the record's latent, in nats per unit of the latent, which is no density of pixels.
+        Of a run of latents: of the record's latent, in nats per unit of the latent (`LatentLogDensity`), which is no
+        density of pixels.
 
         Args:
             records: `(n, *shape)` in the user's units; integers are taken as they are.
