@@ -72,7 +72,7 @@ def main() -> None:
         if not interrupt.came and not isinstance(error, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        fitting = next((word for word in sys.argv[1:] if not word.startswith("-")), "") == "fit"
+        fitting = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in ("fit", "autoencode")
         sys.stderr.write(f"scorefield: {_HINT if fitting else 'interrupted.'}\n")
         sys.stderr.flush()
         os._exit(130)  # at its ordinary end Python kills itself where C code ran the code that was interrupted
