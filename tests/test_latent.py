@@ -312,6 +312,19 @@ def test_a_trained_autoencoder_is_better_than_the_mean_and_a_run_holds_it(tmp_pa
         TrainedModel.load(pixels, autoencoder=Rotation())
 
 
+def test_an_autoencoder_that_is_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
+    dataset, kinds = pictures(dtype="uint8"), {"factor": 2, "latent": 2}
+    list(autoencode(dataset, tmp_path / "whole", settings=QUICK, **kinds))
+    loop = autoencode(dataset, tmp_path / "parts", settings={**QUICK, "checkpoint_every": 1e-6}, **kinds)
+    next(loop), next(loop)
+    loop.close()
+    list(autoencode(dataset, tmp_path / "parts", resume=True, **kinds))
+    whole, parts = (opened(tmp_path / name) for name in ("whole", "parts"))
+    assert whole.fingerprint() == parts.fingerprint()
+    with pytest.raises(ValueError, match="latent = 2, not 3"):
+        list(autoencode(dataset, tmp_path / "parts", resume=True, factor=2, latent=3))
+
+
 def test_an_autoencoder_that_does_not_compress_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not compress"):
         list(autoencode(pictures(), tmp_path / "ae", settings=QUICK, factor=2, latent=4))
@@ -369,6 +382,7 @@ def test_commands_of_a_run_of_latents(scorefield: Command, made: Path, tmp_path:
     assert scorefield("sample", made / "run", "-n", 5, "-o", tmp_path / "new.png", "--steps", 2)[0] == 0
     code, out, _ = scorefield("info", made / "run")
     assert code == 0 and "4 x 4 as latents of 2 x 2 x 2, 2 numbers to 1; densities are of latents, in nats" in out
+    assert "image of shape 1 x 4 x 4" in out
     words = ("--json", tmp_path / "f.json", "--report", tmp_path / "r.html", "--steps", 2)
     code, out, err = scorefield("evaluate", made / "run", made / "pictures.npz", *words)
     assert code == 0 and "decoded : real" in out and "The autoencoder: 16 numbers of a picture as 2 x 2 x 2" in out, err
@@ -422,6 +436,8 @@ def test_the_figures_of_an_exact_autoencoder_are_those_of_real_pictures(tmp_path
     found = evaluate.evaluate(model, dataset, steps=2)
     by_name = {f.name: f for f in found.decoded}
     assert "are off by" in found.note and "2 to 1" not in found.note
+    alone = evaluate.evaluate(model, pictures(50), steps=2)  # the training records are not at hand
+    assert not alone.decoded and "are off by" in alone.note and "No figures of decoded pictures" in alone.note
     c2st = by_name["C2ST accuracy"]
     assert c2st.error is not None and abs(c2st.value - 0.5) < 4 * max(c2st.error, 0.03)
 

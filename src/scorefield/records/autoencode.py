@@ -96,6 +96,14 @@ def autoencode(
         DataError: for data that cannot be used, or are no pictures.
         ValueError: for a factor or channels out of their range, latents of as many numbers as a picture has; when the
             folder holds a training and resume is False, or resume is asked with other data.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for progress in autoencode("digits", folder, factor=2, latent=2, settings={"steps": 2, "batch": 8}):
+        ...         pass
+        ...     held_out_error(folder).compression
+        2.0
     """
     _ranges.LATENT_CHANNELS("autoencode(latent=...)", latent)
     dataset = read_to_fit(source, images, Path(folder) if resume else None)

@@ -65,6 +65,7 @@ class Convolutional(nn.Module):
         ValueError: for sizes < 1, another factor.
 
     Example:
+        >>> import torch
         >>> net = Convolutional(3, factor=4, width=16)
         >>> z = net.encode(torch.ones(2, 3, 8, 12))
         >>> z.shape, net.decode(z).shape

@@ -40,6 +40,15 @@ class LatentCodec:
 
     Raises:
         ValueError: for pictures that the autoencoder does not take, other than finite means and positive deviations.
+
+    Example:
+        >>> from scorefield.records.convolutional import Convolutional
+        >>> images = ImageCodec(8, 8, 1, mean=8.0, std=4.0, levels=17, dtype="uint8", channel_axis=False)
+        >>> by = Autoencoder(Convolutional(1, latent=2, width=8), factor=4)
+        >>> codec = LatentCodec(images, by, mean=(0.0, 0.0), std=(1.0, 1.0), sizes=(2, 2))
+        >>> z = codec.encode(np.zeros((3, 8, 8), np.uint8))
+        >>> z.shape, codec.decode(z).shape
+        (torch.Size([3, 2, 2, 2]), (3, 8, 8))
     """
 
     images: ImageCodec

@@ -29,8 +29,8 @@ _SAME = 1e-3  # of the root mean square: how far its answers may be apart on ano
 def latent_rows(dataset: Dataset, cut: tuple[Array, Array], autoencoder: Autoencoder) -> tuple[LatentCodec, Rows, Rows]:
     """The codec of a data set's latents, and its rows to train on and to hold out, encoded.
 
-    Each picture is encoded once where all latents take at most `KEPT` bytes, else once to
-    measure them and again whenever it is needed.
+    Each picture is encoded once where all latents take at most `KEPT` bytes, else once to measure them and again
+    whenever it is needed.
 
     Args:
         dataset: of images.
@@ -45,7 +45,7 @@ def latent_rows(dataset: Dataset, cut: tuple[Array, Array], autoencoder: Autoenc
     shape = _shape(autoencoder, images, dataset.records[cut[0][:1]])
     size = 4 * len(dataset) * int(np.prod(shape))
     kept = size <= KEPT
-    too_much = lacking(2 * size) if kept else None
+    too_much = lacking(3 * size) if kept else None
     if too_much:
         raise DataError(f"{dataset.source}: its latents {too_much}; give fewer pictures.")
     train, rest = (_latents(autoencoder, images, dataset.records, rows) for rows in cut)
@@ -130,12 +130,7 @@ def _check_same(codec: LatentCodec, header: Mapping[str, Any], tensors: Mapping[
     """Raise unless a module has the weights, and gives the answers, of the one that the run was fitted with."""
     same = codec.autoencoder.fingerprint() == header["fingerprint"]
     if same:
-        for now, name in zip(_answers(codec), _PROBE, strict=True):
-            then = tensors[name].double()
-            near = now.shape == then.shape and float((now.double() - then).square().mean().sqrt()) <= _SAME * float(
-                then.square().mean().sqrt()
-            )
-            same = same and near
+        same = all(_near(now, tensors[name]) for now, name in zip(_answers(codec), _PROBE, strict=True))
     if not same:
         raise FileError(
             "this is another autoencoder than the run was fitted with: its class, weights or answers differ; hand over "
@@ -152,10 +147,18 @@ def _answers(codec: LatentCodec) -> tuple[Tensor, Tensor]:
     return z, autoencoder.decode(z)
 
 
+def _near(now: Tensor, then: Tensor) -> bool:
+    """Whether an answer is the same as another one but for rounding, which differs from machine to machine."""
+    if now.shape != then.shape:
+        return False
+    apart, size = (float(v.double().square().mean().sqrt()) for v in (now - then, then))
+    return apart <= _SAME * size
+
+
 def _shape(autoencoder: Autoencoder, images: ImageCodec, picture: Array) -> tuple[int, ...]:
-    """The shape of a latent; a ValueError unless encode gives the same answer twice, of a shape that is known."""
+    """The shape of a latent; a ValueError unless encode gives the same answer twice, of at most three sizes."""
     z, again = (latents_of(autoencoder, images, picture) for _ in range(2))
-    if not torch.equal(z, again):
+    if not _near(again, z):
         raise ValueError(
             "encode of the autoencoder gave two answers for one picture, expected the same one each time, such as the "
             "mean of its law; let it draw nothing."

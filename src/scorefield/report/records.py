@@ -47,7 +47,7 @@ def facts(model: TrainedModel) -> Facts:
 
 
 def _data(data: Mapping[str, Any], model: TrainedModel) -> str:
-    shape = " x ".join(str(s) for s in model.codec.shape)
+    shape = " x ".join(str(s) for s in records_codec(model.codec).shape)
     if not data:
         return f"records of shape {shape}"
     columns = f" ({', '.join(data['columns'])})" if data.get("columns") else ""
