@@ -46,8 +46,8 @@ def autoencode(
         factor: how many times smaller the sides of a latent are than those of a picture.
         channels: of a latent.
         seed: of everything random; 0 unless given.
-        batch: pictures per step; 64 unless given.
-        learning_rate: of AdamW after warm-up; 2e-3 unless given.
+        batch: pictures per step; 32 unless given.
+        learning_rate: after warm-up; 2e-3 unless given.
         held: share of the pictures held out; default: 0.1.
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.

@@ -20,17 +20,15 @@ from scorefield.records.autoencoder import FORM, Autoencoder, of_convolutional, 
 from scorefield.records.convolutional import Convolutional
 from scorefield.records.encoded import Encoded
 from scorefield.records.files import read_to_fit
-from scorefield.records.fit import HELD_SHARE
+from scorefield.records.fit import GRID_DEFAULT, HELD_SHARE
 from scorefield.records.held import digest
 from scorefield.records.latent_codec import LatentCodec
 from scorefield.records.latents import check_pictures, picture_codec
 from scorefield.records.reconstruction import Reconstructed, reconstructed
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
-from scorefield.training.run import DEFAULT_SECONDS, Preparation, train_in_folder
+from scorefield.training.run import Preparation, train_in_folder
 
-DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=64)
-"""How the training goes where nothing else is said."""
 NOISE, WEIGHT = 0.1, 1e-3
 """Of `Reconstruction`: latents then have a deviation of about 1."""
 RECONSTRUCTION = "reconstruction"
@@ -122,7 +120,7 @@ def autoencode(
         Path(folder),
         options,
         lambda settings: _prepare(dataset, options, settings.seed),
-        default=DEFAULT,
+        default=GRID_DEFAULT,
         settings=settings,
         resume=resume,
     )
