@@ -348,7 +348,7 @@ def test_default_plans_follow_a_point_exactly_from_any_level(n: int, high: float
     assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("n", [3, 8, 20, 27])
+@pytest.mark.parametrize("n", [3, 8, 20, 25, 27])
 @pytest.mark.parametrize("dimensions", [1, 2, 30, 256, 3072])
 def test_default_plans_of_any_dimension_follow_a_point_exactly(n: int, dimensions: int) -> None:
     plan = plans.default(n, 0.5, 0.001, 45.0, dimensions)

@@ -35,7 +35,7 @@ def default(
 ) -> Plan:
     """The best plan for a budget that depends on the data's scale and number of dimensions alone.
 
-    For budgets from 3 to 27 its levels and coefficients come from a table: those that had the least error on many
+    For budgets from 3 to 22, and 25, levels and coefficients come from a table: those that had the least error on many
     random mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and
     models whose range of noise is too short for the table, get `unipc_default`: predictor and corrector on
     straight lines.

@@ -71,14 +71,17 @@ def fitted(work: Work, first: Candidate) -> Iterator[Candidate]:
 def searched(work: Work, first: Candidate) -> Iterator[Candidate]:
     """The best of the untuned plans, fits of its rows, and these polished; without gradients, a search of levels.
 
-    What is polished first is what has the least loss on the trajectories held out: that of plans fitted to the others
-    says less. When it stops to help, the next.
+    Where the untuned plan is no fitted one, half of the budget goes to a search of levels first. What is polished first
+    is what has the least loss on the trajectories held out: that of plans fitted to the others says less. When it stops
+    to help, the next.
     """
-    count, n = len(work.fit.trajectories), work.untuned.evaluations
+    n = work.untuned.evaluations
     starts = [first, *(evaluate_plan(plan, work.held) for plan in _other(work))]
     best = min(starts, key=lambda one: one.loss).plan
-    for cut in (1.0, 30.0):
-        starts.append(evaluate_plan(fit_rows([work.fit], best, FitOptions(work.past, cut=cut)).plan, work.held))
+    bases = [best] if n == 1 or work.untuned.order == 1 else [best, _sought(work, 0.5)]  # a fitted one is of order 1
+    for base in bases:
+        for cut in (1.0, 30.0):
+            starts.append(evaluate_plan(fit_rows([work.fit], base, FitOptions(work.past, cut=cut)).plan, work.held))
     yield from starts
     polished = False
     for start in sorted(starts, key=lambda one: one.loss):
@@ -86,9 +89,15 @@ def searched(work: Work, first: Candidate) -> Iterator[Candidate]:
             polished = True
             yield better
     if not polished and n > 1:
-        data, options, spare = work.data, FitOptions(work.past, cut=10.0), max(0, work.left - 3 * count * n)
-        found = search_levels([work.fit.part(256)], work.untuned, data.std, data.low, data.high, options, spare)
-        yield evaluate_plan(fit_rows([work.fit], found[0].base, FitOptions(work.past)).plan, work.held)
+        yield evaluate_plan(fit_rows([work.fit], _sought(work, 1.0), FitOptions(work.past)).plan, work.held)
+
+
+def _sought(work: Work, share: float) -> Plan:
+    """The untuned plan over the levels that a search finds with a share of what is left, less a few fits."""
+    data, fits = work.data, 6 * len(work.fit.trajectories) * work.untuned.evaluations
+    spare = max(0, int(share * (work.left - fits)))
+    options = FitOptions(work.past, cut=10.0)
+    return search_levels([work.fit.part(256)], work.untuned, data.std, data.low, data.high, options, spare)[0].base
 
 
 def _polished(work: Work, start: Candidate, levels: bool = True) -> Iterator[Candidate]:
