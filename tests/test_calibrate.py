@@ -1,5 +1,6 @@
 """Laws of calibrated plans: no worse than untuned, exact for a point, within their cost, a function of the seed."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,9 @@ from scorefield import Denoiser, calibrate, levels, nets, plans
 from scorefield.analytic import Empirical, Gaussian, GaussianMixture
 from scorefield.core import Estimate, Level, Model
 from scorefield.plans import Calibration, Plan, calibration, convergence, laws, run
+from scorefield.plans import polish as polishing
 from scorefield.plans.default import logistic_levels, unipc_default
+from scorefield.plans.endloss import end_loss, end_weights, without_steepest
 from scorefield.plans.polish import polish
 from scorefield.plans.rowfit import FitOptions, TrajectorySet, fit_rows
 from scorefield.plans.trajectories import CountingModel, Errors, solve_flow
@@ -252,6 +255,45 @@ def test_polishing_makes_the_ends_better_and_keeps_points_exact() -> None:
     assert model.evaluations <= 40_000
 
 
+@pytest.mark.parametrize("levels_too", [True, False])
+def test_the_slopes_of_the_ends_are_those_of_the_changes(levels_too: bool) -> None:
+    fit, plan = group(24), unipc_default(6, 0.5, 0.002, 80.0)
+    now = polishing._through(fit, plan)
+    error = polishing._distances(fit, now)
+    columns, _ = polishing._slopes(CountingModel(LAW["ring"]), fit, plan, now, 4, levels_too, torch.ones_like(error))
+    assert columns.shape[1] == 2 * (1 + 2 + 3 + 3 + 3) + 5 * levels_too
+    for i in range(columns.shape[1]):
+        by = 1e-6 * torch.eye(columns.shape[1], dtype=F64)[i]
+        ends = [
+            polishing._distances(fit, polishing._through(fit, polishing._changed(plan, 4, v, levels_too)))
+            for v in (by, -by)
+        ]
+        numeric = (ends[0] - ends[1]) / 2e-6
+        assert torch.allclose(columns[:, i], numeric, rtol=0, atol=1e-4 * float(numeric.abs().max()))
+
+
+def test_a_plan_that_is_refused_comes_again_with_smaller_changes() -> None:
+    fit, start = group(32), unipc_default(6, 0.5, 0.002, 80.0)
+    steps = polish(CountingModel(LAW["ring"]), fit, start)
+    first, second = next(steps), steps.send(True)
+    changes = [float((plan.P - start.P).norm()) for plan in (first, second)]
+    assert 0 < changes[1] < changes[0]
+
+
+def test_the_loss_follows_scale_and_weights() -> None:
+    squares = torch.rand(3, 50, generator=torch.Generator().manual_seed(0), dtype=F64) ** 4
+    assert torch.allclose(end_loss(100 * squares), end_loss(squares) + math.log(10))
+    assert torch.allclose(end_loss(squares, torch.full((50,), 3.0)), end_loss(squares))
+    weights, step = end_weights(squares), torch.zeros_like(squares)
+    step[:, 7] = 1e-7
+    change = (end_loss(squares + step) - end_loss(squares - step)) / 2e-7
+    assert torch.allclose(weights[:, 7], change, rtol=1e-4)
+    slopes = torch.ones(50, 2, dtype=F64)
+    slopes[3] = 1e4
+    kept = without_steepest(weights[0], slopes)
+    assert float(kept[3]) < 1e-6 * float(weights[0, 3]) and bool((kept <= weights[0]).all())
+
+
 def test_the_vjp_is_the_gradient() -> None:
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
     data, noise = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(1), dtype=F64)
@@ -304,6 +346,29 @@ def test_default_plans_follow_a_point_exactly_from_any_level(n: int, high: float
     got, want = laws.point_mass(plan, 1.7), laws.exact_moments(plan, 1.7, 0.0)
     assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
     assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 8, 20, 25, 27])
+@pytest.mark.parametrize("dimensions", [1, 2, 30, 256, 3072])
+def test_default_plans_of_any_dimension_follow_a_point_exactly(n: int, dimensions: int) -> None:
+    plan = plans.default(n, 0.5, 0.001, 45.0, dimensions)
+    got, want = laws.point_mass(plan, 1.7), laws.exact_moments(plan, 1.7, 0.0)
+    assert torch.allclose(got.mean, want.mean, rtol=1e-12, atol=1e-10)
+    assert torch.allclose(got.variance, want.variance, rtol=1e-9, atol=1e-12)
+
+
+def test_default_plans_of_dimensions_between_two_of_the_table_are_between_them() -> None:
+    two, six, sixteen, most, more = (plans.default(10, dimensions=d).levels.ratio[:-1] for d in (2, 6, 16, 256, 5000))
+    share = math.log(6 / 2) / math.log(16 / 2)
+    assert torch.allclose(six.log(), (1 - share) * two.log() + share * sixteen.log())
+    assert torch.equal(most, more) and bool((most[1:5] > two[1:5]).all())
+    with pytest.raises(ValueError, match="dimensions"):
+        plans.default(10, dimensions=0)
+
+
+def test_where_many_dimensions_would_begin_too_high_fewer_serve() -> None:
+    plan = plans.default(10, sigma_max=15.0, dimensions=256)
+    assert float(plan.levels.ratio[0]) == 15.0 and float(plan.levels.ratio[1]) <= 7.5
 
 
 @pytest.mark.parametrize("high", [20.0, 40.0, 90.0])

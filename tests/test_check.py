@@ -149,7 +149,7 @@ def test_a_model_that_only_knows_its_training_data_is_caught() -> None:
 
 def test_too_few_steps_are_caught() -> None:
     law = mixture_2d()
-    rows = check.of_model(law, law.sample(100, seed=1), plan=plans.default(3))
+    rows = check.of_model(law, law.sample(100, seed=1), plan=plans.default(2))
     assert failures(rows) == {"step error"}
 
 

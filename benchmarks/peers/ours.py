@@ -25,7 +25,12 @@ def _run(build: Build, model: Counted, x: Tensor, n: int, high: float) -> Tensor
 
 
 def default() -> Sampler:
-    return Sampler("plans.default", partial(_run, lambda n, high: plans.default(n, sigma_max=high)))
+    """With the number of dimensions of the problem, which a user knows."""
+
+    def by_dimensions(model: Counted, x: Tensor, n: int, high: float) -> Tensor:
+        return _run(lambda n, high: plans.default(n, sigma_max=high, dimensions=x.shape[1]), model, x, n, high)
+
+    return Sampler("plans.default", by_dimensions)
 
 
 def calibrated(problem: Problem, budgets: Iterable[int]) -> tuple[Sampler, dict[int, Calibration]]:

@@ -72,7 +72,7 @@ def _samples_of(model: Model, scales: Scales, shape: tuple[int, ...] | None, see
     """Samples of the model itself, where no data are at hand."""
     if shape is None:
         raise ValueError("of_model needs held-out data, or the shape of one record; give held=... or shape=...")
-    plan = plans.default(18, scales.data, scales.low, scales.high)
+    plan = plans.default(18, scales.data, scales.low, scales.high, math.prod(shape))
     return run(plan, model, plan.start(32, shape, seed, std=scales.data, dtype=_dtype(model)))
 
 
@@ -169,9 +169,10 @@ def step_error(
     model: Model, held: Tensor, condition: Tensor | None, plan: Plan | None, scales: Scales, seed: int
 ) -> Row:
     """The median error of a plan's end points against a fine plan's, from the same starts."""
-    plan = plan or plans.default(18, scales.data, scales.low, scales.high)
+    dimensions = held[0].numel()
+    plan = plan or plans.default(18, scales.data, scales.low, scales.high, dimensions)
     if plan.stochastic:
-        plan = plans.default(plan.evaluations, scales.data, scales.low, scales.high)
+        plan = plans.default(plan.evaluations, scales.data, scales.low, scales.high, dimensions)
     fine = plans.default(150, scales.data, scales.low, float(plan.levels.ratio[0]))
     n = min(48, len(held))
     x = plan.start(n, held.shape[1:], seed, std=scales.data, dtype=held.dtype, device=held.device)

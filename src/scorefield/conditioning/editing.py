@@ -267,7 +267,7 @@ def partial_noise(
             f"partial_noise(sigma=...) must be above {low:g} and at most {high:g} here, got {sigma:g}; choose a level "
             f"in the model's range."
         )
-    plan = default(evaluations, scale, low, sigma)
+    plan = default(evaluations, scale, low, sigma, x0[0].numel())
     if build is not None:
         plan = build(plan.levels)
     start = plan.start_from(x0, seed, first=first)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.plans.calibrate import evaluate_plan
+from scorefield.plans.candidates import evaluate_plan
 from scorefield.plans.default import default
 from scorefield.plans.plan import Plan
 from scorefield.plans.trajectories import CountingModel, Errors
@@ -131,7 +131,9 @@ def convergence(
         )
     counted = CountingModel(model, batch)
     data = summarise_data(counted, shape, sigma_max, sigma_min, mean, std, condition, seed)
-    tried = [plan(n) if plan is not None else default(n, data.std, data.low, data.high) for n in budgets]
+    tried = [
+        plan(n) if plan is not None else default(n, data.std, data.low, data.high, data.dimensions) for n in budgets
+    ]
     first = {tuple(float(v) for v in p.levels[0]) for p in tried}
     if len(first) > 1 or any(p.stochastic for p in tried):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The plan to use for a model of which only the data's standard deviation is given."""
+"""The plan to use for a model of which only the data's standard deviation and number of dimensions are given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,6 +18,8 @@ from scorefield.plans.multistep import unipc
 from scorefield.plans.plan import Plan
 from scorefield.plans.variables import FLOW
 
+KNOTS = (2, 16, 64, 256)
+"""Numbers of dimensions for which the table has a plan."""
 _CHOICES = ((7, 1, 0.85, 0.8), (12, 2, 0.85, 0.6), (28, 3, 0.7, 0.6), (math.inf, 4, 0.7, 0.6))
 """Budgets below which: the order of the predictor, and the power and centre of the grid. Chosen on random mixtures of
 1 to 64 dimensions, 2 to 10 modes of rank 1 to 6, with the exact model, by benchmarks/default_choices.py,
@@ -25,14 +27,21 @@ and lower than these like best where data near a point or a surface let a higher
 
 
 def default(
-    evaluations: int, scale: float = 1.0, sigma_min: float | None = None, sigma_max: float | None = None
+    evaluations: int,
+    scale: float = 1.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    dimensions: int | None = None,
 ) -> Plan:
-    """The best plan for a budget that depends on the data's scale alone.
+    """The best plan for a budget that depends on the data's scale and number of dimensions alone.
 
-    For budgets from 3 to 27 its levels and coefficients come from a table: those that had the least error on many
+    For budgets from 3 to 22, and 25, levels and coefficients come from a table: those that had the least error on many
     random mixtures at once (benchmarks/default_plans.py), in units of the standard deviation. Other budgets, and
     models whose range of noise is too short for the table, get `unipc_default`: predictor and corrector on
     straight lines.
+
+    What separates modes, their distance, grows as the root of the number of dimensions when data are standardised: so
+    does the noise at which trajectories part, where a plan must be accurate lest some end in another mode.
 
     Args:
         evaluations: of the model, >= 1.
@@ -40,6 +49,7 @@ def default(
         sigma_min: least sigma / alpha at which the model may be evaluated; default: 0.002 scale; small budgets stay
             above.
         sigma_max: greatest, where sampling starts; default: 80 scale.
+        dimensions: of a record, the number of its values; default: a plan that does for any.
 
     Example:
         >>> default(20)
@@ -54,11 +64,13 @@ def default(
     low = 0.002 * scale if sigma_min is None else sigma_min
     if not 0 < low < high < math.inf:
         raise ValueError(f"plans.default needs 0 < sigma_min < sigma_max, got {low:g} and {high:g}.")
-    stored = _table().get(evaluations)
-    if stored is not None and low <= stored.sigma[-1] * scale and high >= 2 * stored.sigma[1] * scale:
-        plan = _unpacked(stored, scale, high)
-    else:
-        plan = unipc_default(evaluations, scale, low, high)
+    if dimensions is not None and (isinstance(dimensions, bool) or dimensions < 1):
+        raise ValueError(f"plans.default(dimensions=...) must be a whole number >= 1, got {dimensions!r}.")
+    fewer = [None] if dimensions is None else [dimensions, *(k for k in reversed(KNOTS) if k < dimensions)]
+    for stored in (_stored(evaluations, d) for d in fewer):  # those for many dimensions have higher levels
+        if stored is not None and low <= stored.sigma[-1] * scale and high >= 2 * stored.sigma[1] * scale:
+            return replace(_unpacked(stored, scale, high), name=f"default({evaluations})")
+    plan = unipc_default(evaluations, scale, low, high)
     return replace(plan, name=f"default({evaluations})")
 
 
@@ -111,9 +123,33 @@ class _Stored(NamedTuple):
 
 
 @cache
-def _table() -> dict[int, _Stored]:
+def _table() -> dict[str, dict[str, Any]]:
     text = resources.files("scorefield.plans").joinpath("default_plans.json").read_text(encoding="utf-8")
-    return {int(n): _Stored(**fields) for n, fields in json.loads(text).items()}
+    table: dict[str, dict[str, Any]] = json.loads(text)
+    return table
+
+
+@cache
+def _stored(evaluations: int, dimensions: int | None) -> _Stored | None:
+    """The table's plan for a number of dimensions: between two of `KNOTS` it is interpolated in its logarithm."""
+    fields = _table().get(str(evaluations))
+    if fields is None:
+        return None
+    if dimensions is None:
+        return _Stored(fields["order"], **fields["any"])
+    place = min(max(dimensions, KNOTS[0]), KNOTS[-1])
+    k = max(i for i, knot in enumerate(KNOTS[:-1]) if knot <= place)
+    share = math.log(place / KNOTS[k]) / math.log(KNOTS[k + 1] / KNOTS[k])
+    one, two = fields["known"][k : k + 2]
+    sigma = [a ** (1 - share) * b**share for a, b in zip(one["sigma"], two["sigma"], strict=True)]
+    data, noise = (
+        [
+            [(1 - share) * a + share * b for a, b in zip(*rows, strict=True)]
+            for rows in zip(one[of], two[of], strict=True)
+        ]
+        for of in ("data", "noise")
+    )
+    return _Stored(fields["order"], sigma, data, noise)
 
 
 def _unpacked(stored: _Stored, scale: float, high: float) -> Plan:

@@ -61,6 +61,11 @@ class DataSummary(NamedTuple):
     dtype: torch.dtype
     device: torch.device
 
+    @property
+    def dimensions(self) -> int:
+        """The number of values of a record."""
+        return max(1, math.prod(self.shape))
+
 
 def summarise_data(
     model: CountingModel,

@@ -164,7 +164,8 @@ class TrainedModel:
         if steps in self.plans:
             return self.plans[steps]
         model = self.model
-        return default(steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max)
+        dimensions = math.prod(self.codec.shape)
+        return default(steps, model.sigma_data, model.sigma_min, model.sigma_max, dimensions)
 
     def conditions(self, n: int, seed: int = 0, first: int = 0) -> Tensor | None:
         """The classes that `sample` draws, `(n,)`, as often as in training; None for an unconditional model."""

@@ -270,7 +270,11 @@ class TrainedTable:
         """The plan that `steps` evaluations take."""
         model = self.model
         return self.plans.get(steps) or default(
-            steps, scale=model.sigma_data, sigma_min=model.sigma_min, sigma_max=model.sigma_max
+            steps,
+            scale=model.sigma_data,
+            sigma_min=model.sigma_min,
+            sigma_max=model.sigma_max,
+            dimensions=max(1, self.layout.numbers),
         )
 
     @property

@@ -147,7 +147,7 @@ def guidance(p: Guidance, session: Session) -> dict[str, Any]:
     if p.label >= len(parts):
         raise ValueError(f"label must be from 0 to {len(parts) - 1} for this mixture, got {p.label}.")
     guided = guiding.autoguidance(paced(parts[p.label]), paced(law), p.scale)
-    plan = plans.default(p.steps, spread(law))
+    plan = plans.default(p.steps, spread(law), dimensions=2)
     start = plan.start(p.n, (2,), p.seed, law.mean, spread(law), dtype=torch.float64)
     x = plans.run(plan, guided, start, seed=p.seed)
     return {

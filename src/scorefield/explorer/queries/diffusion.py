@@ -70,7 +70,7 @@ class Choice(NamedTuple):
     def default(self) -> Plan:
         """The library's choice for the budget."""
         high, low = self.subject.range(_TOP, _LEAST)
-        return plans.default(self.steps, scale=self.subject.scale, sigma_min=low, sigma_max=high)
+        return plans.default(self.steps, scale=self.subject.scale, sigma_min=low, sigma_max=high, dimensions=2)
 
     @property
     def t_max(self) -> float:

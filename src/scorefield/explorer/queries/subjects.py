@@ -79,7 +79,7 @@ class Subject:
 @torch.no_grad()
 def _own(subject: Subject, n: int, seed: int) -> Tensor:
     high, low = subject.range(80.0, 0.002)
-    plan = plans.default(_EVALUATIONS, scale=subject.scale, sigma_min=low, sigma_max=high)
+    plan = plans.default(_EVALUATIONS, scale=subject.scale, sigma_min=low, sigma_max=high, dimensions=2)
     start = plan.start(n, (2,), seed, subject.mean, subject.scale, dtype=subject.dtype)
     return plans.run(plan, subject.model, start, seed=seed)
 
