@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scorefield.data.dataset import Array
 from scorefield.records.codec import Codec
-from scorefield.records.greys import grey_counts, moments
+from scorefield.records.greys import Counts, grey_counts, moments
 from scorefield.records.image_codec import ImageCodec
 from scorefield.training.rows import deviation
 
@@ -58,6 +58,13 @@ class Encoded:
         place = torch.arange(len(self))[index]
         rows = place.numpy() if self.rows is None else self.rows[place.numpy()]
         return self.codec.encode(np.asarray(self.records[rows]), seed=self.seed, first=place)
+
+    def counts(self) -> Counts | None:
+        """How often each grey level of the codec occurs; None where its images have none, or noise is added to them."""
+        if not isinstance(self.codec, ImageCodec) or self.codec.levels is None or self.seed is not None:
+            return None
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        return grey_counts(self.records, rows)[: self.codec.levels]
 
     def deviation(self) -> float:
         """The standard deviation of all encoded numbers; of grey levels by how often each occurs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,13 +23,17 @@ from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.autoencoder import Autoencoder, opened
 from scorefield.records.codec import Codec, fit_codec
+from scorefield.records.draws import encoded_draws
 from scorefield.records.encoded import Encoded
+from scorefield.records.ends import Ends, have_ends, measured
 from scorefield.records.files import read_to_fit
 from scorefield.records.held import digest
+from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
+from scorefield.training.precision import as_trained
 from scorefield.training.rows import Rows, deviation, parts
 from scorefield.training.run import DEFAULT_SECONDS, Preparation, sigma_range, train_in_folder
 
@@ -36,6 +41,8 @@ HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
 GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", centre=0.0)
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
+_STEPS, _PIXELS = 18, 20_000  # evaluations and pixels of the draws by which black and white are told
+_LEAST_DRAWN, _MOST_DRAWN = 8, 64  # images of them
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
@@ -166,9 +173,30 @@ def prepare(
         data["images"] = options["images"]
 
     def finish(info: dict[str, Any]) -> TrainedModel:
-        return TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
+        made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
+        return replace(made, ends=_ends(made, x))
 
     return Preparation(model, x, held, finish, condition, held_condition, exact=_exact(dataset, codec))
+
+
+def _ends(made: TrainedModel, x: Rows) -> Ends:
+    """At which levels drawn pixels are black and white, by some draws beside the training images."""
+    counts, codec = x.counts() if isinstance(x, Encoded) else None, made.codec
+    if counts is None or not isinstance(codec, ImageCodec) or not any(have_ends(counts)):
+        return Ends()
+    n = min(_MOST_DRAWN, max(_LEAST_DRAWN, -(-_PIXELS // math.prod(codec.shape))))
+    like = next(made.model.parameters())
+    drawn = encoded_draws(
+        made.model,
+        made.plan(_STEPS),
+        codec.shape,
+        n,
+        std=made.model.sigma_data,
+        like=like,
+        condition=made.conditions(n),
+        precision=as_trained(made.info, like.device),
+    )
+    return measured(np.concatenate([codec.decode_floats(part) for part in drawn]), counts)
 
 
 def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:

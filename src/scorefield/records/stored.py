@@ -17,6 +17,7 @@ from scorefield.plans import Plan
 from scorefield.plans.plan import plans_from_json
 from scorefield.records import latents as _latents
 from scorefield.records.codec import Codec, codec_from_json
+from scorefield.records.ends import Ends
 from scorefield.records.latent_codec import LatentCodec
 from scorefield.training import parallel
 
@@ -50,6 +51,7 @@ class Parts(NamedTuple):
     mean: Tensor | None
     covariance: Tensor | None
     distilled: Mapping[int, Distilled]
+    ends: Ends
 
 
 def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -77,6 +79,8 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header["distilled"] = {
             str(n): {"plan": few.plan.to_json(), "info": dict(few.info)} for n, few in parts.distilled.items()
         }
+    if parts.ends != Ends():
+        header["ends"] = vars(parts.ends)
     if isinstance(parts.codec, LatentCodec):
         header["autoencoder"], own = _latents.stored(parts.codec)
         tensors |= {_AUTOENCODER + name: value for name, value in own.items()}
@@ -127,6 +131,7 @@ def read(
         tensors.get(_MEAN),
         tensors.get(_COVARIANCE),
         _distilled(header, tensors, model, device),
+        Ends(**header.get("ends", {})),
     )
 
 

@@ -25,6 +25,7 @@ from scorefield.progress import Report, silent
 from scorefield.records.codec import Codec
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
 from scorefield.records.draws import encoded_draws
+from scorefield.records.ends import Ends
 from scorefield.records.latent_codec import LatentCodec, records_codec
 from scorefield.records.stored import Distilled, Parts, read, stored
 from scorefield.training import model_folder
@@ -56,6 +57,7 @@ class TrainedModel:
         mean: of the encoded training data, `(*shape)`: what log-densities start from; None: 0.
         covariance: likewise, `(d, d)` or variances `(*shape)`; None: sigma_data^2.
         distilled: by number of evaluations, networks that draw with as many; see `records.distil`.
+        ends: what of a drawn image is taken for black and white.
 
     Example:
         >>> import numpy as np
@@ -76,6 +78,7 @@ class TrainedModel:
     mean: Tensor | None = None
     covariance: Tensor | None = None
     distilled: Mapping[int, Distilled] = field(default_factory=dict)
+    ends: Ends = field(default_factory=Ends)
 
     # ------------------------------------------------------------------------------------------------- answers
 
@@ -139,7 +142,7 @@ class TrainedModel:
             progress=progress,
             report=report,
         )
-        parts = [self.codec.decode(x0.cpu()) for x0 in drawn]
+        parts = [self.codec.decode(self.ends.taken(self.codec, x0.cpu())) for x0 in drawn]
         return np.concatenate(parts) if parts else self.codec.decode(torch.empty(0, *self.codec.shape))
 
     def drawing(self, steps: int, guidance: float = 1.0) -> tuple[Denoiser | Energy, Plan]:
