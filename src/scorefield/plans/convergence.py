@@ -121,7 +121,7 @@ def convergence(
         >>> from scorefield.analytic import GaussianMixture
         >>> gm = GaussianMixture(torch.tensor([0.3, 0.7]), torch.tensor([[-1.0], [1.0]]), torch.full((2, 1, 1), 0.05))
         >>> convergence(gm, evaluations=(5, 10, 20), trajectories=32).steps
-        10
+        5
     """
     budgets = tuple(sorted(set(evaluations)))
     if not budgets or budgets[0] < 1 or trajectories < 2 or not (math.isfinite(tolerance) and tolerance > 0):
