@@ -7,6 +7,22 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import pad
 
+from scorefield.nets._embedding import check_sizes
+
+
+def check_grid(sizes: object) -> None:
+    """Raise unless sizes are one to three whole numbers >= 1."""
+    if not isinstance(sizes, Sequence) or not 1 <= len(sizes) <= 3:
+        raise ValueError(f"a network's sizes are one to three whole numbers such as (28, 28), got {sizes!r}.")
+    check_sizes(**{f"sizes[{i}]": size for i, size in enumerate(sizes)})
+
+
+def check_records(x: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless x is `(n, *shape)`."""
+    if tuple(x.shape[1:]) != tuple(shape):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"this network takes x of shape (n, {wanted}), got {tuple(x.shape)}.")
+
 
 def patches(x: Tensor, patch: int) -> Tensor:
     """`(n, channels, *sizes)` as `(n, channels * patch**axes, *counts)`; the last patches of each axis end in 0."""

@@ -11,7 +11,7 @@ from torch.nn.functional import gelu
 
 from scorefield.nets._embedding import Embedding, check_sizes
 from scorefield.nets._init import initialise, linear
-from scorefield.nets._patches import patches, points
+from scorefield.nets._patches import check_grid, check_records, patches, points
 
 _HEAD = 32  # channels of a head
 _FARTHEST = 1000.0  # places that the slowest sine of a position tells apart
@@ -89,11 +89,7 @@ class PatchTransformer(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(sizes, Sequence) or not 1 <= len(sizes) <= 3:
-            raise ValueError(
-                f"PatchTransformer(sizes=...) are one to three whole numbers such as (28, 28), got {sizes!r}."
-            )
-        check_sizes(**{f"sizes[{i}]": m for i, m in enumerate(sizes)})
+        check_grid(sizes)
         check_sizes(channels=channels, width=width, depth=depth, patch=patch)
         self.config: dict[str, object] = {
             "sizes": list(sizes),
@@ -119,9 +115,7 @@ class PatchTransformer(nn.Module):
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
         """The raw answer at x, both `(n, channels, *sizes)`, for a level feature 0-d or `(n,)`."""
-        if tuple(x.shape[1:]) != self.shape:
-            wanted = ", ".join(map(str, self.shape))
-            raise ValueError(f"this network takes x of shape (n, {wanted}), got {tuple(x.shape)}.")
+        check_records(x, self.shape)
         e = self.embedding(x, level_feature, condition)
         cut = patches(x, self.patch)
         with torch.autocast(x.device.type, enabled=False):  # bf16 would round away the noise of low levels

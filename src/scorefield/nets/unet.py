@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, silu
 
 from scorefield.nets._embedding import Embedding, check_sizes
 from scorefield.nets._init import conv, initialise, linear, norm
-from scorefield.nets._patches import patches, points
+from scorefield.nets._patches import check_grid, check_records, patches, points
 
 
 class _Block(nn.Module):
@@ -104,9 +104,7 @@ class UNet(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(sizes, Sequence) or not 1 <= len(sizes) <= 3:
-            raise ValueError(f"UNet(sizes=...) are one to three whole numbers such as (28, 28), got {sizes!r}.")
-        check_sizes(**{f"sizes[{i}]": m for i, m in enumerate(sizes)})
+        check_grid(sizes)
         check_sizes(channels=channels, base=base, blocks=blocks, patch=patch)
         check_sizes(**{f"multipliers[{i}]": m for i, m in enumerate(multipliers)}, resolutions=len(multipliers))
         self.config: dict[str, object] = {
@@ -140,9 +138,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
         """The raw answer at x, both `(n, channels, *sizes)`, for a level feature 0-d or `(n,)`."""
-        if tuple(x.shape[1:]) != self.shape:
-            wanted = ", ".join(map(str, self.shape))
-            raise ValueError(f"this network takes x of shape (n, {wanted}), got {tuple(x.shape)}.")
+        check_records(x, self.shape)
         e = self.embedding(x, level_feature, condition)
         with torch.autocast(x.device.type, enabled=False):  # bf16 would round away the noise of low levels
             h = self.inputs(patches(x, self.patch))
