@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, LatentChannels, Probability, Rate, Seed, TrainingSteps, app, seconds
-from scorefield.cli.progress import ProgressBar, watch
+from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_THEY_ARE, Images, say
 
 
@@ -83,9 +83,8 @@ def autoencode(
     last = watch(loop, quiet or not first)
     if not first:
         return
+    say_end(output, last)
     if last is None:
-        print(f"{output}: this training has ended; raise its budget by --time or --steps to go on.")
         return
-    print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
     print(f"Held out: {encoding.held_out_error(output)}.")
     print(f"{output}: `scorefield fit {data} -o run --autoencoder {output}` learns its latents.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
-from scorefield.cli.progress import ProgressBar
+from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
 
 if TYPE_CHECKING:
@@ -128,7 +128,6 @@ def fit(
         leave_out: a column of a table that the model is not to see, such as names or numbers of records; may be given
             several times.
     """
-    from scorefield.cli.progress import watch
 
     first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
     with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
@@ -174,10 +173,9 @@ def fit(
     )
     if not parallel.first_process():
         return
+    say_end(output, last)
     if last is None:
-        print(f"{output}: this training has ended; raise its budget by --time or --steps to go on.")
         return
-    print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
     info = runs.load(output).info
     used = precision_words(info)
     if used not in ("", "float32"):  # what everyone expects

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -93,6 +94,14 @@ def watch(loop: Iterator[Progress], quiet: bool = False) -> Progress | None:
             text = f"step {last.step:,}  {rate:.1f} steps/s  loss {last.loss:.4f}{held}"
             bar(last.fraction, text if last.last is None else f"{text}  finishing the model")
     return last
+
+
+def say_end(output: Path, last: Progress | None) -> None:
+    """Say how a training ended, by its last step's report; None: it had ended before."""
+    if last is None:
+        print(f"{output}: this training has ended; raise its budget by --time or --steps to go on.")
+    else:
+        print(f"{output}: trained {last.step} steps in {last.seconds:.0f} s; stopped at: {last.last}.")
 
 
 def _clock(seconds: float) -> str:

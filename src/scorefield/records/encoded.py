@@ -60,19 +60,17 @@ class Encoded:
         return self.codec.encode(np.asarray(self.records[rows]), seed=self.seed, first=place)
 
     def counts(self) -> Counts | None:
-        """How often each grey level of the codec occurs; None where its images have none, or noise is added to them."""
+        """How often each grey level occurs; None where images have none, or noise is added to them."""
         if not isinstance(self.codec, ImageCodec) or self.codec.levels is None or self.seed is not None:
             return None
-        rows = np.arange(len(self)) if self.rows is None else self.rows
-        return grey_counts(self.records, rows)[: self.codec.levels]
+        return grey_counts(self.records, self._rows())
 
     def deviation(self) -> float:
         """The standard deviation of all encoded numbers; of grey levels by how often each occurs."""
-        if not isinstance(self.codec, ImageCodec) or self.codec.levels is None or self.seed is not None:
+        counts, rows = self.counts(), self._rows()
+        if counts is None or not isinstance(self.codec, ImageCodec):
             return deviation(self)
-        rows = np.arange(len(self)) if self.rows is None else self.rows
         bottom, right = self.codec.height % 2, self.codec.width % 2  # which encoding repeats
-        counts = grey_counts(self.records, rows)
         counts += sum(
             grey_counts(edge, rows)
             for edge, wanted in (
@@ -85,3 +83,6 @@ class Encoded:
         levels = (np.arange(len(counts), dtype=np.float32) - np.float32(self.codec.mean)) / np.float32(self.codec.std)
         total = int(counts.sum())
         return math.sqrt(moments(counts, levels.astype(np.float64))[1] * total / (total - 1))
+
+    def _rows(self) -> Array:
+        return np.arange(len(self)) if self.rows is None else self.rows

@@ -182,7 +182,10 @@ def prepare(
 def _ends(made: TrainedModel, x: Rows) -> Ends:
     """At which levels drawn pixels are black and white, by some draws beside the training images."""
     counts, codec = x.counts() if isinstance(x, Encoded) else None, made.codec
-    if counts is None or not isinstance(codec, ImageCodec) or not any(have_ends(counts)):
+    if counts is None or not isinstance(codec, ImageCodec):
+        return Ends()
+    counts = counts[: codec.levels]
+    if not any(have_ends(counts)):
         return Ends()
     n = min(_MOST_DRAWN, max(_LEAST_DRAWN, -(-_PIXELS // math.prod(codec.shape))))
     like = next(made.model.parameters())
