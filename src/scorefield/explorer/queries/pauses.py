@@ -53,14 +53,28 @@ def pausing(hook: Callable[[], None]) -> Iterator[None]:
 
 
 def import_with_pauses(module: str) -> None:
-    """Import a module that takes seconds, in a thread, so that others have their turn meanwhile."""
+    """Import a module that takes seconds, in a thread, so that others have their turn meanwhile.
+
+    Raises:
+        Exception: what the import raised, as it does where the process ends under it; the thread itself is silent.
+    """
     if module in sys.modules:
         return
-    importing = threading.Thread(target=importlib.import_module, args=(module,), daemon=True)
+    faults: list[Exception] = []
+
+    def run() -> None:
+        try:
+            importlib.import_module(module)
+        except Exception as fault:
+            faults.append(fault)
+
+    importing = threading.Thread(target=run, daemon=True)
     importing.start()
     while importing.is_alive():
         pause()
         importing.join(0.02)
+    if faults:
+        raise faults[0]
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, rows: int = 1024) -> Tensor:
