@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -44,6 +46,7 @@ def explore(
     from scorefield.explorer.queries import QUERIES
     from scorefield.explorer.queries.about import About, about
     from scorefield.explorer.session import opened
+    from scorefield.explorer.turns import are_computing
 
     if not host.strip():
         raise ValueError("--host must be an address of this machine, got an empty text; leave it out for 127.0.0.1.")
@@ -62,6 +65,9 @@ def explore(
     server.serve(QUERIES, session, host=host, port=port, ready=ready)
     for one in (signal.SIGINT, signal.SIGTERM):  # what comes now comes too late, and is not to look like a fault
         signal.signal(one, signal.SIG_IGN)
+    if are_computing():  # and could only fail, aloud, while Python takes itself apart
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _export(file: Path, run: Path | None) -> None:

@@ -25,6 +25,15 @@ SLICE = 0.05
 """Seconds of computing after which a turn is given up to a page that waits."""
 
 
+_NAME = "explorer page"
+"""Of the threads that compute."""
+
+
+def are_computing() -> bool:
+    """Whether a page's thread still runs; Python, as it ends, takes away what such a thread works with."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
+
+
 class StoppedError(Exception):
     """A computation that is not wanted any more, or took too long, and why."""
 
@@ -105,7 +114,7 @@ class Worker:
                 future.set_result(result)
 
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="explorer page", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
             self._thread.start()
         self._calls.put(call)
         return await asyncio.shield(asyncio.wrap_future(future))
