@@ -14,7 +14,7 @@ DOCS := .venv/docs
 .PHONY: help demo explore test fuzz lint format bench bench-tables bench-sbi docs clean
 
 help:
-	@echo "make demo    train on the built-in digits, draw new ones, write demo/report.html"
+	@echo "make demo    train on handwritten digits, draw, restore, find odd ones: demo/report.html"
 	@echo "make explore open the explorer in the browser: RUN=folder of a trained model to look at it"
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make fuzz    give 100,000 damaged files and texts to every reader: INPUTS=... SEED=..."

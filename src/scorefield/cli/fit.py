@@ -97,7 +97,7 @@ def fit(
 
     Args:
         data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet, .feather, .npy or .npz file, a folder of images,
-            or a built-in set (digits, wine, ring, ...).
+            or a built-in set (digits, mnist, wine, ring, ...).
         output: folder to write the run to.
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
         steps: optimiser steps, instead of a time or together with it.

@@ -34,8 +34,8 @@ def load(
 
     Args:
         source: a .csv, .parquet, .npy or .npz file; a folder of images, whose subfolders are class labels; an array
-            `(n, d)`, or images `(n, h, w)` or `(n, h, w, c)`; a built-in name (digits, wine, breast_cancer, diabetes,
-            iris, ring, moons, checkerboard, spirals); a Dataset, which is checked again.
+            `(n, d)`, or images `(n, h, w)` or `(n, h, w, c)`; a built-in name (digits, mnist, wine, breast_cancer,
+            diabetes, iris, ring, moons, checkerboard, spirals); a Dataset, which is checked again.
         labels: False leaves class labels out; of a folder of images it takes all in it, however deep.
         images: how the image files of a folder become pixels; default: as they are, all of one size and mode.
         grid: "series" or "volume": records are these, not rows or images; see `from_array`. Rows of a table of numbers

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -176,7 +176,11 @@ def prepare(
         made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
         return replace(made, ends=_ends(made, x))
 
-    return Preparation(model, x, held, finish, condition, held_condition, exact=_exact(dataset, codec))
+    def look(copy: nn.Module) -> TrainedModel:
+        return TrainedModel(cast("Denoiser | Energy", copy), codec, {}, frequencies, {"data": data})
+
+    exact = _exact(dataset, codec)
+    return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look)
 
 
 def _ends(made: TrainedModel, x: Rows) -> Ends:

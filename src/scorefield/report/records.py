@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +81,14 @@ def _range(model: TrainedModel) -> str:
     )
 
 
-def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) -> None:
+def write_report(path: str | Path, model: TrainedModel, comparison: Comparison, more: Sequence[str] = ()) -> None:
     """Write the page: real next to new records, denoising, nearest training records, losses, figures, settings.
 
     Args:
         path: file to write, .html.
         model: the trained model.
         comparison: its samples compared with real records, from `records.evaluate.evaluate`.
+        more: sections of HTML, after the pictures of real and new records.
     """
     c = comparison
     codec, grid = records_codec(model.codec), isinstance(model.codec, GridCodec)
@@ -99,6 +100,7 @@ def write_report(path: str | Path, model: TrainedModel, comparison: Comparison) 
     sections = (
         _lead(model, c),
         _grids(model, c) if grid else _images(c) if image else _columns(model, c),
+        *more,
         metrics_section(c, _what(model), c.decoded),
         _denoising(model, c) if image and not latent else "",
         _nearest(model, c) if image else "",
@@ -150,12 +152,16 @@ def _grids(model: TrainedModel, c: Comparison) -> str:
 
 
 def _images(c: Comparison) -> str:
-    count = 80
     pictures = [
-        figure(figures.images_png(part[:count], 10), caption, pixels=True)
+        figure(figures.images_png(_some(part, 80), 10), caption, pixels=True)
         for part, caption in ((c.real, "Real, held out" if c.unseen else "Real"), (c.new, "New, from the model"))
     ]
     return f'<h2>Real and new</h2><div class="pair">{"".join(pictures)}</div>'
+
+
+def _some(records: np.ndarray, n: int) -> np.ndarray:
+    """At most n records from all over their order, which may be that of their classes."""
+    return records[np.linspace(0, len(records) - 1, min(n, len(records))).round().astype(int)]
 
 
 def _columns(model: TrainedModel, c: Comparison) -> str:
@@ -167,8 +173,8 @@ def _columns(model: TrainedModel, c: Comparison) -> str:
 
 
 def _denoising(model: TrainedModel, c: Comparison) -> str:
-    clean = c.real[:12]
-    condition = None if c.real_labels is None or model.frequencies is None else c.real_labels[:12]
+    clean = _some(c.real, 12)
+    condition = None if c.real_labels is None or model.frequencies is None else _some(c.real_labels, 12)
     strips = [figure(figures.images_png(clean, 12), "Held-out images" if c.unseen else "Real images", pixels=True)]
     for sigma in LEVELS:
         noised = model.add_noise(clean, sigma, seed=c.seed)

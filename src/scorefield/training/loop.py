@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +48,9 @@ class Progress:
         fraction: of the budget used, 0 to 1.
         evaluation: held-out losses, in steps that take them.
         last: why this step is the last one ("budget" or "no better held-out loss"), else None.
+        snapshot: makes a copy of what is trained as it stands, with the moving average of its weights: the module, or
+            where records are trained in a folder the `TrainedModel`, without what is measured at the end; to be called
+            before the next step.
     """
 
     step: int
@@ -56,6 +60,7 @@ class Progress:
     fraction: float
     evaluation: Evaluation | None = None
     last: str | None = None
+    snapshot: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
 def default_levels(sigma_min: float, sigma_max: float, sigma_data: float = 1.0, centre: float = -0.5) -> TrainingLevels:
@@ -150,7 +155,8 @@ def train(
                 if checkpoint is not None and (last or run.seconds - run.saved >= settings.checkpoint_every):
                     with _clock(run, device):
                         save(run, checkpoint, settings)
-                yield Progress(run.step, loss, rate, run.seconds, _fraction(run, settings), evaluation, last)
+                share, snapshot = _fraction(run, settings), functools.partial(_snapshot, run)
+                yield Progress(run.step, loss, rate, run.seconds, share, evaluation, last, snapshot)
     finally:
         copy_into(run.parameters, run.best if test is not None and run.evaluations else run.average)
         model.eval()
@@ -244,6 +250,13 @@ def _average(run: RunState, settings: Settings) -> None:
     samples = run.step * settings.batch
     halflife = min(settings.ema_halflife, settings.ema_share * samples)
     torch._foreach_lerp_(run.average, run.parameters, 1 - 0.5 ** (settings.batch / halflife))
+
+
+@torch.no_grad()
+def _snapshot(run: RunState) -> nn.Module:
+    model = copy.deepcopy(run.model).eval()
+    copy_into(list(model.parameters()), run.average)
+    return model
 
 
 # ---------------------------------------------------------------------------------------------------- the budget

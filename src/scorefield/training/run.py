@@ -56,6 +56,7 @@ class Preparation:
         objective: default: multi-level denoising.
         exact: the data's exact model, where it is known.
         seconds: that the preparation took and that count as part of a budget of time, at most half of it.
+        look: makes what a `Progress.snapshot` is of a copy of the model; default: that copy.
     """
 
     model: nn.Module
@@ -67,10 +68,11 @@ class Preparation:
     objective: Objective | None = None
     exact: Model | None = None
     seconds: float = 0.0
+    look: Callable[[nn.Module], Any] | None = None
 
     def train(self, settings: Settings, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
         """The training loop, one step per turn."""
-        return train(
+        loop = train(
             self.model,
             self.x,
             settings=settings,
@@ -83,6 +85,12 @@ class Preparation:
             objective=self.objective,
             preparation=self.seconds,
         )
+        return loop if self.look is None else (_with_look(progress, self.look) for progress in loop)
+
+
+def _with_look(progress: Progress, look: Callable[[nn.Module], Any]) -> Progress:
+    taken = progress.snapshot
+    return progress if taken is None else replace(progress, snapshot=lambda: look(taken()))
 
 
 def train_in_folder(
