@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from scorefield.interop.adapters import Adapted, from_edm, from_eps, from_flow
 from scorefield.interop.convention import Convention
+from scorefield.interop.diffusers_models import DiffusersNetwork, from_diffusers, joined
+from scorefield.interop.schedulers import convention_of, levels_of
 from scorefield.interop.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times
 
 __all__ = [
@@ -15,6 +17,11 @@ __all__ = [
     "from_eps",
     "from_flow",
     "from_edm",
+    "from_diffusers",
+    "DiffusersNetwork",
+    "joined",
+    "convention_of",
+    "levels_of",
     "Convention",
     "Times",
     "BetaTimes",

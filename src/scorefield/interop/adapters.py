@@ -48,6 +48,8 @@ class Adapted(nn.Module):
         self.convention = convention
         self.classes = classes
         self.notes = tuple(notes)
+        if isinstance(network, nn.Module):
+            self.training = network.training
         if sigma_data is not None:
             self.sigma_data = float(sigma_data)
 
