@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scorefield import _files
+from scorefield import _files, _optional
 from scorefield._files import FileError, reason, shown
 
 _CLASS = "AutoencoderKL"
@@ -84,13 +84,7 @@ def is_kl(value: object) -> bool:
 
 
 def _kl_class() -> Any:
-    try:
-        from diffusers import AutoencoderKL
-    except ImportError as fault:
-        raise ValueError(
-            f"an {_CLASS} needs the package diffusers ({reason(fault)}): pip install 'diffusers>=0.36'."
-        ) from None
-    return AutoencoderKL
+    return _optional.diffusers(f"an {_CLASS}").AutoencoderKL
 
 
 def _number(value: Any, otherwise: float) -> float:
