@@ -20,8 +20,9 @@ from websockets.sync.client import ClientConnection, connect
 from scorefield.explorer.access import Access
 from scorefield.explorer.queries import Query
 from scorefield.explorer.queries.pauses import pause
-from scorefield.explorer.server import application, bound, server
+from scorefield.explorer.server import application, server
 from scorefield.explorer.session import Session
+from scorefield.web.address import bound
 
 TOKEN = "the-right-token"
 WAIT = 20.0  # far more than anything here takes
@@ -162,6 +163,7 @@ from explorer_server import Hold, queries
 from scorefield.explorer.limits import Limits
 from scorefield.explorer.server import serve
 from scorefield.explorer.session import Session
+from scorefield.web.address import bound
 serve(queries(Hold()), Session(), ready=lambda address: print(address, flush=True), limits=Limits(**{limits!r}))
 """
 

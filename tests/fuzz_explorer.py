@@ -12,9 +12,9 @@ from typing import Any
 from scorefield.explorer.protocol import Cancel, RefusedError, packed, parse
 from scorefield.explorer.queries import QUERIES
 from scorefield.explorer.queries.pauses import pausing
-from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 from scorefield.explorer.turns import StoppedError
+from scorefield.web.reading import read
 
 ODD: list[Any] = [
     None, True, False, -1, 0, 1, 3, 17, 1.5, -0.0, 1e-300, 1e300, -1e308, 2**31, 2**53, 2**53 + 1, 2**70, 10**400,

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from explorer_server import TOKEN, WAIT, Hold, folder_of, get, serving, talk
 from scorefield.explorer.access import Access
-from scorefield.explorer.server import bound
+from scorefield.web.address import bound
 
 
 @pytest.fixture(scope="module")

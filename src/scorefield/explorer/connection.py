@@ -14,9 +14,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from scorefield.explorer.limits import Limits
 from scorefield.explorer.protocol import Cancel, RefusedError, Request, error, packed, parse
 from scorefield.explorer.queries import Query
-from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
 from scorefield.explorer.turns import StoppedError, Turns, Worker
+from scorefield.web.reading import read
 
 _LOG = logging.getLogger(__name__)
 _END = object()

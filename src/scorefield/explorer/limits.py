@@ -12,8 +12,9 @@ class Limits(NamedTuple):
         pages: open at a time.
         connections: open at a time, those that fetch files included.
         channels: of one page with work on them.
-        request: from an HTTP connection's first moment, or its last answer, to the end of the next answer: whoever
-            sends half a request, nothing, or reads an answer too slowly is cut off.
+        request: from an HTTP connection's first moment, or the first byte of its next request, to the end of that; and
+            again to the end of the answer: whoever sends half a request, nothing, or reads an answer too slowly is cut
+            off.
         send: in which a page's socket must take some of what waits for it.
         answer: of computing for one answer, or one part of a stream.
         stream: from the first to the last part of a stream.
@@ -26,6 +27,11 @@ class Limits(NamedTuple):
     send: float = 20.0
     answer: float = 60.0
     stream: float = 600.0
+
+    @property
+    def reply(self) -> float:
+        """From the end of a request to that of its answer, which is a file of the page."""
+        return self.request
 
 
 LIMITS = Limits()

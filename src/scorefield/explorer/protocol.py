@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 import numpy as np
 
-from scorefield.explorer.queries.reading import LARGEST
+from scorefield.web.reading import LARGEST
 
 MESSAGE_LIMIT = 1 << 20
 """Longest message of the page, in characters."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import mimetypes
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +19,6 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from scorefield import __version__
-from scorefield.explorer import transport
 from scorefield.explorer.access import Access, Guarded
 from scorefield.explorer.connection import Connection
 from scorefield.explorer.limits import LIMITS, Limits
@@ -30,6 +27,7 @@ from scorefield.explorer.queries import Query
 from scorefield.explorer.queries.about import About, about
 from scorefield.explorer.session import Session
 from scorefield.explorer.turns import Turns
+from scorefield.web import address, transport
 
 PAGE = Path(__file__).parent / "page"
 """The folder of the page's files."""
@@ -85,39 +83,6 @@ def application(
     return Guarded(Starlette(routes=routes, lifespan=lifespan), access)
 
 
-def bound(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A listening socket; port 0 is one that is free.
-
-    Raises:
-        ValueError: for a port that is none, or no host.
-        OSError: for a port that is taken, a host that is not this machine's, or one that means every address of it
-            without saying so.
-    """
-    if not 0 <= port <= 65535:
-        raise ValueError(f"the port must be from 0 to 65535, got {port}; leave --port out for a free one.")
-    if not host.strip():
-        raise ValueError("the host must be an address of this machine, got nothing; leave --host out for 127.0.0.1.")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends at once only where the protocol is named; otherwise a reply's frame can wait 40 ms for its text
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        if not _is_plain(host, listener.getsockname()[0]):
-            raise ValueError("it means more than one address; 0.0.0.0 is every address of this machine")
-        listener.listen(64)
-    except (OSError, TypeError, ValueError) as error:  # of the system, or of a text that is no host's name
-        listener.close()
-        raise OSError(f"cannot listen on {host!r}, port {port}: {error}; leave --host and --port out.") from error
-    return listener
-
-
-def _is_plain(host: str, address: str) -> bool:
-    """Whether a host stands for one address, or names all of them openly."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return host in ("0.0.0.0", "::") or not (found.is_unspecified or found.is_multicast or address == "255.255.255.255")
-
-
 def server(app: ASGIApp, limits: Limits = LIMITS) -> transport.Server:
     """A server of the application; `run(sockets=[...])` serves until `should_exit` is set."""
     mimetypes.add_type("text/javascript", ".js")  # some systems call it plain text, which browsers do not run
@@ -131,7 +96,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    ready: Callable[[str], None] = lambda address: None,
+    ready: Callable[[str], None] = lambda url: None,
     limits: Limits = LIMITS,
 ) -> None:
     """Serve the explorer until Ctrl-C or SIGTERM, then return.
@@ -149,7 +114,7 @@ def serve(
         OSError: where nothing can listen there.
     """
     token = secrets.token_urlsafe(24)
-    with bound(host, port) as listener:
+    with address.bound(host, port) as listener:
         port = listener.getsockname()[1]
         running = server(application(queries, session, Access(token, port, host), limits=limits), limits)
 
@@ -157,6 +122,5 @@ def serve(
             running.should_exit = True  # a second time changes nothing: the end takes seconds at most
 
         with transport.signals_call(stop):
-            shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-            ready(f"http://{shown}:{port}/?token={token}")
+            ready(f"{address.url(host, port)}/?token={token}")
             running.run(sockets=[listener])

@@ -10,8 +10,8 @@ import numpy as np
 
 from scorefield.explorer.queries import QUERIES, Query
 from scorefield.explorer.queries.about import About, about
-from scorefield.explorer.queries.reading import read
 from scorefield.explorer.session import Session
+from scorefield.web.reading import read
 
 Use: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 _TABLE = {**QUERIES, "session.about": Query(About, about)}

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from types import NoneType
-from typing import Annotated, Any, Protocol, TypeAlias, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 from scorefield.analytic import GaussianMixture
 from scorefield.explorer.queries.laws import PRESETS, mixture_of
-from scorefield.explorer.queries.reading import read
+from scorefield.web.checked import Checked
+from scorefield.web.reading import read
 
 __all__ = ["read", "Checked", "Within", "AtMost", "Rising", "Mixture", "Law", "law_of", "Pair", "Points", "Seed"]
 
 MOST_MODES, MOST_POINTS, MOST_PARTICLES, MOST_STEPS = 16, 5000, 20_000, 500
-
-
-class Rule(Protocol):
-    """What a value must obey; stands in an `Annotated` type."""
-
-    def __call__(self, name: str, value: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,39 +49,6 @@ class Rising:
     def __call__(self, name: str, value: Any) -> None:
         if not value[1] - value[0] >= 1e-6:
             raise ValueError(f"{name} must rise, got from {value[0]:g} to {value[1]:g}.")
-
-
-class Checked:
-    """A frozen dataclass whose fields obey the rules of their `Annotated` types.
-
-    Raises:
-        ValueError: on making one whose values do not.
-
-    Example:
-        >>> @dataclass(frozen=True)
-        ... class Params(Checked):
-        ...     n: Annotated[int, Within(1, 10)] = 5
-        >>> Params(n=11)
-        Traceback (most recent call last):
-        ValueError: n must be from 1 to 10, got 11.
-    """
-
-    def __post_init__(self) -> None:
-        for name, rules in _rules(type(self)).items():
-            value = getattr(self, name)
-            if value is not None:
-                for rule in rules:
-                    rule(name, value)
-
-
-def _rules(kind: type) -> dict[str, list[Rule]]:
-    """The rules of each field: those of its own type, and in a union with None those of the other."""
-    hints = get_type_hints(kind, include_extras=True)
-    found: dict[str, list[Rule]] = {}
-    for name in (f.name for f in fields(kind)):
-        kinds = [hints[name], *(arg for arg in get_args(hints[name]) if arg is not NoneType)]
-        found[name] = [r for k in kinds if get_origin(k) is Annotated for r in k.__metadata__]
-    return found
 
 
 _FAR = Within(-1e4, 1e4)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -16,21 +17,29 @@ LONGEST = 10_000
 """Most entries of a list: more are refused unread, for reading them takes a while."""
 
 
-def read(kind: type[T], values: Mapping[str, Any]) -> T:
+def read(kind: type[T], values: Mapping[str, Any], name: str = "params") -> T:
     """Parameters of a frozen dataclass, whose own checks then bound them.
 
     A field is a bool, int, float, str, None, Literal, list, tuple, dict of one kind of value, union or dataclass of
     these. Numbers are finite.
 
+    Args:
+        kind: the dataclass.
+        values: by name.
+        name: of the whole, in messages; one of several words stands in front of no field's name.
+
     Raises:
         ValueError: for unknown and missing names, other types, and what the dataclass itself refuses.
 
     Example:
-        >>> from scorefield.explorer.queries.about import About
-        >>> read(About, {})
-        About()
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Point:
+        ...     x: float = 0.0
+        >>> read(Point, {"x": 2})
+        Point(x=2.0)
     """
-    return _dataclass(kind, values, "params")
+    return _dataclass(kind, values, name)
 
 
 def _dataclass(kind: type[T], values: Any, name: str) -> T:
@@ -44,8 +53,14 @@ def _dataclass(kind: type[T], values: Any, name: str) -> T:
     for field in declared.values():
         if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{name} needs {field.name!r}.")
-    hints = get_type_hints(kind, include_extras=True)
-    return kind(**{given: _value(hints[given], value, f"{name}.{given}") for given, value in values.items()})
+    inside = "" if " " in name else f"{name}."
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
+    return kind(**{given: _value(hints[given], value, f"{inside}{given}") for given, value in values.items()})
+
+
+@lru_cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:
