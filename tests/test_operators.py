@@ -25,6 +25,21 @@ class Rolled:
         return 2 * y.roll(-1, -1)
 
 
+class Filter(torch.nn.Module):
+    """Physics with numbers of its own, in float32 as deepinv's have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.arange(4))
+        self.register_buffer("matrix", torch.randn(3, 4, generator=torch.Generator().manual_seed(5)))
+
+    def A(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.linear(x[..., self.order], self.matrix)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return torch.nn.functional.linear(y, self.matrix.T)
+
+
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
@@ -101,3 +116,15 @@ def test_mistakes_are_said(name: str) -> None:
     call, words = WRONG[name]
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_foreign_operator_computes_in_its_own_dtype(dtype: torch.dtype) -> None:
+    A = operators.Physics(Filter(), (2, 4))
+    x, y = random(5, 2, 4).to(dtype), random(5, 2, 3, seed=1).to(dtype)
+    assert A(x).dtype == A.T(y).dtype == dtype and A.measured == (2, 3)
+    torch.testing.assert_close(A(x), A.physics.A(x.float()).to(dtype))
+    there, back = (A(x).double() * y.double()).sum(), (x.double() * A.T(y).double()).sum()
+    size = float((A(x).double() * y.double()).abs().sum())
+    assert abs(float(there - back)) < 4 * max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) * size
+    assert dense(A).shape == (6, 8)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -318,8 +319,10 @@ class Matrix(_Linear):
 class Physics(_Linear):
     """An object of another library with the methods `A` and `A_adjoint`, as deepinv's linear physics are.
 
+    It computes in the dtype of its own numbers, and its answers are brought back to that of the points.
+
     Args:
-        physics: called with tensors `(n, *shape)`.
+        physics: called with tensors `(n, *shape)`; a module or any object.
         shape: of a point.
     """
 
@@ -329,18 +332,23 @@ class Physics(_Linear):
     @cached_property
     def measured(self) -> tuple[int, ...]:
         """Found by measuring a point of zeros."""
-        return tuple(self.physics.A(torch.zeros(1, *self.shape)).shape[1:])
+        return tuple(self(torch.zeros(1, *self.shape)).shape[1:])
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Callable[[Tensor], Tensor]:
         """The adjoint."""
-        return self.physics.A_adjoint
+        return lambda y: self._answer(self.physics.A_adjoint, y)
 
     def __call__(self, x: Tensor) -> Tensor:
         """`physics.A(x)`."""
         _check("physics.A", x, self.shape)
-        y: Tensor = self.physics.A(x)
-        return y
+        return self._answer(self.physics.A, x)
+
+    def _answer(self, method: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """In the dtype of the module's first number that is no whole one, where it has one."""
+        parts = (getattr(self.physics, name, tuple)() for name in ("parameters", "buffers"))
+        own = next((part for part in itertools.chain(*parts) if part.is_floating_point()), x)
+        return method(x.to(own.dtype)).to(x.dtype)
 
 
 MOST_NUMBERS = 1 << 25
