@@ -16,9 +16,10 @@ from scorefield import runs
 from scorefield.data import DataError
 from scorefield.posterior import exchange
 from scorefield.posterior import simulations as sims_module
+from scorefield.posterior.believing import _predicted
 from scorefield.posterior.proof.local import local_c2st
 from scorefield.posterior.proof.observation import place
-from scorefield.posterior.proof.predictive import predictive
+from scorefield.posterior.proof.predictive import Predictive, predictive
 from scorefield.posterior.proof.proof import prove
 from scorefield.report.posteriors import PosteriorReport, write_posterior
 
@@ -65,6 +66,24 @@ def test_the_report_is_one_page_with_a_verdict(scorefield, folder: Path, tmp_pat
     page = (tmp_path / "r.html").read_text()
     assert code == 0 and "hold the truth in" in out and "hold the truth in" in page.split("</section>")[0]
     assert "true value" in page and "<script" not in page and "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_what_no_simulation_is_near_to_is_not_compared_and_that_is_said() -> None:
+    draw = np.random.default_rng(0).normal
+    theta = draw(size=(50, 2))
+    recorded = sims_module.Simulations(theta, theta + draw(size=(50, 2)), ("growth", "capacity"), ("r", "s"))
+    narrow = np.array([5.0, 5.0]) + 1e-3 * draw(size=(40, 2))  # beyond all of them
+    x = np.array([5.0, 5.0])
+    for draws, at, why in (
+        (narrow, x, "posterior standard deviations away in the median"),
+        (theta[:5], x, "10 draws are needed, there are 5"),
+        (theta, x * np.nan, "no recorded simulation has all that was observed"),
+    ):
+        found = _predicted(recorded, at, draws)
+        assert isinstance(found, str) and why in found
+        page = PosteriorReport(("growth", "capacity"), untold=(found,))
+        assert [one.text for one in page.findings() if one.good is None] == [found]
+    assert isinstance(_predicted(recorded, theta[0], theta[:40]), Predictive)
 
 
 def test_check_and_evaluate_prove_a_run(scorefield, folder: Path, tmp_path: Path) -> None:

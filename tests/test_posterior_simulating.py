@@ -252,3 +252,9 @@ def test_holes_are_answered_where_values_were_hidden() -> None:
     found = fitted.sample([0.3, math.nan], 1000)
     assert float(found[:, 0].mean()) == pytest.approx(0.3, abs=0.6 * NOISE)
     assert float(found[:, 1].std()) == pytest.approx(math.sqrt(1 / 3), rel=0.2)  # the prior's: nothing is known of it
+    several = torch.tensor([[0.3, math.nan], [0.3, -0.4], [0.3, math.nan], [0.3, -0.4]])
+    found = fitted.fitted.sample_together(several, 1000)
+    assert float(found[:, 0].mean()) == pytest.approx(0.3, abs=0.6 * NOISE)
+    assert float(found[:, 0].std()) == pytest.approx(NOISE / 2, rel=0.5)  # four have said something of it
+    assert float(found[:, 1].mean()) == pytest.approx(-0.4, abs=0.6 * NOISE)
+    assert float(found[:, 1].std()) == pytest.approx(NOISE / math.sqrt(2), rel=0.5)  # two

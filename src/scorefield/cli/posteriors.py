@@ -132,6 +132,7 @@ def _report(
         place=found.place,
         local=found.local,
         predictive=found.predictive,
+        untold=(found.untold,) if found.untold else (),
         facts=facts(model),
     )
     write_posterior(path, f"The posterior of {', '.join(model.names)}", page)

@@ -18,6 +18,7 @@ from scorefield.progress import Report, part, silent
 _DRAWS = 199
 _LOCAL = 100  # simulations that the local test needs
 _PREDICTED = 2000
+_LEAST = 10  # draws whose predictions say anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,14 @@ class Belief:
         place: where the observation lies among the simulations.
         local: the classifier test at the observation.
         predictive: whether the draws explain the observation; None too where no simulation is near the draws.
+        untold: why there is no `predictive`, in a sentence; empty where there is one.
     """
 
     proof: Proof
     place: Place
     local: Local | None
     predictive: Predictive | None
+    untold: str = ""
 
 
 def believed(
@@ -68,16 +71,24 @@ def believed(
         local = local_c2st(some.theta, some.x, made, x, draws[:1000], seed=seed)
     report(0.95, "predictions")
     where = place(x, recorded.x, recorded.columns)
-    return Belief(proof, where, local, _predicted(recorded, x, draws[:_PREDICTED]))
+    predicted = _predicted(recorded, x, draws[:_PREDICTED])
+    told = None if isinstance(predicted, str) else predicted
+    return Belief(proof, where, local, told, predicted if isinstance(predicted, str) else "")
 
 
-def _predicted(recorded: Simulations, x: np.ndarray, draws: np.ndarray) -> Predictive | None:
-    """By the nearest recorded simulations without holes."""
+def _predicted(recorded: Simulations, x: np.ndarray, draws: np.ndarray) -> Predictive | str:
+    """By the nearest recorded simulations without holes; or why not."""
     known = np.isfinite(x)
     whole = np.isfinite(recorded.x[:, known]).all(1)
     if not known.any() or not whole.any():
-        return None
+        return "What the posterior predicts was not compared: no recorded simulation has all that was observed."
+    if len(draws) < _LEAST:
+        return f"What the posterior predicts was not compared: {_LEAST} draws are needed, there are {len(draws)}."
     near = nearest_simulations(draws, recorded.theta[whole], recorded.x[whole])
-    if near.coarse or len(draws) < 10:
-        return None
+    if near.coarse:
+        return (
+            "What the posterior predicts was not compared: the recorded simulations nearest to the draws are "
+            f"{near.away:.2g} posterior standard deviations away in the median; simulate at some of the draws and look "
+            "whether that resembles the observation."
+        )
     return predictive(x, np.where(known, near.x, 0.0), names=recorded.columns, note=near.note)

@@ -86,6 +86,7 @@ class PosteriorReport:
         place: where the observation lies among the simulations.
         local: the classifier test at the observation.
         predictive: what the posterior predicts.
+        untold: what could not be compared, and why, in sentences.
         facts: of the run.
     """
 
@@ -98,6 +99,7 @@ class PosteriorReport:
     place: Place | None = None
     local: Local | None = None
     predictive: Predictive | None = None
+    untold: tuple[str, ...] = ()
     facts: Facts = ()  # type: ignore[assignment]
 
     @property
@@ -118,6 +120,7 @@ class PosteriorReport:
             found.append(Finding(True, text))
         if self.predictive is not None and not self.predictive.off:
             found.append(Finding(True, "What was observed is what the posterior predicts, as far as was compared."))
+        found += [Finding(None, text) for text in self.untold]
         return found + list(self.proof.findings if self.proof is not None else ())
 
     def _faults(self) -> list[str]:

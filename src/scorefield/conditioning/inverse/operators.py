@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -335,7 +335,7 @@ class Physics(_Linear):
         return tuple(self(torch.zeros(1, *self.shape)).shape[1:])
 
     @property
-    def T(self) -> Callable[[Tensor], Tensor]:
+    def T(self) -> Any:
         """The adjoint."""
         return lambda y: self._answer(self.physics.A_adjoint, y)
 
@@ -346,7 +346,7 @@ class Physics(_Linear):
 
     def _answer(self, method: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """In the dtype of the module's first number that is no whole one, where it has one."""
-        parts = (getattr(self.physics, name, tuple)() for name in ("parameters", "buffers"))
+        parts: list[Iterable[Tensor]] = [getattr(self.physics, name, tuple)() for name in ("parameters", "buffers")]
         own = next((part for part in itertools.chain(*parts) if part.is_floating_point()), x)
         return method(x.to(own.dtype)).to(x.dtype)
 
