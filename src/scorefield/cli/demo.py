@@ -19,14 +19,22 @@ from scorefield.records.odd import changed
 from scorefield.records.restore import Restored, measure, restore
 from scorefield.records.trained import TrainedModel
 from scorefield.report.figures import images_png
-from scorefield.report.gallery import Stage, learning_section, odd_section, restored_section, steps_section
+from scorefield.report.gallery import (
+    Stage,
+    asked_section,
+    learning_section,
+    odd_section,
+    restored_section,
+    steps_section,
+)
 from scorefield.report.records import write_report
 from scorefield.training.loop import Progress
 from scorefield.training.run import CHECKPOINT
 
 TRAINING = {MNIST: 2_400, "digits": 1_500}  # steps, minutes on two idle cores: a busy machine gives the same later
 STEPS = 24  # network evaluations per sample
-SHARE = 0.2  # of the digits, held out
+SHARE = 0.1  # of the digits, held out
+GUIDANCE = 1.5  # towards the class of the digits that are asked for by class
 LOOKS = (0.02, 0.06, 0.15, 0.35, 0.65, 0.999)  # shares of the training at which it is looked at
 _CLASSES = np.arange(10)
 
@@ -50,10 +58,11 @@ def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
     model = TrainedModel.load(run)
     print(f"Drawing digits with {STEPS} network evaluations each, and comparing them with held-out ones ...")
     result = evaluate.evaluate(model, source, steps=STEPS, seed=seed)
-    data.write(folder / "samples.png", model.sample(100, steps=STEPS, seed=seed + 1, condition=_CLASSES.repeat(10)))
+    asked = model.sample(100, steps=STEPS, seed=seed + 1, condition=_CLASSES.repeat(10), guidance=GUIDANCE)
+    data.write(folder / "samples.png", asked)
     print("Restoring damaged digits, and asking how likely odd ones are ...")
     sections = _gallery(model, _one_of_each(result), stages, seed)
-    write_report(folder / "report.html", model, result, sections)
+    write_report(folder / "report.html", model, result, (asked_section(asked, GUIDANCE), *sections))
     print(result.table())
     print(f"run:     {run}\nsamples: {folder / 'samples.png'}\nreport:  {folder / 'report.html'}")
 

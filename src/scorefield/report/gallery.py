@@ -36,6 +36,21 @@ class Stage:
     images: Array
 
 
+def asked_section(images: Array, guidance: float, columns: int = 10) -> str:
+    """Pictures that were asked for by their class, a row for each.
+
+    Args:
+        images: `(n, h, w)` or `(n, h, w, c)`, in the order of their classes.
+        guidance: that they were drawn with.
+        columns: of each class.
+    """
+    return (
+        f"<h2>Asked for by class</h2><p>A row for each class, drawn with classifier-free guidance of {guidance:g}: the "
+        "network is asked twice a step, with the class and without, and the difference is stretched. Fewer are "
+        f"misshapen, at the price of some variety.</p>{figure(images_png(images, columns), '', pixels=True)}"
+    )
+
+
 def learning_section(stages: Sequence[Stage]) -> str:
     """The same noise drawn again as the training went on; nothing where there is no stage."""
     if not stages:
