@@ -21,11 +21,12 @@ from scorefield.objectives.noised import (
     multilevel,
     multilevel_floor,
 )
-from scorefield.objectives.static import denoising, explicit, finite_difference_sliced, implicit, sliced
+from scorefield.objectives.static import denoising, explicit, finite_difference_sliced, generalised, implicit, sliced
 
 __all__ = [
     "explicit",
     "implicit",
+    "generalised",
     "sliced",
     "finite_difference_sliced",
     "denoising",

@@ -2,7 +2,8 @@
 
 For a score linear in theta, `s(x) = grad theta . T(x)`, Hyvarinen's loss `tr(J) + |s|^2 / 2` is
 `theta . b + theta . G theta / 2` with `G = E[grad T grad T^T]` and `b = E[laplacian T]`: its minimiser is
-`-G^-1 b`, and no normalising constant is needed (Hyvarinen 2005, 2007).
+`-G^-1 b`, and no normalising constant is needed (Hyvarinen 2005, 2007). On a support with an edge, or a curved one, the
+field v of `objectives.supports` takes a gradient's place: `G = E[<grad T, v>]`, `b = E[div v]`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from scorefield._tensor import check_batch, check_real
 from scorefield.analytic import Gaussian
+from scorefield.objectives.supports import Everywhere, Support
 
 Statistics = Callable[[Tensor], Tensor]
 
+EVERYWHERE = Everywhere()
+"""The default support."""
 _ROWS = 1 << 22  # numbers in one intermediate tensor of the derivatives
 
 
@@ -92,11 +96,16 @@ class ExponentialFamilyFit:
         covariance: of theta, `(k, k)`: the sandwich `G^-1 Omega G^-1 / n`, right whether or not the family holds the
             truth.
         statistics: T.
+        loss: at theta, the mean over the samples, without the ridge.
+        optimism: `tr(Omega G^-1) / n`: what the loss is too low by for having been fitted (Matsuda, Uehara and
+            Hyvarinen 2021).
     """
 
     theta: Tensor
     covariance: Tensor
     statistics: Statistics
+    loss: float = math.nan
+    optimism: float = math.nan
 
     def __repr__(self) -> str:
         shown = ", ".join(
@@ -119,11 +128,17 @@ class ExponentialFamilyFit:
 
 
 def exponential_family(
-    x: Tensor, statistics: Statistics, ridge: float = 0.0, *, weights: Tensor | None = None
+    x: Tensor,
+    statistics: Statistics,
+    ridge: float = 0.0,
+    *,
+    weights: Tensor | None = None,
+    support: Support = EVERYWHERE,
 ) -> ExponentialFamilyFit:
-    """Fit `log p(x) = theta . T(x) - constant` by the exact minimiser of the implicit loss.
+    """Fit `log p(x) = theta . T(x) - constant` by the exact minimiser of the implicit (or generalised) loss.
 
-    `theta = -(G + ridge)^-1 b`. Right for densities that, with their gradients, vanish at the border of their domain.
+    `theta = -(G + ridge)^-1 b`. Without a support, right for densities that vanish at the border of their domain; with
+    one, whatever they do there.
 
     Args:
         x: samples, `(n, *shape)`; worked on in float64.
@@ -131,9 +146,11 @@ def exponential_family(
             statistic may be constant (it carries no score) or a combination of the others.
         ridge: adds `ridge |theta|^2 / 2` to the loss, >= 0.
         weights: of the samples, `(n,)`, >= 0, made to sum to 1; default: equal.
+        support: of the data, of `objectives.supports`; default: everywhere.
 
     Raises:
-        ValueError: when the statistics' gradients are linearly dependent on these samples.
+        ValueError: when the statistics' gradients are linearly dependent on these samples; for a sample on or beyond
+            the edge of the support, with its row and column.
 
     Example:
         >>> x = torch.tensor([[-1.0], [0.0], [1.0]])
@@ -145,36 +162,45 @@ def exponential_family(
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge must be finite and >= 0, got {ridge}.")
     x = x.detach().double()
+    support.check(x)
     w = _weights(weights, x)
-    gradients, laplacians = _derivatives(statistics, x)  # (n, k, d), (n, k)
-    k = laplacians.shape[1]
+    gradients, fields, divergences = _derivatives(statistics, support, x)
+    k = divergences.shape[1]
     identity = torch.eye(k, dtype=x.dtype, device=x.device)
-    G = torch.einsum("n,nid,njd->ij", w, gradients, gradients) + ridge * identity
-    inverse = _inverse(G, "the matrix E[grad T grad T^T]", "statistics")
-    theta = -inverse @ (w @ laplacians)
-    each = torch.einsum("nid,njd,j->ni", gradients, gradients, theta) + laplacians + ridge * theta
+    G = torch.einsum("n,nid,njd->ij", w, gradients, fields) + ridge * identity
+    inverse = _inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics")
+    theta = -inverse @ (w @ divergences)
+    each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences + ridge * theta
     omega = (w.square()[:, None] * each).T @ each
-    return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics)
+    loss = theta @ (G - ridge * identity) @ theta / 2 + theta @ (w @ divergences)
+    optimism = float((inverse * omega).sum())
+    return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics, float(loss), optimism)
 
 
-def _derivatives(statistics: Statistics, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient `(n, k, d)` and Laplacian `(n, k)` of each statistic, by forward mode along each coordinate."""
+def _derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each statistic the gradient, its field, both `(n, k, d)`, and that one's divergence `(n, k)`."""
     shape, d = x.shape[1:], x[0].numel()
+    k = _count(statistics(x[:1]))
     basis = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, *shape)
 
-    def along(part: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        e = direction.expand_as(part)
+    def both(one: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients and fields `(k, *shape)` at one sample `(*shape)`."""
+        at = support.nearest(one[None])
+        gradients = torch.func.jacrev(lambda z: statistics(z[None])[0])(at[0])
+        return gradients, torch.func.vmap(lambda u: support.field(at, u[None])[0])(gradients)
 
-        def slope(y: Tensor) -> Tensor:
-            return torch.func.jvp(statistics, (y,), (e,))[1]
+    def along(one: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def derivative(e: Tensor) -> Tensor:
+            slope = torch.func.jvp(lambda y: both(y)[1], (one,), (e,))[1]
+            return (slope * e).flatten(1).sum(1)
 
-        both = torch.func.jvp(slope, (part,), (e,))
-        return both[0], both[1]
+        gradients, fields = both(one)
+        return gradients.flatten(1), fields.flatten(1), torch.func.vmap(derivative)(basis).sum(0)
 
-    k = _count(statistics(x[:1]))
-    rows = max(1, _ROWS // (d * max(k, d)))
-    parts = [torch.func.vmap(along, in_dims=(None, 0))(part, basis) for part in x.split(rows)]
-    return torch.cat([p[0] for p in parts], 1).permute(1, 2, 0), torch.cat([p[1] for p in parts], 1).sum(0)
+    rows = max(1, _ROWS // (d * d * k))
+    found = [torch.func.vmap(along)(part) for part in x.split(rows)]
+    gradients, fields, divergences = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return gradients, fields, divergences
 
 
 def _count(value: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Objectives for a static score: explicit, implicit, sliced, finite-difference sliced, denoising."""
+"""Objectives for a static score: explicit, implicit, generalised, sliced, finite-difference sliced, denoising."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scorefield._tensor import check_batch, expand, sum_rest
 from scorefield.core import StaticScore
 from scorefield.numerics.divergence import ProbeKind, hutchinson, jacobian_trace, probe
 from scorefield.numerics.random import noise_like
+from scorefield.objectives.supports import Support
 
 
 def explicit(score: StaticScore, x: Tensor, true_score: StaticScore) -> Tensor:
@@ -74,6 +75,59 @@ def implicit(
         value, estimates = hutchinson(score, x, directions)
         trace = estimates.mean(0)
     return trace + sum_rest(value.square()) / 2
+
+
+def generalised(
+    score: StaticScore,
+    x: Tensor,
+    support: Support,
+    probes: int = 0,
+    seed: int | torch.Generator | None = None,
+    *,
+    kind: ProbeKind = "rademacher",
+    directions: Tensor | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """`<score, v> / 2 + div v`, `v = support.field(x, score(x))`: implicit matching on supports with edges.
+
+    In expectation `E<score - true, field of (score - true)> / 2` less a constant of the data, whatever the density does
+    at the edge (Hyvarinen 2007; Liu, Kanamori and Williams 2022; on the sphere Mardia, Kent and Laha 2016).
+
+    Args:
+        score: `(n, *shape) -> (n, *shape)`, each sample by itself, differentiable; on a curved support any extension of
+            the score to the space around it: what points away from the support does not count.
+        x: samples of the data, `(n, *shape)`, inside of the support.
+        support: of `objectives.supports`.
+        probes: 0 for the exact divergence (d derivatives); otherwise the number of Hutchinson's probes.
+        seed: as `implicit`; so are the options that follow.
+        kind: of the probes.
+        directions: the probes themselves.
+        chunk: derivatives at a time.
+
+    Returns:
+        One loss per sample, `(n,)`.
+
+    Raises:
+        ValueError: for a point on or beyond the edge, named by its row and column.
+
+    Example:
+        >>> from scorefield.objectives.supports import Box
+        >>> generalised(lambda x: -torch.ones_like(x), torch.tensor([[2.0]]), Box()).tolist()  # h = x^2: 4 / 2 - 2 * 2
+        [-2.0]
+    """
+    check_batch("x", x)
+    support.check(x)
+
+    def field(y: Tensor) -> Tensor:
+        at = support.nearest(y)
+        return support.field(at, _answer(score, at))
+
+    if directions is None and isinstance(probes, int) and probes == 0:
+        v, trace = jacobian_trace(field, x, chunk=chunk)
+    else:
+        v, estimates = hutchinson(field, x, _directions(directions, kind, probes, x, seed, "generalised"))
+        trace = estimates.mean(0)
+    return trace + sum_rest(_answer(score, x) * v) / 2
 
 
 def sliced(
