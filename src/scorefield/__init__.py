@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import analytic as analytic
     from scorefield import check as check
     from scorefield import data as data
+    from scorefield import interop as interop
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
     from scorefield import metrics as metrics
@@ -60,6 +61,7 @@ _MODULES = {  # public name: the module's place
     "data": "data",
     "editing": "conditioning.editing",
     "guidance": "conditioning.guidance",
+    "interop": "interop",
     "inverse": "conditioning.inverse",
     "langevin": "mcmc.langevin",
     "levels": "levels",

@@ -6,19 +6,28 @@ that library's own answer; nothing that learns, and no code from files. The othe
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from scorefield.interop.adapters import Adapted, from_edm, from_eps, from_flow
 from scorefield.interop.convention import Convention
+from scorefield.interop.diffusers_folder import pipeline_of, to_diffusers
 from scorefield.interop.diffusers_models import DiffusersNetwork, from_diffusers, joined
 from scorefield.interop.schedulers import convention_of, levels_of
 from scorefield.interop.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times
 
+if TYPE_CHECKING:
+    from scorefield.interop.plan_scheduler import PlanScheduler as PlanScheduler
+
 __all__ = [
+    "PlanScheduler",
     "Adapted",
     "from_eps",
     "from_flow",
     "from_edm",
     "from_diffusers",
     "DiffusersNetwork",
+    "pipeline_of",
+    "to_diffusers",
     "joined",
     "convention_of",
     "levels_of",
@@ -29,3 +38,15 @@ __all__ = [
     "SigmaTimes",
     "LogSigmaTimes",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`PlanScheduler`, whose base is a class of diffusers: that is imported with it."""
+    if name != "PlanScheduler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from scorefield import _optional
+
+    _optional.diffusers("a PlanScheduler")
+    from scorefield.interop.plan_scheduler import PlanScheduler
+
+    return PlanScheduler
