@@ -132,7 +132,19 @@ RECORDS = Kind(
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil", "forecast"}),
     options=frozenset(
-        {"size", "network", "energy", "labels", "dequantise", "held_share", "images", "grid", "autoencoder"}
+        {
+            "size",
+            "network",
+            "energy",
+            "labels",
+            "dequantise",
+            "held_share",
+            "images",
+            "grid",
+            "autoencoder",
+            "stream",
+            "readers",
+        }
     ),
     no_option="only a table has columns of several kinds",
     trained=records.TrainedModel,
@@ -312,6 +324,8 @@ OPTIONS = {
     "images": "--image-size",
     "grid": "--records",
     "autoencoder": "--autoencoder",
+    "stream": "--stream",
+    "readers": "--readers",
     "parameters": "--parameters",
     "bounds": "--bounds",
     "prior": "--prior",

@@ -64,6 +64,8 @@ Batch: TypeAlias = Annotated[int, ranged(whole(1, 2**31))]
 LatentChannels: TypeAlias = Annotated[int, ranged(_ranges.LATENT_CHANNELS)]
 Class: TypeAlias = Annotated[int, ranged(whole(0, (1 << 16) - 1))]
 Seed: TypeAlias = Annotated[int, ranged(_ranges.SEED)]
+Readers: TypeAlias = Annotated[int, ranged(_ranges.READERS)]
+"""Threads that read ahead."""
 Port: TypeAlias = Annotated[int, ranged(whole(0, 65535))]
 Rate: TypeAlias = Annotated[float, ranged(real(0, 1e3, open_low=True))]
 """A learning rate."""

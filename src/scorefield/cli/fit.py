@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import Batch, Probability, Rate, Seed, TrainingSteps, app, seconds, warn
+from scorefield.cli.app import Batch, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
 
@@ -76,6 +76,8 @@ def fit(
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
     records: Literal["series", "volumes"] | None = None,
     autoencoder: Path | None = None,
+    stream: Annotated[bool | None, Parameter(negative="--no-stream")] = None,
+    readers: Readers | None = None,
     schema: Path | None = None,
     held: Probability | None = None,
     checkpoint_every: str = "15s",
@@ -116,6 +118,9 @@ def fit(
             channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels.
         autoencoder: learn the latents of pictures by it: a folder that `scorefield autoencode` wrote, or diffusers (its
             AutoencoderKL); densities are then of latents.
+        stream: read records as they are needed, in an order that follows from the seed, or all into memory; default: as
+            they are needed where they do not fit into memory comfortably (.npy files).
+        readers: threads that read ahead, of records that are read as they are needed; 1 unless given.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
         checkpoint_every: training time between checkpoints.
@@ -153,6 +158,8 @@ def fit(
         "dequantise": dequantise,
         "grid": None if records is None else "series" if records == "series" else "volume",
         "autoencoder": autoencoder,
+        "stream": stream,
+        "readers": readers,
         "schema": schema,
         "held_share": held,
         "parameters": None if parameters is None else tuple(part.strip() for part in parameters.split(",")),

@@ -47,22 +47,32 @@ def from_array(records: Array, source: str = "array", grid: Grid | None = None) 
     return Dataset(table, "array", tuple(f"x{j}" for j in range(table.shape[1])), source=source)
 
 
-def _gridded(records: Array, source: str, grid: Grid) -> Array:
+def check_gridded(shape: tuple[int, ...], source: str, grid: Grid) -> None:
+    """Raise unless an array of this shape holds series, or volumes."""
     least, form = (2, "(n, length) or (n, length, channels)") if grid == "series" else (
         4, "(n, depth, height, width) or (n, depth, height, width, channels)")  # fmt: skip
-    if records.ndim not in (least, least + 1) or 0 in records.shape:
-        raise DataError(f"{source} has the shape {records.shape}; {in_words(grid)} come as {form}.")
+    if len(shape) not in (least, least + 1) or 0 in shape:
+        raise DataError(f"{source} has the shape {shape}; {in_words(grid)} come as {form}.")
+
+
+def check_images(shape: tuple[int, ...], source: str) -> None:
+    """Raise for an array of 3 or 4 dimensions that is empty, or has its channels before its height."""
+    if 0 in shape:
+        raise DataError(f"{source} has the shape {shape}: there is nothing in it.")
+    if len(shape) == 4 and shape[1] <= 4 < shape[3]:
+        raise DataError(
+            f"{source} has the shape {shape}, which looks like channels before height; "
+            "images come as (n, h, w, c): use numpy.moveaxis(x, 1, -1)."
+        )
+
+
+def _gridded(records: Array, source: str, grid: Grid) -> Array:
+    check_gridded(records.shape, source, grid)
     return records.astype(np.float32 if records.dtype == np.float32 else np.float64)
 
 
 def _images(records: Array, source: str) -> Array:
-    if 0 in records.shape:
-        raise DataError(f"{source} has the shape {records.shape}: there is nothing in it.")
-    if records.ndim == 4 and records.shape[1] <= 4 < records.shape[3]:
-        raise DataError(
-            f"{source} has the shape {records.shape}, which looks like channels before height; "
-            "images come as (n, h, w, c): use numpy.moveaxis(x, 1, -1)."
-        )
+    check_images(records.shape, source)
     if records.dtype.kind == "f":
         return records.astype({2: np.float32, 4: np.float32, 8: np.float64}.get(records.dtype.itemsize, np.float64))
     low, high = int(records.min()), int(records.max())
@@ -131,7 +141,7 @@ def read_array(path: Path) -> Array:
 
 def _read_array(file: IO[bytes], size: int, source: str) -> Array:
     """The array of an open .npy file of a size in bytes, whose header is held against the size and against memory."""
-    shape, dtype = _header(file, source)
+    shape, _, dtype = npy_header(file, source)
     told, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if told > held:
         raise DataError(
@@ -146,18 +156,22 @@ def _read_array(file: IO[bytes], size: int, source: str) -> Array:
     return array
 
 
-def _header(file: IO[bytes], source: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and type of an open .npy file."""
+def npy_header(file: IO[bytes], source: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an open .npy file, whether it is laid out by columns (Fortran order), and its type.
+
+    Raises:
+        DataError: for Python objects, and for a shape that there is not.
+    """
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise DataError(f"{source} is a .npy file of version {version}; save a plain numeric array with numpy.save.")
-    shape, _, dtype = read(file)
+    shape, by_columns, dtype = read(file)
     if dtype.hasobject:
         raise DataError(f"{source} is no plain array (Python objects are not read).")
     if any(size < 0 for size in shape) or len(shape) > 32:
         raise DataError(f"{source} tells of an array of shape {_files.shown(shape)}, which there is not.")
-    return shape, dtype
+    return shape, by_columns, dtype
 
 
 _DEFLATED = 1032  # times its size that deflated data can grow to
@@ -235,7 +249,7 @@ def _ambiguous(path: Path, archive: zipfile.ZipFile, members: list[str]) -> Data
     for name in members[:12]:
         with archive.open(f"{name}.npy") as file:
             try:
-                arrays.append(f"{_files.shortened(name)} {_header(file, name)[0]}")
+                arrays.append(f"{_files.shortened(name)} {npy_header(file, name)[0]}")
             except DataError:
                 arrays.append(f"{_files.shortened(name)} (Python objects)")
     return DataError(

@@ -102,15 +102,22 @@ def _fit_image(dataset: Dataset, rows: Array) -> ImageCodec:
     mean, variance, levels = _moments(x, rows) if x.dtype.kind == "f" else _whole_moments(x, rows)
     if not variance > 0:
         raise DataError(f"{dataset.source}: every pixel of every image is {x[rows[0]].flat[0]}.")
-    axis = x.ndim == 4
+    return image_codec(dataset.shape, x.dtype, mean, variance, levels)
+
+
+def image_codec(
+    shape: tuple[int, ...], dtype: np.dtype[Any], mean: float, variance: float, levels: int | None
+) -> ImageCodec:
+    """The codec of images `(h, w)` or `(h, w, c)` whose pixels have this mean and variance."""
+    axis = len(shape) == 3
     return ImageCodec(
-        height=x.shape[1],
-        width=x.shape[2],
-        channels=x.shape[3] if axis else 1,
+        height=shape[0],
+        width=shape[1],
+        channels=shape[2] if axis else 1,
         mean=mean,
         std=variance**0.5,
         levels=levels,
-        dtype=cast(DType, x.dtype.name),
+        dtype=cast(DType, dtype.name),
         channel_axis=axis,
     )
 

@@ -19,7 +19,8 @@ from scorefield.numerics.random import uniform
 from scorefield.progress import Report, silent
 from scorefield.records.codec import Codec
 from scorefield.records.encoded import Encoded
-from scorefield.records.files import read_like
+from scorefield.records.files import read_like, streamed_like
+from scorefield.records.fit_streamed import extract
 from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.latent_codec import LatentCodec, records_codec
 from scorefield.records.reconstruction import reconstructed
@@ -119,9 +120,7 @@ def evaluate(
     """
     if n is not None:
         _ranges.COUNT("evaluate(n=...)", n)
-    dataset = read_like(model, source)
-    _check_kind(model, dataset)
-    found = _records(model, dataset)
+    dataset, found = _found(model, source)
     count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
         raise DataError(
@@ -177,6 +176,7 @@ class _Real(NamedTuple):
         fair: no more of them do than held-out rows do by chance.
         held: whether they are the run's own held-out rows, or its source's test records.
         left_out: how many were left out because they equal a training record.
+        said: what part of a source they are that is too large to take all of it.
     """
 
     real: np.ndarray
@@ -186,6 +186,7 @@ class _Real(NamedTuple):
     fair: bool = True
     held: bool = False
     left_out: int = 0
+    said: str = ""
 
     def unseen(self, count: int) -> bool:
         """Whether the model was surely trained on none of the first records."""
@@ -193,6 +194,8 @@ class _Real(NamedTuple):
 
     def notes(self, count: int) -> Iterator[str]:
         """What the reader must know of the first records."""
+        if self.said:
+            yield self.said
         if self.training is None:
             yield "Whether the model was trained on these records is not known: its training records are not at hand."
             return
@@ -203,6 +206,20 @@ class _Real(NamedTuple):
         if seen:
             why = ", about as many as chance gives" if self.fair else ""
             yield f"{seen:,} of the {count:,} real records are in the training data{why}."
+
+
+def _found(model: TrainedModel, source: str | Path | Dataset) -> tuple[Dataset, _Real]:
+    """A source, or what stands for one that is read as it is needed, and what to compare with."""
+    stream = streamed_like(model, source)
+    if stream is None:
+        dataset = read_like(model, source)
+        _check_kind(model, dataset)
+        return dataset, _records(model, dataset)
+    part = extract(stream, model.info)
+    _check_kind(model, part.real)
+    unknown = np.zeros(len(part.real), bool)
+    held = part.training is not None
+    return part.real, _Real(part.real.records, None, part.training, unknown, held=held, said=part.note)
 
 
 def _records(model: TrainedModel, dataset: Dataset) -> _Real:

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
 from scorefield.data import TOYS, Dataset, ImageReading, split
 from scorefield.data.dataset import Array, Grid, grid_of
+from scorefield.data.streams import Stream
 from scorefield.data.toys import Dots
-from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.autoencoder import Autoencoder, opened
+from scorefield.records.beginnings import ends_of, moments, untrained
 from scorefield.records.codec import Codec, fit_codec
-from scorefield.records.draws import encoded_draws
 from scorefield.records.encoded import Encoded
-from scorefield.records.ends import Ends, have_ends, measured
-from scorefield.records.files import read_to_fit
+from scorefield.records.files import open_to_fit
+from scorefield.records.fit_streamed import prepare_streamed, streamed_options
 from scorefield.records.held import digest
-from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
-from scorefield.training.precision import as_trained
-from scorefield.training.rows import Rows, deviation, parts
-from scorefield.training.run import DEFAULT_SECONDS, Preparation, sigma_range, train_in_folder
+from scorefield.training.rows import Rows
+from scorefield.training.run import DEFAULT_SECONDS, Preparation, train_in_folder
 
 HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
 GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", centre=0.0)
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
-_STEPS, _PIXELS = 18, 20_000  # evaluations and pixels of the draws by which black and white are told
-_LEAST_DRAWN, _MOST_DRAWN = 8, 64  # images of them
-_FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
 def fit(
-    source: str | Path | Dataset,
+    source: str | Path | Dataset | Stream,
     folder: str | Path,
     *,
     settings: Settings | Mapping[str, Any] | None = None,
@@ -60,6 +52,8 @@ def fit(
     images: ImageReading | None = None,
     grid: Grid | None = None,
     autoencoder: str | Path | nn.Module | None = None,
+    stream: bool | None = None,
+    readers: int = 1,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
@@ -80,6 +74,9 @@ def fit(
         autoencoder: learn the latents of pictures: a folder that `records.autoencode` or diffusers (`AutoencoderKL`)
             wrote, or a module with `encode(x (n, c, h, w)) -> z` and `decode(z) -> x`; see `records.autoencoder`. A run
             holds the weights of the one of a folder; a module is handed over again by `TrainedModel.load`.
+        stream: read the records as they are needed, see `data.streams`; default: where they do not fit into memory
+            comfortably, and when resuming as before.
+        readers: threads that read ahead, of records that are read as they are needed; the answer does not depend on it.
         resume: go on with what the folder holds, bit for bit as if never stopped.
 
     Yields:
@@ -92,7 +89,21 @@ def fit(
     """
     begun = time.perf_counter()
     by = None if autoencoder is None else opened(autoencoder)
-    dataset = read_to_fit(source, images, Path(folder) if resume else None, grid=grid)
+    found = open_to_fit(source, images, Path(folder) if resume else None, grid=grid, stream=stream)
+    if isinstance(found, Stream):
+        chosen = streamed_options(
+            found, size=size, network=network, energy=energy, labels=labels, dequantise=dequantise, share=held_share,
+            latents=by is not None,
+        )  # fmt: skip
+        return train_in_folder(
+            Path(folder),
+            chosen,
+            lambda settings: prepare_streamed(found, chosen, settings.seed, readers, begun),
+            default=GRID_DEFAULT if found.gridded else Settings(seconds=DEFAULT_SECONDS),
+            settings=settings,
+            resume=resume,
+        )
+    dataset = found
     options = {
         "source": dataset.source,
         "format": FORM,
@@ -157,7 +168,7 @@ def prepare(
         torch.as_tensor(dataset.labels[rows]) if options["labels"] and dataset.labels is not None else None
         for rows in cut
     )
-    model, frequencies = _model(x, condition, options)
+    model, frequencies = untrained(x, condition, options, len(x))
     data = {
         "source": options["source"],
         "kind": dataset.kind,
@@ -174,7 +185,7 @@ def prepare(
 
     def finish(info: dict[str, Any]) -> TrainedModel:
         made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
-        return replace(made, ends=_ends(made, x))
+        return replace(made, ends=ends_of(made, x.counts() if isinstance(x, Encoded) else None))
 
     def look(copy: nn.Module) -> TrainedModel:
         return TrainedModel(cast("Denoiser | Energy", copy), codec, {}, frequencies, {"data": data})
@@ -183,60 +194,11 @@ def prepare(
     return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look)
 
 
-def _ends(made: TrainedModel, x: Rows) -> Ends:
-    """At which levels drawn pixels are black and white, by some draws beside the training images."""
-    counts, codec = x.counts() if isinstance(x, Encoded) else None, made.codec
-    if counts is None or not isinstance(codec, ImageCodec):
-        return Ends()
-    counts = counts[: codec.levels]
-    if not any(have_ends(counts)):
-        return Ends()
-    n = min(_MOST_DRAWN, max(_LEAST_DRAWN, -(-_PIXELS // math.prod(codec.shape))))
-    like = next(made.model.parameters())
-    drawn = encoded_draws(
-        made.model,
-        made.plan(_STEPS),
-        codec.shape,
-        n,
-        std=made.model.sigma_data,
-        like=like,
-        condition=made.conditions(n),
-        precision=as_trained(made.info, like.device),
-    )
-    return measured(np.concatenate([codec.decode_floats(part) for part in drawn]), counts)
-
-
 def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:
     """The codec of a data set, and its rows to train on and to hold out, images encoded as they are needed."""
     codec = fit_codec(dataset, cut[0])
     x, held = (Encoded(codec, dataset.records, rows, noise) for rows in cut)
     return (codec, x, held) if dataset.kind == "image" else (codec, x[:], held[:])
-
-
-def _model(x: Rows, labels: Tensor | None, options: Mapping[str, Any]) -> tuple[Denoiser | Energy, Any]:
-    """An untrained model, and how often each class occurs."""
-    classes, frequencies = 0, None
-    if labels is not None:
-        counts = np.bincount(labels.numpy())
-        classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
-    sigma_min, sigma_max = sigma_range(x)
-    scales: Any = {
-        "sigma_data": x.deviation() if isinstance(x, Encoded) else deviation(x),
-        "sigma_min": sigma_min,
-        "sigma_max": sigma_max,
-    }
-    if options["energy"]:
-        if len(x.shape) != 2:
-            raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")
-        return Energy(nets.ScalarMLP(x.shape[1], classes=classes), **scales), frequencies
-    network = nets.network_for(
-        tuple(x.shape[1:]),
-        classes=classes,
-        size=options["size"],
-        rows=len(x),
-        kind=options.get("network", "auto"),
-    )
-    return Denoiser(network, **scales), frequencies
 
 
 def _exact(dataset: Dataset, codec: Codec) -> Model | None:
@@ -250,21 +212,3 @@ def _exact(dataset: Dataset, codec: Codec) -> Model | None:
     return GaussianMixture(
         torch.full((count,), 1 / count, dtype=torch.float64), (toy.centres - mean) * slope, covariance
     )
-
-
-def moments(x: Rows) -> tuple[Tensor, Tensor]:
-    """The mean `(*shape)` of data `(n, *shape)` and their covariance `(d, d)`, or variances `(*shape)` where d > 256.
-
-    In float64; what log-densities start from.
-    """
-    near = next(parts(x)).mean(0, dtype=torch.float64)  # about which sums lose no digits
-    shift, d = torch.zeros_like(near), near.numel()
-    whole = d <= _FULL_COVARIANCE
-    total = torch.zeros(d, d, dtype=torch.float64) if whole else torch.zeros_like(near)
-    for part in parts(x):
-        apart = part.double() - near
-        shift += apart.sum(0)
-        total += apart.flatten(1).T @ apart.flatten(1) if whole else apart.square_().sum(0)
-    shift /= len(x)
-    off = torch.outer(shift.flatten(), shift.flatten()) if whole else shift**2
-    return near + shift, total / len(x) - off

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from scorefield.data import DataError, Dataset, split
 from scorefield.records.encoded import Encoded
-from scorefield.records.files import read_like
+from scorefield.records.files import read_like, streamed_like
+from scorefield.records.fit_streamed import Extract, extract
 from scorefield.records.trained import TrainedModel
 
 
@@ -52,7 +53,8 @@ def parts_of(trained: TrainedModel, dataset: Dataset) -> Parts | None:
 
 def fitted_to(trained: TrainedModel) -> Dataset | None:
     """The data set that a run was fitted to, if its source is still there and unchanged."""
-    source = trained.info.get("data", {}).get("source")
+    data = trained.info.get("data", {})
+    source = None if "stream" in data else data.get("source")  # not all of it in memory
     try:
         again = read_like(trained, source) if source else None
     except (DataError, OSError):
@@ -95,24 +97,43 @@ def held_out(model: TrainedModel, data: str | Path | Dataset | None = None, *, s
     Raises:
         DataError: for data that cannot be read, or are not of the model's kind.
     """
+    part = _extract(model, data)
+    if part is not None:
+        missing = "" if part.training is not None else f"{part.real.source} is not what the model was fitted to."
+        note = " ".join(text for text in (missing, part.note) if text)
+        return _encoded(model, part.real, part.training, note, seed)
     dataset = fitted_to(model) if data is None else read_like(model, data)
     if dataset is None:
         text = "the data that the model was fitted to are not at hand: give them to check its calibration"
         return HeldOut(None, note=f"Not checked against data: {text}.")
     parts = parts_of(model, dataset)
-    records, labels, note = dataset.records, dataset.labels, ""
     if parts is None:
         note = (
             f"{dataset.source} is not what the model was fitted to: all of it was taken, memorisation is not checked."
         )
-    else:
-        records, labels = unseen(parts, dataset)
+        return _encoded(model, dataset, None, note, seed)
+    records, labels = unseen(parts, dataset)
+    held = Dataset(records, dataset.kind, dataset.columns, labels, dataset.source)
+    return _encoded(model, held, parts.training.records, "", seed)
+
+
+def _extract(model: TrainedModel, data: str | Path | Dataset | None) -> Extract | None:
+    """What stands for a source that is read as it is needed; None for other sources, and where it is gone."""
+    known = model.info.get("data", {})
+    if data is None:
+        data = known.get("source") if "stream" in known else None
+        if data is None or not Path(data).exists():
+            return None
+    stream = streamed_like(model, data)
+    return None if stream is None else extract(stream, model.info)
+
+
+def _encoded(model: TrainedModel, dataset: Dataset, training: np.ndarray | None, note: str, seed: int) -> HeldOut:
     try:
         spread = model.info.get("data", {}).get("dequantised", True)  # as the training rows were
-        x = model.codec.encode(records, seed=seed if spread else None)
+        x = model.codec.encode(dataset.records, seed=seed if spread else None)
     except ValueError as error:
         raise DataError(f"{dataset.source}: these are not records of the model's kind: {error}") from None
-    first = next(model.model.parameters())
+    first, labels = next(model.model.parameters()), dataset.labels
     classes = torch.as_tensor(labels).to(first.device) if model.model.classes and labels is not None else None
-    training = None if parts is None else Encoded(model.codec, parts.training.records)
-    return HeldOut(x.to(first), classes, training, note)
+    return HeldOut(x.to(first), classes, None if training is None else Encoded(model.codec, training), note)

@@ -29,7 +29,7 @@ from scorefield.training.heldout import BINS, Evaluation, HeldOut, affordable
 from scorefield.training.muon import Muon
 from scorefield.training.optimizer import AdamW, clear, clip
 from scorefield.training.precision import Precision, choose, unmeasured
-from scorefield.training.rows import Rows
+from scorefield.training.rows import InTurn, Rows
 
 
 class TrainingError(RuntimeError):
@@ -165,11 +165,17 @@ def train(
 # ------------------------------------------------------------------------------------------------------- one step
 
 
-def _batch_index(step: int, settings: Settings, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows and global sample numbers of this process's slice of a step's batch: each epoch is a fresh permutation."""
+def _positions(step: int, settings: Settings) -> tuple[int, int]:
+    """This process's slice of a step's batch, as global sample numbers."""
     size = settings.batch // parallel.world()
     first = step * settings.batch + parallel.rank() * size
-    end, parts = first + size, []
+    return first, first + size
+
+
+def _batch_index(step: int, settings: Settings, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and global sample numbers of this process's slice of a step's batch: each epoch is a fresh permutation."""
+    first, end = _positions(step, settings)
+    parts = []
     for epoch in range(first // n, (end - 1) // n + 1):
         order = _permutation(n, settings.seed, epoch)
         parts.append(order[max(first - epoch * n, 0) : end - epoch * n])
@@ -189,8 +195,13 @@ def _batch(
     device: torch.device,
 ) -> Batch:
     """This process's slice of a step's samples, with what is random in it."""
-    row, number = _batch_index(run.step, settings, len(x), device)
-    x0 = x[row.to(x.device)].to(device)
+    if isinstance(x, InTurn):
+        first, end = _positions(run.step, settings)
+        x0, row = x.in_turn(first, end)
+        x0, number = x0.to(device), torch.arange(first, end, device=device)
+    else:
+        row, number = _batch_index(run.step, settings, len(x), device)
+        x0 = x[row.to(x.device)].to(device)
     # levels are stratified over the batch: one in each of its equal parts
     place = (number % settings.batch).to(torch.float64)
     jitter = uniform(len(number), (), settings.seed, "levels", first=number, dtype=torch.float64, device=device)

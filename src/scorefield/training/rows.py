@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,6 +33,18 @@ class Rows(Protocol):
 
     def __getitem__(self, index: Any, /) -> Tensor:
         """The rows of an int64 tensor `(m,)` or a slice."""
+        ...
+
+
+@runtime_checkable
+class InTurn(Rows, Protocol):
+    """Rows that come in an order of their own, as those do that are read from a disk."""
+
+    def in_turn(self, first: int, end: int) -> tuple[Tensor, Tensor]:
+        """The rows `(end - first, *shape)` at these positions of the training, and their numbers `(end - first,)`.
+
+        A pure function of the positions; each epoch, as many as there are rows, has every row once.
+        """
         ...
 
 

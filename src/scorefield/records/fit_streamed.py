@@ -1,0 +1,169 @@
+"""The preparation of a training on records that are read as they are needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scorefield.data.dataset import Array, Dataset, grid_of
+from scorefield.data.streams import Stream
+from scorefield.data.streams.order import Order, buffer_rows, drawn_rows
+from scorefield.data.streams.reader import Reader
+from scorefield.records.beginnings import ends_of, moments, untrained
+from scorefield.records.encoded import Encoded
+from scorefield.records.statistics import codec_of, survey
+from scorefield.records.streamed import Streamed
+from scorefield.records.trained import FORM, TrainedModel
+from scorefield.training.run import Preparation
+
+HELD_SHARE, HELD_ROWS = 0.1, 20_000
+"""Of the rows, held out at most, unless told otherwise."""
+SAMPLE_ROWS, SAMPLE_BYTES = 1 << 16, 256 << 20
+"""Of the training rows that stand for all of them where all would have to be in memory, at most."""
+
+
+def streamed_options(
+    stream: Stream,
+    *,
+    size: str,
+    network: str,
+    energy: bool,
+    labels: bool | None,
+    dequantise: bool | None,
+    share: float | None,
+    latents: bool,
+) -> dict[str, Any]:
+    """What a resumed training must share with the one that began, as `records.fit.fit` stores it.
+
+    Raises:
+        ValueError: for options that such records have not.
+    """
+    if latents:
+        raise ValueError(
+            f"{stream.source} is read as it is needed, and latents are made of pictures in memory; leave out stream or "
+            "autoencoder."
+        )
+    if labels:
+        raise ValueError(f"{stream.source} has no class labels to condition on; leave labels out.")
+    if network != "auto" and not stream.gridded:
+        raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
+    options = {
+        "source": stream.source,
+        "format": FORM,
+        "records": stream.fingerprint(),
+        "size": size,
+        "energy": energy,
+        "labels": False,
+        "dequantise": dequantise if dequantise is not None else not stream.gridded,
+        "held_share": min(HELD_SHARE, HELD_ROWS / len(stream)) if share is None else share,
+        "stream": {"buffer": buffer_rows(stream)},
+    }
+    if network != "auto":
+        options["network"] = network
+    if grid_of(stream.kind):
+        options["grid"] = stream.kind
+    return options
+
+
+def held_rows(n: int, share: float, seed: int) -> Array:
+    """The rows of a stream that are held out, in random order: a pure function of the arguments.
+
+    Args:
+        n: rows of the stream.
+        share: to hold out; at least one row is, and one is not.
+        seed: of the training.
+    """
+    return drawn_rows(n, min(max(round(n * share), 1), n - 1), seed, "stream/held-out")
+
+
+def sampled_rows(order: Order) -> Array:
+    """Rows, rising, that stand for all that are trained on where those would have to be in memory: all of few rows."""
+    count = min(len(order), SAMPLE_ROWS, max(2048, SAMPLE_BYTES // max(1, order.stream.nbytes)))
+    return order.row(np.sort(drawn_rows(len(order), count, order.seed, "stream/sample")))
+
+
+def held_at_hand(stream: Stream, held: Array) -> Array:
+    """Those of the held-out rows that are kept in memory: the first of their random order."""
+    return held[: min(HELD_ROWS, max(2048, SAMPLE_BYTES // max(1, stream.nbytes)))]
+
+
+def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, readers: int, begun: float) -> Preparation:
+    """Hold rows out, pass once through the others for the codec, build the network.
+
+    Args:
+        stream: of the records.
+        options: of `streamed_options`.
+        seed: of the training.
+        readers: threads that read ahead.
+        begun: when the work began, as `time.perf_counter` says it.
+    """
+    held = held_rows(len(stream), options["held_share"], seed)
+    order = Order(stream, np.sort(held), seed, options["stream"]["buffer"])
+    kept, sample = held_at_hand(stream, held), sampled_rows(order)
+    found, records = survey(order, np.concatenate([kept, sample]))
+    codec, noise = codec_of(stream, found), seed if options["dequantise"] else None
+    x = Streamed(codec, Reader(order, readers), noise)
+    test, some = Encoded(codec, records[: len(kept)], None, noise), Encoded(codec, records[len(kept) :], None, noise)
+    model, frequencies = untrained(some, None, options, len(x))
+    data = {
+        "source": options["source"],
+        "kind": stream.kind,
+        "records": options["records"],
+        "rows": len(x),
+        "held": len(held),
+        "held_share": options["held_share"],
+        "dequantised": options["dequantise"],
+        "columns": stream.columns,
+        "classes": None,
+        "stream": {**options["stream"], "sample": len(sample), "held": len(kept)},
+    }
+
+    def finish(info: dict[str, Any]) -> TrainedModel:
+        made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(some))
+        return replace(made, ends=ends_of(made, None if noise is not None else found.counts))
+
+    return Preparation(model, x, test, finish, seconds=time.perf_counter() - begun)
+
+
+@dataclass(frozen=True, eq=False)
+class Extract:
+    """Some records of a stream, in memory, in place of all of them.
+
+    Args:
+        real: records that the model has not seen, as far as that is known; else drawn from all.
+        training: some that it was trained on, where the stream is what it was fitted to; else None.
+        note: what part of the stream they are.
+    """
+
+    real: Dataset
+    training: Array | None
+    note: str
+
+
+def extract(stream: Stream, info: Mapping[str, Any]) -> Extract:
+    """What an evaluation takes of a stream: held-out rows, and a seeded sample of those that were trained on.
+
+    Args:
+        stream: of records.
+        info: of a run.
+    """
+    n, data = len(stream), info.get("data", {})
+    if data.get("stream") and data.get("records") == stream.fingerprint():
+        seed = int(info["training"]["settings"]["seed"])
+        held = held_rows(n, data["held_share"], seed)
+        order = Order(stream, np.sort(held), seed, data["stream"]["buffer"])
+        kept, sample = held_at_hand(stream, held), sampled_rows(order)
+        records = stream.rows(np.concatenate([kept, sample]))
+        training: Array | None = records[len(kept) :]
+        note = f"Training records are {len(sample):,} of the {len(order):,}, drawn by the seed."
+        note = note if len(sample) < len(order) else ""
+    else:
+        kept = drawn_rows(n, min(n, HELD_ROWS), 0, "stream/evaluate")
+        records, training = stream.rows(kept), None
+        note = f"Real records are {len(kept):,} of the {n:,}, drawn by a fixed seed." if len(kept) < n else ""
+    real = Dataset(records[: len(kept)], stream.kind, stream.columns, source=stream.source)
+    return Extract(real, training, note)

@@ -1,0 +1,61 @@
+"""Records that are read and encoded as the training needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield.data.streams.reader import Reader
+from scorefield.records.codec import Codec
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """Encoded training rows `(n, *shape)` of a stream, with an order of their own.
+
+    Args:
+        codec: of the records.
+        reader: of the rows that are trained on, in their order.
+        seed: of the noise that spreads whole numbers, a pure function of the row's number in the source; None: none.
+    """
+
+    codec: Codec
+    reader: Reader
+    seed: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(n, *shape)` of the encoded records."""
+        return (len(self), *self.codec.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """float32, as every codec encodes."""
+        return torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self.reader.order)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """The encoded rows of an int64 tensor `(m,)` or a slice, found one by one: for few of them."""
+        if isinstance(index, slice):
+            index = torch.arange(*index.indices(len(self)))
+        rows = self.reader.order.row(index.numpy())
+        return self._encoded(self.reader.order.stream.rows(rows), rows)
+
+    def in_turn(self, first: int, end: int) -> tuple[Tensor, Tensor]:
+        """The encoded rows at positions of the training, counted on through all epochs, and their places in it."""
+        records, rows = self.reader.take(first, end)
+        return self._encoded(records, rows), torch.from_numpy(self.reader.order.place(rows))
+
+    def _encoded(self, records: np.ndarray, rows: np.ndarray) -> Tensor:
+        return self.codec.encode(records, seed=self.seed, first=torch.from_numpy(rows))
