@@ -240,6 +240,7 @@ REQUIRED = {
     "restore": ("run", "x.png", "--operator", "blur=1", "--noise", "1", "-o", "y"),
     "fit": ("iris", "-o", "x"),
     "autoencode": ("digits", "-o", "x"),
+    "serve": ("run",),
 }
 
 

@@ -81,6 +81,7 @@ class Kind:
         form: what model.json calls a run of it.
         sources: what is fitted so, in words.
         commands: of the command line that runs of this kind answer, apart from those that all do.
+        answers: what `scorefield serve` answers of a run of this kind.
         options: of `fit` that this kind has.
         no_option: why it has not the others.
         trained: the class of its trained models.
@@ -98,6 +99,7 @@ class Kind:
     form: str
     sources: str
     commands: frozenset[str]
+    answers: frozenset[str]
     options: frozenset[str]
     no_option: str
     trained: type
@@ -115,6 +117,7 @@ TABLES = Kind(
     form=_tables_trained.FORM,
     sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
     commands=frozenset({"density", "outliers", "impute", "predict"}),
+    answers=frozenset({"sample", "density", "outliers", "impute", "predict"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
     trained=tables.TrainedTable,
@@ -131,6 +134,7 @@ RECORDS = Kind(
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil", "forecast"}),
+    answers=frozenset({"sample", "density", "denoise", "score"}),
     options=frozenset(
         {
             "size",
@@ -189,6 +193,7 @@ POSTERIORS = Kind(
     form=_posterior_stored.FORM,
     sources="a table of simulations with --parameters",
     commands=frozenset({"posterior"}),
+    answers=frozenset({"posterior"}),
     options=frozenset({"parameters", "bounds", "prior", "held_share"}),
     no_option="it has parameters and what was observed",
     trained=TrainedPosterior,

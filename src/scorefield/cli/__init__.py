@@ -21,6 +21,7 @@ from scorefield.cli import forecast as _forecasting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import posteriors as _posteriors  # noqa: F401
 from scorefield.cli import restore as _restoring  # noqa: F401
+from scorefield.cli import serve as _serving  # noqa: F401
 from scorefield.cli import tables as _tables  # noqa: F401
 from scorefield.cli.app import app, fail
 from scorefield.cli.app import seconds as seconds

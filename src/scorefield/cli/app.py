@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 from typing import Annotated, Any, NoReturn, TypeAlias
 
@@ -25,6 +27,7 @@ app = App(
   scorefield predict run table.csv --target price -o prices.csv
   scorefield autoencode photos/ -o ae                  then: scorefield fit photos/ -o run --autoencoder ae
   scorefield restore run damaged.png --operator mask=mask.png --noise 0 --observed -o restored
+  scorefield serve run                                 answer over HTTP what the commands answer
   scorefield explore                          score fields and diffusion in the browser
 
 With --debug, before or after the command, an error also shows where it arose.""",
@@ -124,3 +127,16 @@ def fail(message: str, code: int = 2) -> NoReturn:
 def warn(message: str) -> None:
     """One line to standard error; the command goes on."""
     print("scorefield: warning: " + " ".join(message.split()), file=sys.stderr)
+
+
+def leave(computing: bool) -> None:
+    """End a server's command: signals come too late now, and a thread that still computes is not waited for.
+
+    Args:
+        computing: whether there is one; it could only fail, aloud, while Python takes itself apart.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):  # they are not to look like a fault
+        signal.signal(one, signal.SIG_IGN)
+    if computing:
+        sys.stdout.flush()
+        os._exit(0)

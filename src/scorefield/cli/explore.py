@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import threading
 import webbrowser
 from pathlib import Path
 
-from scorefield.cli.app import Port, app, warn
+from scorefield.cli.app import Port, app, leave, warn
 from scorefield.cli.progress import ProgressBar
 
 
@@ -63,11 +60,7 @@ def explore(
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     server.serve(QUERIES, session, host=host, port=port, ready=ready)
-    for one in (signal.SIGINT, signal.SIGTERM):  # what comes now comes too late, and is not to look like a fault
-        signal.signal(one, signal.SIG_IGN)
-    if are_computing():  # and could only fail, aloud, while Python takes itself apart
-        sys.stdout.flush()
-        os._exit(0)
+    leave(are_computing())
 
 
 def _export(file: Path, run: Path | None) -> None:

@@ -90,7 +90,7 @@ def read_npy(path: Path, grid: Grid | None = None) -> Dataset:
         DataError: for a file that is none, or that tells of more than it holds or memory takes.
     """
     with _files.reading(path, ".npy", DataError), path.open("rb") as file:
-        records = _read_array(file, path.stat().st_size, str(path))
+        records = array_of_npy(file, path.stat().st_size, str(path))
     return from_array(records, str(path), grid)
 
 
@@ -127,7 +127,7 @@ def read_array(path: Path) -> Array:
     """
     if path.suffix.lower() == ".npy":
         with _files.reading(path, ".npy", DataError), path.open("rb") as file:
-            array = _read_array(file, path.stat().st_size, str(path))
+            array = array_of_npy(file, path.stat().st_size, str(path))
     else:
         with _files.reading(path, ".npz", DataError), zipfile.ZipFile(path) as archive:
             members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -139,8 +139,12 @@ def read_array(path: Path) -> Array:
     return array
 
 
-def _read_array(file: IO[bytes], size: int, source: str) -> Array:
-    """The array of an open .npy file of a size in bytes, whose header is held against the size and against memory."""
+def array_of_npy(file: IO[bytes], size: int, source: str) -> Array:
+    """The array of an open .npy file of a size in bytes, whose header is held against the size and against memory.
+
+    Raises:
+        DataError: for one that tells of more than it holds or memory takes, or of Python objects.
+    """
     shape, _, dtype = npy_header(file, source)
     told, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if told > held:
@@ -188,7 +192,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
         told = _memory.in_words(member.file_size)
         raise DataError(f"{path} ({name}) tells of {told} in {_memory.in_words(packed)}: it is damaged.")
     with archive.open(member) as file:
-        return _read_array(file, member.file_size, f"{path} ({name})")
+        return array_of_npy(file, member.file_size, f"{path} ({name})")
 
 
 def _assembled(

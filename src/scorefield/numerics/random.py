@@ -27,17 +27,25 @@ def _wrap(value: int) -> int:
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _key(seed: int, purpose: str) -> int:
+def _key(seed: int | Tensor, purpose: str, device: torch.device) -> int | Tensor:
+    if isinstance(seed, Tensor):
+        own, place = seed.to("cpu", torch.int64).unique(return_inverse=True)
+        keys = torch.tensor([_key_of(int(one), purpose) for one in own], dtype=torch.int64)
+        return keys[place].to(device)
+    return _key_of(seed, purpose)
+
+
+def _key_of(seed: int, purpose: str) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed must be an int, got {type(seed).__name__}; give one, for example seed=0.")
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
-def _bits(index: Tensor, count: int, seed: int, purpose: str, row: int) -> Tensor:
+def _bits(index: Tensor, count: int, seed: int | Tensor, purpose: str, row: int) -> Tensor:
     """`(n, count)` of 64 random bits: a pure function of (seed, purpose, index[i], row, column)."""
     device = index.device
-    h = _mix(_mix(index * _GOLDEN + _key(seed, purpose)) + _wrap((row + 1) * _GOLDEN))
+    h = _mix(_mix(index * _GOLDEN + _key(seed, purpose, device)) + _wrap((row + 1) * _GOLDEN))
     column = torch.arange(1, count + 1, device=device) * _GOLDEN
     return _mix(h[:, None] + column)
 
@@ -51,7 +59,7 @@ def _index(n: int, first: int | Tensor, device: torch.device | str) -> Tensor:
 def uniform(
     n: int,
     shape: Sequence[int],
-    seed: int,
+    seed: int | Tensor,
     purpose: str,
     *,
     first: int | Tensor = 0,
@@ -65,6 +73,7 @@ def uniform(
     float32 has 23, so that neither end is reached.
 
     Args:
+        seed: one for all, or an int64 tensor `(n,)`, one for each sample.
         first: index of the first sample, or an int64 tensor `(n,)` of sample indices.
         row: which draw of this purpose: the row of a plan, the step of a chain.
     """
@@ -78,7 +87,7 @@ def uniform(
 def normal(
     n: int,
     shape: Sequence[int],
-    seed: int,
+    seed: int | Tensor,
     purpose: str,
     *,
     first: int | Tensor = 0,

@@ -130,11 +130,11 @@ class Plan:
         self,
         n: int,
         shape: Sequence[int],
-        seed: int,
+        seed: int | Tensor,
         mean: float | Tensor = 0.0,
         std: float = 0.0,
         *,
-        first: int = 0,
+        first: int | Tensor = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Tensor:
@@ -143,10 +143,10 @@ class Plan:
         Args:
             n: how many.
             shape: of one record.
-            seed: sample i depends on (seed, first + i) alone.
+            seed: sample i depends on (seed, first + i) alone; or `(n,)` int64 seeds, one for each.
             mean: of the data; a number, or a tensor of the record's shape.
             std: of the data.
-            first: index of the first sample.
+            first: index of the first sample, or `(n,)` indices.
 
         Example:
             >>> from scorefield import levels, plans

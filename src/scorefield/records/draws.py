@@ -26,8 +26,8 @@ def encoded_draws(
     *,
     std: float,
     like: Tensor,
-    seed: int = 0,
-    first: int = 0,
+    seed: int | Tensor = 0,
+    first: int | Tensor = 0,
     condition: Tensor | None = None,
     batch: int = 1024,
     precision: Precision = FLOAT32,
@@ -45,22 +45,33 @@ def encoded_draws(
         n: how many.
         std: of the data, where draws start.
         like: a tensor with their dtype and device.
-        seed: draw i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
-        first: index of the first one.
+        seed: draw i is a pure function of (seed, first + i), up to the rounding of matrix kernels; `(n,)` int64 seeds,
+            one for each, go with plans that add no noise.
+        first: index of the first one, or `(n,)` indices.
         condition: what goes with each, `(n,)`.
         batch: at most this many at once.
         precision: that the network computes in; the steps between its answers are made in the dtype of `like`.
         progress: show a bar for each batch.
         report: hears how far the work is.
+
+    Raises:
+        ValueError: for seeds or indices one by one, and a plan that adds noise.
     """
+    if plan.stochastic and (isinstance(seed, Tensor) or isinstance(first, Tensor)):
+        raise ValueError(f"a seed for each draw goes with plans that add no noise, got {plan!r}; draw them apart.")
     parts = shares(min(n, batch), _LEAST, like.device) if len(shape) > 1 else 1
 
     def draw(rows: range) -> Tensor:
-        number, shown = first + rows.start, progress and rows.start % batch == 0  # one bar for all parts of a batch
-        x = plan.start(len(rows), shape, seed, std=std, first=number, dtype=like.dtype, device=like.device)
+        shown = progress and rows.start % batch == 0  # one bar for all parts of a batch
+        number = first[rows.start : rows.stop] if isinstance(first, Tensor) else first + rows.start
+        own = seed[rows.start : rows.stop] if isinstance(seed, Tensor) else seed
+        x = plan.start(len(rows), shape, own, std=std, first=number, dtype=like.dtype, device=like.device)
+        one, begin = (
+            (own, number) if isinstance(own, int) and isinstance(number, int) else (0, 0)
+        )  # unless plans add noise
         given = None if condition is None else condition[rows.start : rows.stop].to(like.device)
         with precision.autocast(like.device):
-            return run(plan, model, x, seed=seed, first=number, condition=given, progress=shown)
+            return run(plan, model, x, condition=given, progress=shown, seed=one, first=begin)
 
     starts = range(0, n, batch)
     with Workers(parts) as over:

@@ -188,7 +188,7 @@ def prepare(
         return replace(made, ends=ends_of(made, x.counts() if isinstance(x, Encoded) else None))
 
     def look(copy: nn.Module) -> TrainedModel:
-        return TrainedModel(cast("Denoiser | Energy", copy), codec, {}, frequencies, {"data": data})
+        return TrainedModel(cast(Any, copy), codec, {}, frequencies, {"data": data})
 
     exact = _exact(dataset, codec)
     return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look)

@@ -88,10 +88,10 @@ class TrainedModel:
         *,
         steps: int = 18,
         plan: Plan | None = None,
-        seed: int = 0,
+        seed: int | Tensor = 0,
         condition: int | Tensor | np.ndarray | None = None,
         guidance: float = 1.0,
-        first: int = 0,
+        first: int | Tensor = 0,
         batch: int = 1024,
         precision: str = "auto",
         progress: bool = False,
@@ -104,10 +104,11 @@ class TrainedModel:
             steps: network evaluations per sample.
             plan: how to step; default: the network that was distilled to `steps`, else the stored plan for them, else
                 `plans.default(steps)`.
-            seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+            seed: sample i is a pure function of (seed, first + i), up to the rounding of matrix kernels; `(n,)` int64
+                seeds, one for each, for plans that add no noise.
             condition: a class for all, or `(n,)`; default, for a conditional model: classes as often as in training.
             guidance: classifier-free guidance towards the class; 1 is none, and other scales ask the network twice.
-            first: index of the first sample, to go on where an earlier call ended.
+            first: index of the first sample, to go on where an earlier call ended; or `(n,)` indices.
             batch: at most this many at once.
             precision: of the network: "auto" (that of its training, where this device is made for it), "float32" or
                 "bf16".
@@ -119,7 +120,8 @@ class TrainedModel:
         """
         _ranges.ANY_COUNT("sample(n=...)", n)
         _ranges.COUNT("sample(batch=...)", batch)
-        _ranges.ANY_COUNT("sample(first=...)", first)
+        if not isinstance(first, Tensor):
+            _ranges.ANY_COUNT("sample(first=...)", first)
         _ranges.real(0, 1e3)("sample(guidance=...)", guidance)
         each = max(math.prod(codec.shape) for codec in (self.codec, records_codec(self.codec)))
         too_much = lacking(2 * 8 * n * each)
@@ -170,7 +172,7 @@ class TrainedModel:
         dimensions = math.prod(self.codec.shape)
         return default(steps, model.sigma_data, model.sigma_min, model.sigma_max, dimensions)
 
-    def conditions(self, n: int, seed: int = 0, first: int = 0) -> Tensor | None:
+    def conditions(self, n: int, seed: int | Tensor = 0, first: int | Tensor = 0) -> Tensor | None:
         """The classes that `sample` draws, `(n,)`, as often as in training; None for an unconditional model."""
         if self.frequencies is None:
             return None

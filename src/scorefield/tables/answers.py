@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scorefield.likelihood import LogDensity
 from scorefield.progress import Report, silent
 from scorefield.tables.predict import Prediction
 from scorefield.tables.schema import Column, Name
@@ -29,13 +30,24 @@ def densities(
         seed: of the noise within cells.
         report: hears how far the work is.
     """
+    found = model.log_density(rows, tolerance=tolerance, seed=seed, report=report)
+    return density_frame(model, found, rows.index)
+
+
+def density_frame(model: TrainedTable, found: LogDensity, index: pd.Index) -> pd.DataFrame:
+    """Log-densities of rows as `densities` gives them.
+
+    Args:
+        model: of the table.
+        found: what it answered.
+        index: of the rows.
+    """
     import pandas as pd
 
-    found = model.log_density(rows, tolerance=tolerance, seed=seed, report=report)
     value, error = found.value.numpy(), found.standard_error.numpy()
     percentile = model.percentile(torch.from_numpy(value)).numpy()
     columns = {"log_density": value, "standard_error": error, "percentile": percentile}
-    return pd.DataFrame(columns, index=rows.index)
+    return pd.DataFrame(columns, index=index)
 
 
 def predicted(
@@ -47,6 +59,7 @@ def predicted(
     draws: int = 199,
     steps: int = 18,
     seed: int = 0,
+    first: int = 0,
     report: Report = silent,
 ) -> pd.DataFrame:
     """A column predicted from the others.
@@ -63,6 +76,7 @@ def predicted(
         draws: for each row, of times.
         steps: evaluations of the network per quantile or draw.
         seed: of the draws.
+        first: number of the first row, which its draws follow from.
         report: hears how far the work is.
     """
     import pandas as pd
@@ -76,7 +90,8 @@ def predicted(
     column = model.codec.schema[column.of] if column.kind == "copy" else column
     if column.holds in ("text", "booleans") or column.kind == "categorical":
         return _probabilities(model, rows, target, column)
-    drawn = pd.DataFrame(model.sample_column(rows, target, draws=draws, steps=steps, seed=seed), index=rows.index)
+    values = model.sample_column(rows, target, draws=draws, steps=steps, seed=seed, first=first)
+    drawn = pd.DataFrame(values, index=rows.index)
     return _summary(drawn, column, interval)
 
 

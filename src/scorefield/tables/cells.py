@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -77,13 +78,24 @@ def _checked_frame(schema: Schema, frame: pd.DataFrame | Array, extra: bool) -> 
     if not frame.columns.is_unique:
         doubled = frame.columns[frame.columns.duplicated()][0]
         raise DataError(f"the table has more than one column {doubled!r}; every column needs a name of its own.")
-    lacking = [name for name in schema.names if name not in frame.columns]
-    foreign = [name for name in frame.columns if name not in schema.names]
+    check_columns(schema, frame.columns, extra)
+    return frame
+
+
+def check_columns(schema: Schema, names: Collection[Name], extra: bool = False) -> None:
+    """Raise a DataError for columns that the schema has and a table has not, or the other way round.
+
+    Args:
+        schema: of the model.
+        names: of the table's columns.
+        extra: whether other columns may be there.
+    """
+    lacking = [name for name in schema.names if name not in names]
+    foreign = [name for name in names if name not in schema.names]
     if lacking:
         raise DataError(f"the table lacks the column(s) {list_names(lacking)}; one that is unknown may be empty.")
     if foreign and not extra:
         raise DataError(f"the table has the column(s) {list_names(foreign)}, unknown at training; leave them out.")
-    return frame
 
 
 def values_array(values: tuple[Any, ...], column: Column) -> Array:

@@ -21,7 +21,7 @@ def complete(
     rows: Tensor,
     plan: Plan,
     *,
-    seed: int = 0,
+    seed: int | Tensor = 0,
     first: int | Tensor = 0,
     batch: int | None = None,
     recalibration: Recalibration | None = None,
@@ -37,7 +37,8 @@ def complete(
         layout: of the rows.
         rows: `(n, numbers + codes)`: a number or code is given, NaN is queried, infinity stays unknown.
         plan: deterministic or not, for the numbers.
-        seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
+        seed: the draw for row i is a pure function of (seed, first + i), up to the rounding of matrix kernels; or
+            `(n,)` int64 seeds, one for each.
         first: index of the first row, or `(n,)` indices.
         batch: rows at a time; default: the model's `rows_at_once`.
         recalibration: of a number that a row queries alone; default: none, the model's own law.
@@ -53,7 +54,8 @@ def complete(
     asked = torch.isnan(rows).any(1).nonzero()[:, 0]
     pieces = asked[by_pattern(rows[asked])].split(batch or model.rows_at_once)
     for part in counted(pieces, len(pieces), report, "draws"):
-        out[part] = _completed(model, layout, rows[part], plan, seed, index[part], recalibration)
+        own = seed[part] if isinstance(seed, Tensor) else seed
+        out[part] = _completed(model, layout, rows[part], plan, own, index[part], recalibration)
     out[:, : layout.numbers] = gated(out, layout.numbers, layout.gates)[:, : layout.numbers]
     return torch.where(torch.isinf(out), torch.nan, out)
 
@@ -63,7 +65,7 @@ def _completed(
     layout: Layout,
     rows: Tensor,
     plan: Plan,
-    seed: int,
+    seed: int | Tensor,
     index: Tensor,
     recalibration: Recalibration | None,
 ) -> Tensor:
@@ -74,7 +76,8 @@ def _completed(
         ask = wanted[:, numbers + j]
         if bool(ask.any()):
             probability = model.log_codes(_clean(out[ask], numbers))[j].exp()
-            u = uniform(int(ask.sum()), (), seed, f"code {j}", first=index[ask], dtype=torch.float64)
+            own = seed[ask] if isinstance(seed, Tensor) else seed
+            u = uniform(int(ask.sum()), (), own, f"code {j}", first=index[ask], dtype=torch.float64)
             edges = probability.cumsum(1)
             code = torch.searchsorted(edges, u[:, None] * edges[:, -1:])[:, 0].clamp(max=edges.shape[1] - 1)
             out[ask, numbers + j] = code.double()
@@ -82,7 +85,8 @@ def _completed(
     ask = torch.isnan(given[:, :numbers])
     some = ask.any(1)
     if bool(some.any()):
-        drawn = _numbers(model, given[some], plan, seed, index[some], numbers, recalibration)
+        own = seed[some] if isinstance(seed, Tensor) else seed
+        drawn = _numbers(model, given[some], plan, own, index[some], numbers, recalibration)
         drawn = folded(drawn, layout.walls)
         out[:, :numbers][some] = torch.where(ask[some], drawn, given[some, :numbers])
     return out
@@ -92,7 +96,7 @@ def _numbers(
     model: RowModel,
     given: Tensor,
     plan: Plan,
-    seed: int,
+    seed: int | Tensor,
     index: Tensor,
     numbers: int,
     recalibration: Recalibration | None,

@@ -79,8 +79,8 @@ class TrainedTable:
         *,
         steps: int = 18,
         plan: Plan | None = None,
-        seed: int = 0,
-        first: int = 0,
+        seed: int | Tensor = 0,
+        first: int | Tensor = 0,
         given: Given | None = None,
         report: Report = silent,
     ) -> pd.DataFrame:
@@ -90,8 +90,9 @@ class TrainedTable:
             n: how many, >= 0.
             steps: evaluations of the network for the numbers of a row; each code takes one more.
             plan: how to step; default: the stored plan for `steps`, else `plans.default(steps)`.
-            seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels.
-            first: index of the first row.
+            seed: row i is a pure function of (seed, first + i), up to the rounding of matrix kernels; or, without
+                conditions, `(n,)` int64 seeds, one for each row.
+            first: index of the first row; or likewise `(n,)` indices.
             given: what must hold, by column: a value, or `Among`, `Except`, `Between`, or several of these; see
                 `scorefield.tables.given`.
             report: hears how far the work is.
@@ -100,13 +101,16 @@ class TrainedTable:
             ValueError: for conditions that the model knows nothing of, or that are too rare.
         """
         _ranges.ANY_COUNT("sample(n=...)", n)
-        _ranges.ANY_COUNT("sample(first=...)", first)
+        if not isinstance(first, Tensor):
+            _ranges.ANY_COUNT("sample(first=...)", first)
         too_much = lacking(4 * 8 * n * self.codec.shape[0])
         if too_much:
             raise ValueError(f"sample(n={n}) {too_much}; draw parts of it, with first=...")
         rows, plan = torch.full((n, *self.codec.shape), math.nan, dtype=torch.float64), plan or self.plan(steps)
         own = self.recalibration if given else None
         if given:
+            if isinstance(seed, Tensor) or isinstance(first, Tensor):
+                raise ValueError("rows that fulfil conditions are drawn by one seed and a first index, not by tensors.")
             wanted, scale = conditions(given), self.model.sigma_data
             asked = Restriction.of(self.model, self.layout, self.codec, plan, own, wanted, scale)
             rows = asked.rows(n, seed=seed, first=first, report=report)
@@ -171,7 +175,14 @@ class TrainedTable:
         return filled.reshape(draws, *rows.shape)
 
     def sample_column(
-        self, table: pd.DataFrame | np.ndarray, target: Name, *, draws: int, steps: int = 18, seed: int = 0
+        self,
+        table: pd.DataFrame | np.ndarray,
+        target: Name,
+        *,
+        draws: int,
+        steps: int = 18,
+        seed: int = 0,
+        first: int = 0,
     ) -> np.ndarray:
         """Draws from `p(target | the row's other columns)`, `(n, draws)` in the column's own type.
 
@@ -181,9 +192,10 @@ class TrainedTable:
             draws: how many for each row.
             steps: evaluations of the network.
             seed: of the draws.
+            first: index of the first row.
         """
         rows = self.codec.encode(self.without(table, target))
-        filled = self.draws(rows, draws, steps=steps, seed=seed)
+        filled = self.draws(rows, draws, steps=steps, seed=seed, first=first)
         return np.stack([self.codec.decode(part)[target].to_numpy() for part in filled], 1)
 
     def log_density(
