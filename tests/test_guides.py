@@ -46,3 +46,14 @@ def test_the_guide_to_latents_runs(
     exec(compile(code.replace('"steps": 1000', '"steps": 2'), "latent.md", "exec"), {})
     shape, density = capsys.readouterr().out.splitlines()
     assert shape == "(5, 8, 8)" and density.startswith("LatentLogDensity(100 points, mean ")
+
+
+def test_the_guide_to_families_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "families.md").read_text(encoding="utf-8")
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, "families.md", "exec"), {})
+    *table, likelihood, triangle = capsys.readouterr().out.splitlines()
+    assert table[0].startswith("gamma, 569 samples") and [line.split()[0] for line in table[2:]] == ["shape", "rate"]
+    assert likelihood.startswith("by maximum likelihood")
+    first, second = (float(part.split(" +- ")[0]) for part in triangle.split("= ")[1].rstrip(")").split(", "))
+    assert abs(first - 1) < 0.3 and abs(second) < 0.3

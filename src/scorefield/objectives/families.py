@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,9 +80,10 @@ class FamilyFit:
 
     def wald(self, values: Tensor | Sequence[float]) -> float:
         """The p-value of Wald's test that the usual parameters have these values: chi-squared, p degrees of freedom."""
-        apart = torch.as_tensor(values, dtype=torch.float64) - self.parameters
-        if apart.shape != self.parameters.shape:
+        asked = torch.as_tensor(values, dtype=torch.float64)
+        if asked.shape != self.parameters.shape:
             raise ValueError(f"wald takes {len(self.family.names)} values, {', '.join(self.family.names)}.")
+        apart = asked - self.parameters
         square = apart @ torch.linalg.solve(self.covariance, apart)
         half = torch.tensor(len(apart) / 2, dtype=torch.float64)
         return float(torch.special.gammaincc(half, square / 2))
@@ -135,7 +137,7 @@ def fit(x: Any, family: Family, *, weights: Tensor | None = None) -> FamilyFit:
         >>> found.parameters.round().tolist()
         [3.0, 2.0]
     """
-    points = torch.as_tensor(x.to_numpy() if hasattr(x, "to_numpy") else x)
+    points = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
     if points.ndim not in (1, 2) or points.is_complex():
         raise ValueError(f"fit takes numbers (n,) or (n, d), got the shape {tuple(points.shape)}.")
     points = points.double().reshape(len(points), -1)
