@@ -10,13 +10,13 @@ import pytest
 import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
-    ("_memory", "_files", "_ranges", "_tensor", "progress", "core", "numerics"),
+    ("_memory", "_files", "_optional", "_ranges", "_tensor", "progress", "core", "numerics"),
     ("schedules", "levels", "nets", "data"),
     ("denoiser", "analytic"),
     ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),
     ("records", "tables", "posterior"),
-    ("estimators", "report", "runs", "check", "explorer"),
+    ("estimators", "report", "runs", "interop", "check", "explorer"),
     ("cli",),
     ("__main__",),
 )

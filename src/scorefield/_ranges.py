@@ -84,6 +84,8 @@ COUNT = whole(1, 10**12)
 DRAWS = whole(1, 1_000_000)
 DISTILLED = whole(1, 12)
 """Evaluations that a network is distilled to."""
+EXPORTED = whole(1, 100)
+"""Evaluations of a sampler that is exported, each of which stands in its graph."""
 LATENT_CHANNELS = whole(1, 1024)
 STEPS = whole(1, 10_000)
 """Evaluations of a network per sample: a plan of K rows has tables of K**2 numbers."""

@@ -114,7 +114,7 @@ TABLES = Kind(
     name="a table",
     form=_tables_trained.FORM,
     sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
-    commands=frozenset({"density", "outliers", "impute", "predict"}),
+    commands=frozenset({"density", "outliers", "impute", "predict", "export"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
     trained=tables.TrainedTable,
@@ -130,7 +130,7 @@ RECORDS = Kind(
     name="arrays or images",
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
-    commands=frozenset({"restore", "distil", "forecast"}),
+    commands=frozenset({"restore", "distil", "forecast", "export"}),
     options=frozenset(
         {"size", "network", "energy", "labels", "dequantise", "held_share", "images", "grid", "autoencoder"}
     ),
@@ -257,10 +257,11 @@ def load_for(folder: str | Path, command: str) -> Any:
     """
     kind = kind_of_run(folder)
     if command not in kind.commands:
-        other = next(k for k in KINDS if command in k.commands)
+        others = [k for k in KINDS if command in k.commands]
+        names, data = (" or ".join(values) for values in zip(*((k.name, k.sources) for k in others), strict=True))
         raise ValueError(
-            f"{folder} is a run of {kind.name}, and `scorefield {command}` answers for {other.name} only; for such a "
-            f"run fit {other.sources}."
+            f"{folder} is a run of {kind.name}, and `scorefield {command}` answers for {names} only; for such a run "
+            f"fit {data}."
         )
     return kind.load(folder)
 

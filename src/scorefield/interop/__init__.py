@@ -1,0 +1,1 @@
+"""Models of other libraries here, and models of this one elsewhere: adapters, export, hub."""
