@@ -6,7 +6,7 @@ parameters given an observation. All have the same small protocol; what stands a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ from scorefield.tables import evaluate as _tables_evaluate
 from scorefield.tables import fit as _tables_fit
 from scorefield.tables import trained as _tables_trained
 from scorefield.tables import write as _tables_write
+from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
 
 
@@ -274,6 +275,7 @@ def fit(
     options: Mapping[str, Any],
     resume: bool = False,
     report: Report = silent,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
 
@@ -284,6 +286,7 @@ def fit(
         options: of the kind's own `fit`; None among them is as if left out.
         resume: go on with what the folder holds.
         report: hears how far the fit of a posterior is, which has no steps of its own.
+        log: who is told of the training.
 
     Raises:
         ValueError: for an option that this kind of data has not.
@@ -298,7 +301,11 @@ def fit(
                 "leave it out."
             )
     if kind is POSTERIORS:
+        if log:
+            raise ValueError("a posterior is fitted in several trainings, none of which is logged; leave --log out.")
         given["report"] = report
+    else:
+        given["log"] = log
     return kind.fit(source, folder, settings=settings, resume=resume, **given)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from scorefield import nets
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
-from scorefield.data import TOYS, Dataset, ImageReading, split
+from scorefield.data import TOYS, Dataset, ImageReading, grid, split
 from scorefield.data.dataset import Array, Grid, grid_of
 from scorefield.data.toys import Dots
 from scorefield.denoiser import Denoiser, Energy
@@ -32,6 +33,7 @@ from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
+from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
 from scorefield.training.precision import as_trained
 from scorefield.training.rows import Rows, deviation, parts
@@ -43,6 +45,7 @@ GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", cen
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
 _STEPS, _PIXELS = 18, 20_000  # evaluations and pixels of the draws by which black and white are told
 _LEAST_DRAWN, _MOST_DRAWN = 8, 64  # images of them
+_SHOWN = 32  # new images that loggers are shown
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
@@ -61,6 +64,7 @@ def fit(
     grid: Grid | None = None,
     autoencoder: str | Path | nn.Module | None = None,
     resume: bool = False,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
 
@@ -81,6 +85,7 @@ def fit(
             wrote, or a module with `encode(x (n, c, h, w)) -> z` and `decode(z) -> x`; see `records.autoencoder`. A run
             holds the weights of the one of a folder; a module is handed over again by `TrainedModel.load`.
         resume: go on with what the folder holds, bit for bit as if never stopped.
+        log: who is told of the training, such as `interop.loggers.TensorBoard(folder)`; see `training.log.Logger`.
 
     Yields:
         The trainer's `Progress`, step by step, none where the run has ended; the folder is complete after the last.
@@ -134,6 +139,7 @@ def fit(
         default=GRID_DEFAULT if dataset.gridded else Settings(seconds=DEFAULT_SECONDS),
         settings=settings,
         resume=resume,
+        log=log,
     )
 
 
@@ -176,7 +182,15 @@ def prepare(
         made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(x))
         return replace(made, ends=_ends(made, x))
 
-    return Preparation(model, x, held, finish, condition, held_condition, exact=_exact(dataset, codec))
+    exact, shown = _exact(dataset, codec), _drawn if dataset.kind == "image" else None
+    return Preparation(model, x, held, finish, condition, held_condition, exact=exact, pictures=shown)
+
+
+def _drawn(made: TrainedModel) -> dict[str, bytes]:
+    """A grid of new images, for loggers."""
+    out = io.BytesIO()
+    grid(made.sample(_SHOWN, steps=_STEPS), columns=8).save(out, format="PNG")
+    return {"samples": out.getvalue()}
 
 
 def _ends(made: TrainedModel, x: Rows) -> Ends:
