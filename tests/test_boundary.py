@@ -231,6 +231,7 @@ REQUIRED = {
     "evaluate": ("run", "x.csv"),
     "calibrate": ("run",),
     "distil": ("run", "--steps", "2"),
+    "export": ("run", "-o", "x.onnx"),
     "forecast": ("run", "x.npy", "-o", "y.csv"),
     "density": ("run", "x.csv", "-o", "y.csv"),
     "outliers": ("run", "x.csv", "-o", "y.csv"),

@@ -37,7 +37,7 @@ def test_help_answers_without_torch() -> None:
     assert done.stdout.strip().endswith("[]") and "Examples:" in done.stdout
 
 
-COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo explore".split()
+COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo explore export".split()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

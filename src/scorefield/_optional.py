@@ -1,34 +1,35 @@
-"""Packages that are not installed with this one: imported where they are met, their absence is one sentence."""
+"""Packages that not everyone has: imported where they are used, missed in one sentence with what to install."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from scorefield._files import reason
 
 
-def optional(package: str, what: str, pip: str) -> ModuleType:
-    """The package, imported.
+def package(name: str, what: str, install: str) -> Any:
+    """A module of a package that is not always there.
 
     Args:
-        package: its name.
-        what: what needs it, with its article, for the message.
-        pip: what to give to `pip install`.
+        name: of the module, such as "onnxruntime".
+        what: needs it, for the message.
+        install: what pip is to install.
 
     Raises:
-        ValueError: where it is not installed, or cannot be imported.
+        ValueError: where it is missing, or does not load.
 
     Example:
-        >>> optional("json", "a test", "json").__name__
-        'json'
+        >>> package("json", "this example", "nothing").dumps([1])
+        '[1]'
     """
     try:
-        return import_module(package)
+        return import_module(name)
     except ImportError as fault:
-        raise ValueError(f"{what} needs the package {package} ({reason(fault)}): pip install '{pip}'.") from None
+        top = name.partition(".")[0]
+        raise ValueError(f"{what} needs the package {top} ({reason(fault)}): pip install '{install}'.") from None
 
 
-def diffusers(what: str) -> ModuleType:
-    """The package diffusers; see `optional`."""
-    return optional("diffusers", what, "diffusers>=0.36")
+def diffusers(what: str) -> Any:
+    """The package diffusers; see `package`."""
+    return package("diffusers", what, "diffusers>=0.36")

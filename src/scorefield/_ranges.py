@@ -86,6 +86,8 @@ DISTILLED = whole(1, 12)
 """Evaluations that a network is distilled to."""
 READERS = whole(1, 64)
 """Threads that read data ahead."""
+EXPORTED = whole(1, 100)
+"""Evaluations of a sampler that is exported, each of which stands in its graph."""
 LATENT_CHANNELS = whole(1, 1024)
 STEPS = whole(1, 10_000)
 """Evaluations of a network per sample: a plan of K rows has tables of K**2 numbers."""

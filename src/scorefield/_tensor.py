@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 
 def rows_of(value: Any, rows: Tensor) -> Any:
@@ -14,9 +15,11 @@ def rows_of(value: Any, rows: Tensor) -> Any:
 
 
 def is_traced(value: object) -> bool:
-    """Whether a tensor's numbers cannot be read: inside a function transform or while compiling."""
+    """Whether a tensor's numbers cannot be read: inside a function transform, while compiling or exporting."""
     return isinstance(value, Tensor) and (
-        torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
+        torch.compiler.is_compiling()
+        or torch._C._functorch.is_functorch_wrapped_tensor(value)
+        or isinstance(value, FakeTensor)
     )
 
 

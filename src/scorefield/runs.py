@@ -6,7 +6,7 @@ parameters given an observation. All have the same small protocol; what stands a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ from scorefield.tables import evaluate as _tables_evaluate
 from scorefield.tables import fit as _tables_fit
 from scorefield.tables import trained as _tables_trained
 from scorefield.tables import write as _tables_write
+from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
 
 
@@ -116,7 +117,7 @@ TABLES = Kind(
     name="a table",
     form=_tables_trained.FORM,
     sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
-    commands=frozenset({"density", "outliers", "impute", "predict"}),
+    commands=frozenset({"density", "outliers", "impute", "predict", "export"}),
     answers=frozenset({"sample", "density", "outliers", "impute", "predict"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
@@ -133,7 +134,7 @@ RECORDS = Kind(
     name="arrays or images",
     form=_records_trained.FORM,
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
-    commands=frozenset({"restore", "distil", "forecast"}),
+    commands=frozenset({"restore", "distil", "forecast", "export"}),
     answers=frozenset({"sample", "density", "denoise", "score"}),
     options=frozenset(
         {
@@ -274,10 +275,11 @@ def load_for(folder: str | Path, command: str) -> Any:
     """
     kind = kind_of_run(folder)
     if command not in kind.commands:
-        other = next(k for k in KINDS if command in k.commands)
+        others = [k for k in KINDS if command in k.commands]
+        names, data = (" or ".join(values) for values in zip(*((k.name, k.sources) for k in others), strict=True))
         raise ValueError(
-            f"{folder} is a run of {kind.name}, and `scorefield {command}` answers for {other.name} only; for such a "
-            f"run fit {other.sources}."
+            f"{folder} is a run of {kind.name}, and `scorefield {command}` answers for {names} only; for such a run "
+            f"fit {data}."
         )
     return kind.load(folder)
 
@@ -290,6 +292,7 @@ def fit(
     options: Mapping[str, Any],
     resume: bool = False,
     report: Report = silent,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Fit a source of any kind and write the run to a folder, one training step per turn of the loop.
 
@@ -300,6 +303,7 @@ def fit(
         options: of the kind's own `fit`; None among them is as if left out.
         resume: go on with what the folder holds.
         report: hears how far the fit of a posterior is, which has no steps of its own.
+        log: who is told of the training.
 
     Raises:
         ValueError: for an option that this kind of data has not.
@@ -314,7 +318,11 @@ def fit(
                 "leave it out."
             )
     if kind is POSTERIORS:
+        if log:
+            raise ValueError("a posterior is fitted in several trainings, none of which is logged; leave --log out.")
         given["report"] = report
+    else:
+        given["log"] = log
     return kind.fit(source, folder, settings=settings, resume=resume, **given)
 
 

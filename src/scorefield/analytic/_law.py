@@ -57,7 +57,7 @@ def in_pieces(
     """function at a checked level over pieces of the batch, so small that `(rows, width)` stays within bounds."""
     check_level(level)
     rows = max(1, _LARGEST_BLOCK // width)
-    if len(x) <= rows:
+    if torch.compiler.is_compiling() or len(x) <= rows:  # in what is exported the batch has any size
         return function(x, level)
     pieces = []
     for start in range(0, len(x), rows):

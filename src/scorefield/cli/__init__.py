@@ -16,6 +16,7 @@ from scorefield._files import reason
 from scorefield.cli import autoencode as _autoencoding  # noqa: F401  # importing them gives the app its commands
 from scorefield.cli import distil as _distilling  # noqa: F401
 from scorefield.cli import explore as _exploring  # noqa: F401
+from scorefield.cli import export as _exporting  # noqa: F401
 from scorefield.cli import fit as _fitting  # noqa: F401
 from scorefield.cli import forecast as _forecasting  # noqa: F401
 from scorefield.cli import models as _models  # noqa: F401

@@ -57,6 +57,8 @@ def ranged(limits: Range, *names: str) -> Parameter:
 
 Steps: TypeAlias = Annotated[int, ranged(_ranges.STEPS)]
 """Evaluations of the network."""
+ExportedSteps: TypeAlias = Annotated[int, ranged(_ranges.EXPORTED)]
+"""Evaluations of a sampler that is exported."""
 TrainingSteps: TypeAlias = Annotated[int, ranged(whole(1, 10**12))]
 Samples: TypeAlias = Annotated[int, ranged(_ranges.COUNT, "-n")]
 """How many samples to draw; the option is `-n`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from scorefield.cli.app import Batch, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
+from scorefield.cli.logs import loggers
 from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
 
@@ -57,6 +58,7 @@ def schema(
   scorefield fit digits -o run --steps 2000 --seed 1
   scorefield fit photos/ -o run --image-size 64 --crop --image-mode rgb
   scorefield fit hourly.npy -o run --records series
+  scorefield fit digits -o run --log tensorboard:logs
   torchrun --nproc-per-node 2 -m scorefield fit images/ -o run --time 1h"""
 )
 def fit(
@@ -84,6 +86,7 @@ def fit(
     fsdp: bool = False,
     resume: bool = False,
     quiet: bool = False,
+    log: Columns = (),
     parameters: str | None = None,
     bounds: Columns = (),
     prior: Literal["uniform"] | None = None,
@@ -127,6 +130,8 @@ def fit(
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.
+        log: where the training is logged: tensorboard:DIR, mlflow:DIR or wandb:DIR (offline); may be given several
+            times.
         parameters: columns of a table of simulations that hold the parameters, such as a,b,c.
         bounds: between which a parameter lies, such as "a=0:1" or "b=0:"; may be given several times.
         prior: of the parameters, uniform between their bounds; default: only as the simulations show it.
@@ -166,16 +171,18 @@ def fit(
         "bounds": _bounds(bounds) or None,
         "prior": prior,
     }
-    told = images.reading
+    told, heard = images.reading, loggers(log)
     if parameters is not None:
         _refuse(data, "a posterior", told)
+        if heard:
+            raise ValueError("a posterior is fitted in several trainings, none of which is logged; leave --log out.")
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
     plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
     form = runs.kind_of_source(data, energy=energy, grid=records is not None)
     source = _source(data, reading, told, output if resume else None, leave_out, form, quiet=quiet)
     last = watch(
-        runs.fit(source, output, settings=settings, options=options, resume=resume),
+        runs.fit(source, output, settings=settings, options=options, resume=resume, log=heard),
         quiet or not parallel.first_process(),
     )
     if not parallel.first_process():

@@ -1,7 +1,8 @@
-"""Models of other libraries as models of this one, and back: adapters of networks, diffusers, schedulers from plans.
+"""Models of other libraries as models of this one, and models of this one elsewhere: adapters, files, loggers.
 
 What may enter: a translation between another library's convention and the pair `Level`, `Estimate`, proved equal to
-that library's own answer; nothing that learns, and no code from files. The other library is imported where it is met.
+that library's own answer; a way from a run to another program's file or service. Nothing that learns, and no code from
+files. The other library is imported where it is met.
 """
 
 from __future__ import annotations

@@ -59,9 +59,9 @@ class Embedding(nn.Module):
         Raises:
             ValueError: for a level feature or a condition of another shape, type or range than the network's.
         """
-        if level_feature.ndim > 1 or (level_feature.ndim == 1 and len(level_feature) != len(x)):
+        if level_feature.ndim > 1 or (level_feature.ndim == 1 and level_feature.shape[0] != x.shape[0]):
             raise ValueError(
-                f"the level feature must be 0-d or of shape ({len(x)},) for this batch, got "
+                f"the level feature must be 0-d or of shape ({x.shape[0]},) for this batch, got "
                 f"{tuple(level_feature.shape)}."
             )
         place = level_feature.to(x.dtype).clamp(-_FARTHEST, _FARTHEST).reshape(-1, 1) * self.frequencies
@@ -83,9 +83,9 @@ class Embedding(nn.Module):
         )
 
     def _vector(self, x: Tensor, condition: Tensor) -> Tensor:
-        if tuple(condition.shape) != (len(x), self.condition_dim):
+        if tuple(condition.shape) != (x.shape[0], self.condition_dim):
             raise ValueError(
-                f"this network takes conditions of shape ({len(x)}, {self.condition_dim}) for this batch, got "
+                f"this network takes conditions of shape ({x.shape[0]}, {self.condition_dim}) for this batch, got "
                 f"{tuple(condition.shape)}."
             )
         if not condition.is_floating_point():
@@ -97,12 +97,12 @@ class Embedding(nn.Module):
     def _check_classes(self, x: Tensor, condition: Tensor) -> None:
         if condition.is_floating_point() or condition.is_complex() or condition.dtype == torch.bool:
             raise ValueError(f"this network takes classes as int64 numbers, got {condition.dtype}; use .long().")
-        if tuple(condition.shape) != (len(x),):
+        if tuple(condition.shape) != (x.shape[0],):
             raise ValueError(
-                f"this network takes one class per sample, shape ({len(x)},) for this batch, got "
+                f"this network takes one class per sample, shape ({x.shape[0]},) for this batch, got "
                 f"{tuple(condition.shape)}."
             )
-        if is_traced(condition) or (self.training and condition.is_cuda) or not len(condition):
+        if is_traced(condition) or (self.training and condition.is_cuda) or not condition.shape[0]:
             return  # no value to read yet, or one that a training step should not wait for
         low, high = int(condition.min()), int(condition.max())
         if low < 0 or high > self.classes:

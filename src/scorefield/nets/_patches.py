@@ -42,9 +42,9 @@ def points(h: Tensor, patch: int, shape: Sequence[int]) -> Tensor:
     (channels, *sizes), p = shape, patch
     if p > 1:
         k, count = len(sizes), h.shape[2:]
-        whole = h.reshape(len(h), channels, *[p] * k, *count)
+        whole = h.reshape(h.shape[0], channels, *[p] * k, *count)
         mixed = whole.permute(0, 1, *(axis for i in range(k) for axis in (2 + k + i, 2 + i)))
-        h = mixed.reshape(len(h), channels, *(p * c for c in count))
+        h = mixed.reshape(h.shape[0], channels, *(p * c for c in count))
     for axis, size in enumerate(sizes, 2):
         h = h.narrow(axis, 0, size)
     return h

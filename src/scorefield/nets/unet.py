@@ -28,7 +28,7 @@ class _Block(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         inner = self.norm_out(self.conv_in(silu(self.norm_in(h.contiguous()))).contiguous())
-        scale, shift = self.modulation(e).reshape(len(e), -1, *[1] * (h.ndim - 2)).chunk(2, dim=1)
+        scale, shift = self.modulation(e).reshape(e.shape[0], -1, *[1] * (h.ndim - 2)).chunk(2, dim=1)
         return h + self.conv_out(silu(inner * (1 + scale) + shift))
 
 

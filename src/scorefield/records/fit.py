@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ from torch import nn
 
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
-from scorefield.data import TOYS, Dataset, ImageReading, split
+from scorefield.data import TOYS, Dataset, ImageReading, grid, split
 from scorefield.data.dataset import Array, Grid, grid_of
 from scorefield.data.streams import Stream
 from scorefield.data.toys import Dots
@@ -28,6 +29,7 @@ from scorefield.records.held import digest
 from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.checkpoint import Settings
+from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
 from scorefield.training.rows import Rows
 from scorefield.training.run import DEFAULT_SECONDS, Preparation, train_in_folder
@@ -36,6 +38,7 @@ HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
 GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", centre=0.0)
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
+_STEPS, _SHOWN = 18, 32  # evaluations of new images that loggers are shown, and how many of these
 
 
 def fit(
@@ -55,6 +58,7 @@ def fit(
     stream: bool | None = None,
     readers: int = 1,
     resume: bool = False,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Fit a score model to a data set and write it to a folder, one training step per turn of the loop.
 
@@ -78,6 +82,7 @@ def fit(
             comfortably, and when resuming as before.
         readers: threads that read ahead, of records that are read as they are needed; the answer does not depend on it.
         resume: go on with what the folder holds, bit for bit as if never stopped.
+        log: who is told of the training, such as `interop.loggers.TensorBoard(folder)`; see `training.log.Logger`.
 
     Yields:
         The trainer's `Progress`, step by step, none where the run has ended; the folder is complete after the last.
@@ -145,6 +150,7 @@ def fit(
         default=GRID_DEFAULT if dataset.gridded else Settings(seconds=DEFAULT_SECONDS),
         settings=settings,
         resume=resume,
+        log=log,
     )
 
 
@@ -190,8 +196,15 @@ def prepare(
     def look(copy: nn.Module) -> TrainedModel:
         return TrainedModel(cast(Any, copy), codec, {}, frequencies, {"data": data})
 
-    exact = _exact(dataset, codec)
-    return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look)
+    exact, shown = _exact(dataset, codec), _drawn if dataset.kind == "image" else None
+    return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look, pictures=shown)
+
+
+def _drawn(made: TrainedModel) -> dict[str, bytes]:
+    """A grid of new images, for loggers."""
+    out = io.BytesIO()
+    grid(made.sample(_SHOWN, steps=_STEPS), columns=8).save(out, format="PNG")
+    return {"samples": out.getvalue()}
 
 
 def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:

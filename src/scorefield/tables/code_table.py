@@ -57,16 +57,21 @@ class CodeTable:
         alone = ~torch.isfinite(given[:, : given.shape[1] - len(self.sizes)]).any(1)
         if not bool(torch.isfinite(self.rates).any()) or not bool(alone.any()):
             return log_probabilities
-        counts = torch.cat([self._counts(part) for part in codes.double().split(_PART)])
+        counts = torch.cat([self.counts(part) for part in codes.double().split(_PART)])
         parts = []
         for j, (network, count) in enumerate(zip(log_probabilities, counts.split(self.sizes, 1), strict=True)):
             rate = float(self.rates[j])
-            count = count.to(network)
-            mixed = torch.log(count + rate * network.exp()) - torch.log(count.sum(1, keepdim=True) + rate)
+            mixed = self.mixed(network, count, rate)
             parts.append(network if math.isinf(rate) else torch.where(alone[:, None], mixed, network))
         return tuple(parts)
 
-    def _counts(self, codes: Tensor) -> Tensor:
+    @staticmethod
+    def mixed(network: Tensor, count: Tensor, rate: float) -> Tensor:
+        """The network's log-probabilities of a code `(n, K)` with the counts, at a finite rate."""
+        count = count.to(network)
+        return torch.log(count + rate * network.exp()) - torch.log(count.sum(1, keepdim=True) + rate)
+
+    def counts(self, codes: Tensor) -> Tensor:
         """Of each row, how many rows of training with its codes have each code, `(n, sum of sizes)`."""
         own = one_hot(self.rows.to(codes), self.sizes)
         agree = one_hot(codes, self.sizes) @ own.T

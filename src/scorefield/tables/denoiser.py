@@ -244,7 +244,7 @@ class MaskedDenoiser(nn.Module):
         given, queried = pattern.given.sum(1).double(), pattern.queried.sum(1).double()
         share = given / (given + queried).clamp(min=1.0)
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
-        ratio = torch.as_tensor(level.log_ratio).double().to(share.device).expand(len(share))
+        ratio = torch.as_tensor(level.log_ratio).double().to(share.device).expand(share.shape[0])
         by_level = interpolation_weights((ratio - low) / (high - low), self.shrinkage.shape[1])
         return (interpolation_weights(share, self.shrinkage.shape[0])[:, :, None] * by_level[:, None, :]).flatten(1)
 
@@ -313,10 +313,14 @@ class MaskedDenoiser(nn.Module):
 
     def log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
         """`log P(code = k | given)` of every code, `(n, K)` each, nothing noised being seen."""
+        found = self.network_log_codes(given)
+        return found if self.code_table is None else self.code_table.blended(found, given)
+
+    def network_log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
+        """As `log_codes`, by the network alone."""
         first = next(self.network.parameters())
         logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
-        found = tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
-        return found if self.code_table is None else self.code_table.blended(found, given)
+        return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
 
     def unknown(self, x: Tensor) -> Tensor:
         """The condition in which all numbers are queried and nothing is given, `(n, d + codes)`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +35,7 @@ from scorefield.tables.shrinkage import fit_shrinkage
 from scorefield.tables.trained import FORM, TrainedTable
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings
+from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
 from scorefield.training.run import DEFAULT_SECONDS, OPTIONS, Preparation, sigma_range, train_in_folder
 
@@ -266,6 +267,7 @@ def fit(
     size: str = "auto",
     held_share: float | None = None,
     resume: bool = False,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Fit a model to a table and write it to a folder, one training step per turn of the loop.
 
@@ -278,6 +280,7 @@ def fit(
         size: of the network: "auto", "small", "medium" or "large".
         held_share: of the rows, held out; default: `default_share`.
         resume: go on with what the folder holds, bit for bit as if never stopped.
+        log: who is told of the training, such as `interop.loggers.TensorBoard(folder)`; see `training.log.Logger`.
 
     Yields:
         The trainer's `Progress`, step by step, none where the run has ended; the folder is complete after the last.
@@ -318,7 +321,8 @@ def fit(
         seconds = ready.seconds + reading
         return replace(ready, seconds=seconds, finish=lambda info: ready.finish({"data": data, **info}))
 
-    return train_in_folder(folder, options, prepare, default=settings_for(len(rows)), settings=settings, resume=resume)
+    default = settings_for(len(rows))
+    return train_in_folder(folder, options, prepare, default=default, settings=settings, resume=resume, log=log)
 
 
 def _schema(frame: pd.DataFrame, schema: Schema | Path | None, folder: Path | None) -> Schema:

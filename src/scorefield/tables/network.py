@@ -116,7 +116,7 @@ class MaskedMLP(nn.Module):
         """The members' logits of all codes, nothing noised being seen: `(members, n, sum of sizes)`."""
         hidden = given.clone()
         hidden[:, : self.dim] = torch.where(torch.isnan(hidden[:, : self.dim]), torch.inf, hidden[:, : self.dim])
-        nothing = given.new_zeros(len(given), self.dim)
+        nothing = given.new_zeros(given.shape[0], self.dim)
         return self.each(nothing, given.new_tensor(_NO_LEVEL), hidden)[1]
 
     def features(self, x: Tensor, given: Tensor) -> Tensor:

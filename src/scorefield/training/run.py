@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from scorefield.numerics.random import uniform
 from scorefield.objectives.batch import Objective
 from scorefield.training import parallel
 from scorefield.training.checkpoint import Settings, Status, read_status
+from scorefield.training.log import Logger, logged, losses_png, open_loggers
 from scorefield.training.loop import Progress, train
 from scorefield.training.rows import Rows
 
@@ -57,6 +58,7 @@ class Preparation:
         exact: the data's exact model, where it is known.
         seconds: that the preparation took and that count as part of a budget of time, at most half of it.
         look: makes what a `Progress.snapshot` is of a copy of the model; default: that copy.
+        pictures: of the trained model, for loggers: by name a PNG file.
     """
 
     model: nn.Module
@@ -69,6 +71,7 @@ class Preparation:
     exact: Model | None = None
     seconds: float = 0.0
     look: Callable[[nn.Module], Any] | None = None
+    pictures: Callable[[Any], Mapping[str, bytes]] | None = None
 
     def train(self, settings: Settings, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
         """The training loop, one step per turn."""
@@ -101,6 +104,7 @@ def train_in_folder(
     default: Settings,
     settings: Settings | Mapping[str, Any] | None = None,
     resume: bool = False,
+    log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
     """Train what `prepare` makes, checkpoint it in a folder, and write the trained model there at the end.
 
@@ -113,6 +117,7 @@ def train_in_folder(
         default: settings where nothing else is said.
         settings: of the training; or some fields, in place of the stored ones when resuming, else of the default ones.
         resume: go on with what the folder holds.
+        log: who is told of the training; of several processes the first one tells.
 
     Raises:
         ValueError: when the folder holds a training and resume is False, or one of other options or settings.
@@ -125,11 +130,28 @@ def train_in_folder(
             return
         if status is None and parallel.rank() == 0:
             _files.write_json(folder / OPTIONS, options)
-        ready = prepare(settings)
-        ready.model.to(device)
-        yield from ready.train(settings, checkpoint, status is not None)
-        parallel.wait_for_all()  # the first process has written the checkpoint
-        ready.finish(training_info(checkpoint, ready.model)).save(folder)
+        heard = tuple(log) if parallel.rank() == 0 else ()
+        done, spent = (0, 0.0) if status is None else (status.step, status.seconds)
+        with open_loggers(heard, folder.name, {**options, **vars(settings)}, done):
+            ready = prepare(settings)
+            ready.model.to(device)
+            steps = ready.train(settings, checkpoint, status is not None)
+            yield from logged(steps, heard, settings.batch, spent) if heard else steps
+            parallel.wait_for_all()  # the first process has written the checkpoint
+            made = ready.finish(training_info(checkpoint, ready.model))
+            made.save(folder)
+            if heard:
+                _show(made, ready, read_status(checkpoint), heard)
+
+
+def _show(made: Saved, ready: Preparation, status: Status, loggers: Sequence[Logger]) -> None:
+    """Tell loggers in pictures what has come out."""
+    pictures = {} if ready.pictures is None else dict(ready.pictures(made))
+    if status.evaluations:
+        pictures["held_out_losses"] = losses_png(status.evaluations)
+    for name, png in pictures.items():
+        for one in loggers:
+            one.picture(name, status.step, png)
 
 
 def settings_for_run(
