@@ -148,6 +148,7 @@ RECORDS = Kind(
             "grid",
             "autoencoder",
             "stream",
+            "leave_out",
             "readers",
         }
     ),
@@ -217,7 +218,12 @@ def name_of(source: str | Path | TableFile | Dataset) -> str:
 
 
 def kind_of_source(
-    source: str | Path | TableFile | Dataset, *, energy: bool = False, parameters: bool = False, grid: bool = False
+    source: str | Path | TableFile | Dataset,
+    *,
+    energy: bool = False,
+    parameters: bool = False,
+    grid: bool = False,
+    stream: bool = False,
 ) -> Kind:
     """The kind that `fit` takes a source for.
 
@@ -229,7 +235,7 @@ def kind_of_source(
         return POSTERIORS
     if isinstance(source, Dataset):
         return RECORDS
-    return TABLES if sources.is_table(source) and not energy and not grid else RECORDS
+    return TABLES if sources.is_table(source) and not energy and not grid and not stream else RECORDS
 
 
 def kind_of_run(folder: str | Path) -> Kind:
@@ -309,7 +315,7 @@ def fit(
         ValueError: for an option that this kind of data has not.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    chosen = {name: bool(given.get(name)) for name in ("energy", "parameters", "grid")}
+    chosen = {name: bool(given.get(name)) for name in ("energy", "parameters", "grid", "stream")}
     kind = kind_of_source(source, **chosen)
     for name in given:
         if name not in kind.options:
@@ -339,6 +345,7 @@ OPTIONS = {
     "autoencoder": "--autoencoder",
     "stream": "--stream",
     "readers": "--readers",
+    "leave_out": "--leave-out",
     "parameters": "--parameters",
     "bounds": "--bounds",
     "prior": "--prior",

@@ -121,8 +121,9 @@ def fit(
             channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels.
         autoencoder: learn the latents of pictures by it: a folder that `scorefield autoencode` wrote, or diffusers (its
             AutoencoderKL); densities are then of latents.
-        stream: read records as they are needed, in an order that follows from the seed, or all into memory; default: as
-            they are needed where they do not fit into memory comfortably (.npy files).
+        stream: read records as they are needed, in an order that follows from the seed: of .npy and .parquet files, of
+            folders of images or .parquet files, of .tar shards (WebDataset), of what datasets saved; numbers and images
+            alone. Default: for what comes so alone, and .npy files that do not fit into memory comfortably.
         readers: threads that read ahead, of records that are read as they are needed; 1 unless given.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
@@ -142,6 +143,8 @@ def fit(
     first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
     with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
         from scorefield import runs
+        from scorefield.data.dataset import grid_of
+        from scorefield.records.files import is_streamed
         from scorefield.report.facts import busy_words, precision_words
         from scorefield.training import parallel
 
@@ -155,7 +158,7 @@ def fit(
         "checkpoint_every": seconds(checkpoint_every),
         "sharded": fsdp,
     }
-    options = {
+    options: dict[str, Any] = {
         "size": None if size == "auto" else size,
         "network": network,
         "energy": energy or None,
@@ -179,8 +182,12 @@ def fit(
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
     plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
-    form = runs.kind_of_source(data, energy=energy, grid=records is not None)
-    source = _source(data, reading, told, output if resume else None, leave_out, form, quiet=quiet)
+    form = runs.kind_of_source(data, energy=energy, grid=records is not None, stream=bool(stream))
+    folder = output if resume else None
+    streamed = form is runs.RECORDS and is_streamed(data, stream, folder, grid_of(options["grid"]))
+    if streamed:
+        options |= {"stream": True, "images": told, "leave_out": leave_out or None}
+    source = _source(data, reading, told, folder, leave_out, form, streamed=streamed, quiet=quiet)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume, log=heard),
         quiet or not parallel.first_process(),
@@ -261,6 +268,7 @@ def _source(
     leave_out: tuple[str, ...],
     form: Kind,
     *,
+    streamed: bool,
     quiet: bool,
 ) -> str | TableFile | Dataset:
     """What to fit: a table or a folder of images, once it is read and said how; or the name of other data."""
@@ -277,8 +285,10 @@ def _source(
             found = tables.read_to_fit(data, reading.dialect, folder, leave_out)
         return say(found) if parallel.first_process() else found
     given = [*reading.given, *(["--leave-out"] if leave_out else [])]
-    if given:
+    if given and not (streamed and given == ["--leave-out"]):
         raise ValueError(f"{data} is not fitted as a table, so it has no option {given[0]}; leave it out.")
+    if streamed:
+        return data
     if is_folder_of_images(data):
         with ProgressBar("reading the images", quiet) as bar:
             records = images.read_to_fit(data, told, folder, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def careful() -> Iterator[None]:
         yield
 
 
-def read_picture(path: Path, how: ImageReading = AS_FOUND) -> Picture:
+def read_picture(path: Path, how: ImageReading = AS_FOUND, content: bytes | None = None) -> Picture:
     """An image file as pixels, upright as its EXIF orientation says; inside of `careful`.
 
     Palettes become RGB, or RGBA where they have a transparent colour, grey with alpha RGBA, single bits grey.
@@ -79,6 +80,7 @@ def read_picture(path: Path, how: ImageReading = AS_FOUND) -> Picture:
     Args:
         path: of the file; its content counts, not its suffix.
         how: what is told.
+        content: of the file, where that is not to be read there; the path is then a name.
 
     Raises:
         DataError: naming the file: for what is no image, is cut short or too large; for several frames, for colours
@@ -88,9 +90,9 @@ def read_picture(path: Path, how: ImageReading = AS_FOUND) -> Picture:
 
     with _files.reading(path, "an image", DataError):
         try:
-            opened = Image.open(path, formats=_FORMATS)
+            opened = Image.open(path if content is None else io.BytesIO(content), formats=_FORMATS)
         except UnidentifiedImageError as fault:
-            if path.stat().st_size == 0:
+            if (path.stat().st_size if content is None else len(content)) == 0:
                 raise ValueError("it is empty (0 bytes)") from None
             raise fault
         with opened as image:

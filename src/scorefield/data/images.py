@@ -51,7 +51,7 @@ def read_folder(folder: Path, labels: bool = True, how: ImageReading = AS_FOUND,
         DataError: naming the file: no images, images both in the folder and in subfolders or deeper than these, an
             unreadable image, images of different sizes or modes; as `read_picture`.
     """
-    files, names, counts = _classes(folder) if labels else (list(_below(folder, set())), [], [])
+    files, names, counts = image_classes(folder) if labels else (list(images_below(folder, set())), [], [])
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
     check_count(len(files), str(folder), "images")
@@ -99,12 +99,12 @@ def _find(folder: Path) -> _Found:
     return _Found(sorted(images), sorted(folders))
 
 
-def _classes(folder: Path) -> tuple[list[Path], list[str], list[int]]:
+def image_classes(folder: Path) -> tuple[list[Path], list[str], list[int]]:
     """The image files of a folder, and where they lie in subfolders the names of these and how many each has."""
     here, subfolders = _find(folder)
     found = {sub: _find(sub) for sub in subfolders}
     for sub in found.values():
-        deep = next((path for below in sub.folders for path in _below(below, set())), None)
+        deep = next((path for below in sub.folders for path in images_below(below, set())), None)
         if deep is not None:
             raise DataError(
                 f"{deep} lies {len(deep.relative_to(folder).parts) - 1} folders below {folder}, whose subfolders are "
@@ -126,7 +126,7 @@ def _classes(folder: Path) -> tuple[list[Path], list[str], list[int]]:
     return [path for files in full.values() for path in files], names, [len(files) for files in full.values()]
 
 
-def _below(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def images_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """The image files of a folder and of all folders in it, each real folder once."""
     real = folder.resolve()
     if real in seen:
@@ -135,7 +135,7 @@ def _below(folder: Path, seen: set[Path]) -> Iterator[Path]:
     found = _find(folder)
     yield from found.images
     for sub in found.folders:
-        yield from _below(sub, seen)
+        yield from images_below(sub, seen)
 
 
 # ------------------------------------------------------------------------------------------------------------ pixels
@@ -156,7 +156,7 @@ def _read_all(files: list[Path], how: ImageReading, report: Report) -> tuple[Arr
         changes: Counter[str] = Counter()
         for i in range(start, min(start + _TOGETHER, len(files))):
             picture = read_picture(files[i], how)
-            _check_like(files[i], picture, files[0], first)
+            check_like(files[i], picture, files[0], first)
             records[i] = picture.pixels
             changes.update(picture.changes)
         return changes
@@ -170,7 +170,8 @@ def _read_all(files: list[Path], how: ImageReading, report: Report) -> tuple[Arr
     return records, first.mode, changes
 
 
-def _check_like(path: Path, picture: Picture, first_path: Path, first: Picture) -> None:
+def check_like(path: Path, picture: Picture, first_path: Path, first: Picture) -> None:
+    """Raise for an image of another size or mode than the first."""
     if picture.pixels.shape[:2] != first.pixels.shape[:2]:
         raise DataError(
             f"{path} is {picture.size} pixels and {first_path.name} is {first.size} (width x height); all images need "

@@ -219,7 +219,7 @@ def _found(model: TrainedModel, source: str | Path | Dataset) -> tuple[Dataset, 
     _check_kind(model, part.real)
     unknown = np.zeros(len(part.real), bool)
     held = part.training is not None
-    return part.real, _Real(part.real.records, None, part.training, unknown, held=held, said=part.note)
+    return part.real, _Real(part.real.records, part.real.labels, part.training, unknown, held=held, said=part.note)
 
 
 def _records(model: TrainedModel, dataset: Dataset) -> _Real:

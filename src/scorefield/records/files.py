@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from scorefield.data import DataError, Dataset, ImageReading, load
 from scorefield.data.dataset import Grid, grid_of
 from scorefield.data.reading import is_folder_of_images
 from scorefield.data.streams import Stream, open_stream
-from scorefield.data.streams.opening import can_stream, too_large
+from scorefield.data.streams.opening import form_of, too_large
 from scorefield.progress import Report, silent
 from scorefield.training.run import OPTIONS
 
@@ -75,6 +75,8 @@ def open_to_fit(
     report: Report = silent,
     grid: Grid | None = None,
     stream: bool | None = None,
+    leave_out: Sequence[str] = (),
+    labels: bool = True,
 ) -> Dataset | Stream:
     """A source to fit a model to, in memory, or as a stream where it is too large for that or told to be one.
 
@@ -85,24 +87,54 @@ def open_to_fit(
         report: hears how far the reading of a folder is.
         grid: "series" or "volume", as `data.load`.
         stream: whether records are read as they are needed; None: where they do not fit into memory comfortably.
+        leave_out: columns that are not read, of tables that are read as they are needed.
+        labels: False leaves class labels out, of a stream.
 
     Raises:
         DataError: for data that cannot be read, or not as they are needed.
     """
     if isinstance(source, Stream):
         return source
-    stored = _files.read_json(folder / OPTIONS) if folder is not None and (folder / OPTIONS).exists() else {}
-    if stored and stream is None:
-        stream = "stream" in stored
-    if stream is None and not isinstance(source, Dataset):
-        stream = too_large(source, grid)
-    if not stream:
+    if not is_streamed(source, stream, folder, grid):
+        if leave_out:
+            raise DataError(f"{source} is not read as it is needed, so no columns are left out of it; see --stream.")
         return read_to_fit(source, images, folder, report, grid)
     if isinstance(source, Dataset):
         raise DataError(f"{source.source} is in memory already; leave stream out.")
-    if images is not None:
-        raise DataError(f"{source} is no folder of images, whose reading {images.given[0]} tells; leave that out.")
-    return open_stream(source, grid or grid_of(stored.get("grid")))
+    stored = _stored(folder)
+    with _files.reading(Path(source), "the source of a training", DataError):
+        images = images or remembered(stored)
+        columns = stored.get("columns") or None
+    return open_stream(
+        source,
+        grid or grid_of(stored.get("grid")),
+        images=images,
+        columns=columns,
+        leave_out=() if columns else leave_out,
+        labels=labels,
+    )
+
+
+def is_streamed(
+    source: str | Path | Dataset, stream: bool | None, folder: Path | None = None, grid: Grid | None = None
+) -> bool:
+    """Whether a training reads its records as they are needed.
+
+    Args:
+        source: of the records.
+        stream: what is told; None: as the training in `folder` began, else where they do not fit into memory.
+        folder: of a training that is resumed.
+        grid: "series" or "volume", as `data.load`.
+    """
+    if stream is not None:
+        return stream
+    stored = _stored(folder)
+    return "stream" in stored if stored else not isinstance(source, Dataset) and too_large(source, grid)
+
+
+def _stored(folder: Path | None) -> dict[str, Any]:
+    """The options of the training in a folder; none where there is none."""
+    return _files.read_json(folder / OPTIONS) if folder is not None and (folder / OPTIONS).exists() else {}
 
 
 def streamed_like(model: TrainedModel, source: str | Path | Dataset) -> Stream | None:
@@ -115,6 +147,7 @@ def streamed_like(model: TrainedModel, source: str | Path | Dataset) -> Stream |
     if isinstance(source, Dataset):
         return None
     grid = grid_of(data.get("kind"))
-    if too_large(source, grid) or ("stream" in data and can_stream(source)):
-        return open_stream(source, grid)
+    if too_large(source, grid) or ("stream" in data and form_of(source)):
+        columns = data.get("columns") if data.get("kind") == "table" else None
+        return open_stream(source, grid, images=reading_of(model), columns=columns)
     return None

@@ -57,6 +57,7 @@ def fit(
     autoencoder: str | Path | nn.Module | None = None,
     stream: bool | None = None,
     readers: int = 1,
+    leave_out: Sequence[str] = (),
     resume: bool = False,
     log: Sequence[Logger] = (),
 ) -> Iterator[Progress]:
@@ -80,6 +81,7 @@ def fit(
             holds the weights of the one of a folder; a module is handed over again by `TrainedModel.load`.
         stream: read the records as they are needed, see `data.streams`; default: where they do not fit into memory
             comfortably, and when resuming as before.
+        leave_out: columns that are not read, of tables that are read as they are needed.
         readers: threads that read ahead, of records that are read as they are needed; the answer does not depend on it.
         resume: go on with what the folder holds, bit for bit as if never stopped.
         log: who is told of the training, such as `interop.loggers.TensorBoard(folder)`; see `training.log.Logger`.
@@ -94,7 +96,15 @@ def fit(
     """
     begun = time.perf_counter()
     by = None if autoencoder is None else opened(autoencoder)
-    found = open_to_fit(source, images, Path(folder) if resume else None, grid=grid, stream=stream)
+    found = open_to_fit(
+        source,
+        images,
+        Path(folder) if resume else None,
+        grid=grid,
+        stream=stream,
+        leave_out=leave_out,
+        labels=labels is not False,
+    )
     if isinstance(found, Stream):
         chosen = streamed_options(
             found, size=size, network=network, energy=energy, labels=labels, dequantise=dequantise, share=held_share,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from scorefield.data.dataset import Array, Dataset, grid_of
 from scorefield.data.streams import Stream
@@ -47,7 +48,7 @@ def streamed_options(
             f"{stream.source} is read as it is needed, and latents are made of pictures in memory; leave out stream or "
             "autoencoder."
         )
-    if labels:
+    if labels and stream.labels is None:
         raise ValueError(f"{stream.source} has no class labels to condition on; leave labels out.")
     if network != "auto" and not stream.gridded:
         raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
@@ -57,7 +58,7 @@ def streamed_options(
         "records": stream.fingerprint(),
         "size": size,
         "energy": energy,
-        "labels": False,
+        "labels": stream.labels is not None and stream.kind == "image" if labels is None else labels,
         "dequantise": dequantise if dequantise is not None else not stream.gridded,
         "held_share": min(HELD_SHARE, HELD_ROWS / len(stream)) if share is None else share,
         "stream": {"buffer": buffer_rows(stream)},
@@ -66,6 +67,10 @@ def streamed_options(
         options["network"] = network
     if grid_of(stream.kind):
         options["grid"] = stream.kind
+    if stream.kind == "table":
+        options["columns"] = list(stream.columns or ())
+    if stream.told is not None:
+        options["images"] = dict(stream.told)
     return options
 
 
@@ -108,7 +113,11 @@ def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, read
     codec, noise = codec_of(stream, found), seed if options["dequantise"] else None
     x = Streamed(codec, Reader(order, readers), noise)
     test, some = Encoded(codec, records[: len(kept)], None, noise), Encoded(codec, records[len(kept) :], None, noise)
-    model, frequencies = untrained(some, None, options, len(x))
+    condition, held_condition = (
+        torch.from_numpy(stream.labels[rows]) if options["labels"] and stream.labels is not None else None
+        for rows in (order.row(np.arange(len(order))) if options["labels"] else kept, kept)
+    )
+    model, frequencies = untrained(some, condition, options, len(x))
     data = {
         "source": options["source"],
         "kind": stream.kind,
@@ -122,11 +131,15 @@ def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, read
         "stream": {**options["stream"], "sample": len(sample), "held": len(kept)},
     }
 
+    if "images" in options:
+        data["images"] = options["images"]
+
     def finish(info: dict[str, Any]) -> TrainedModel:
         made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(some))
         return replace(made, ends=ends_of(made, None if noise is not None else found.counts))
 
-    return Preparation(model, x, test, finish, seconds=time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return Preparation(model, x, test, finish, condition, held_condition, seconds=seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,5 +178,6 @@ def extract(stream: Stream, info: Mapping[str, Any]) -> Extract:
         kept = drawn_rows(n, min(n, HELD_ROWS), 0, "stream/evaluate")
         records, training = stream.rows(kept), None
         note = f"Real records are {len(kept):,} of the {n:,}, drawn by a fixed seed." if len(kept) < n else ""
-    real = Dataset(records[: len(kept)], stream.kind, stream.columns, source=stream.source)
+    labels = None if stream.labels is None else stream.labels[kept]
+    real = Dataset(records[: len(kept)], stream.kind, stream.columns, labels, stream.source)
     return Extract(real, training, note)

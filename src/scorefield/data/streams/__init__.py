@@ -3,8 +3,24 @@
 What may enter: a source of blocks, and what follows from row numbers alone; nothing learned.
 """
 
+from scorefield.data.streams.huggingface import saved_stream as saved_stream
 from scorefield.data.streams.npy import npy_stream as npy_stream
 from scorefield.data.streams.opening import open_stream as open_stream
+from scorefield.data.streams.parquet import parquet_stream as parquet_stream
+from scorefield.data.streams.pictures import pictures_stream as pictures_stream
+from scorefield.data.streams.pictures import tar_stream as tar_stream
+from scorefield.data.streams.python import indexed_stream as indexed_stream
+from scorefield.data.streams.python import spooled as spooled
 from scorefield.data.streams.stream import Stream as Stream
 
-__all__ = ["Stream", "npy_stream", "open_stream"]
+__all__ = [
+    "Stream",
+    "indexed_stream",
+    "npy_stream",
+    "open_stream",
+    "parquet_stream",
+    "pictures_stream",
+    "saved_stream",
+    "spooled",
+    "tar_stream",
+]

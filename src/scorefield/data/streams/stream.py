@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class Stream:
         read: number of a block -> its records `(rows, *shape)`.
         columns: d names, for tables and arrays.
         pick: rising row numbers `(m,)` -> these records, where that is cheaper than reading their blocks.
+        labels: `(n,)` int64 class labels, where the source has them.
+        told: how image files are read, as `ImageReading.to_json` says it; None: as they are.
 
     Raises:
         DataError: for fewer than 20 records.
@@ -54,6 +57,8 @@ class Stream:
     read: Callable[[int], Array]
     columns: tuple[str, ...] | None = None
     pick: Callable[[Array], Array] | None = None
+    labels: Array | None = None
+    told: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_count(len(self), self.source, in_words(self.kind))
@@ -117,6 +122,7 @@ class Stream:
         about = f"{self.kind} {len(self)} {self.shape} {self.dtype} {self.columns}"
         content = hashlib.blake2b(about.encode(), digest_size=16)
         content.update(self.sizes.astype(np.int64).tobytes())
+        content.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).data)
         n = len(self)
         drawn = uniform(_KNOWN_BY, (), 0, "stream/fingerprint", dtype=torch.float64).numpy()
         rows = np.unique(np.concatenate([[0, n - 1], np.minimum((drawn * n).astype(np.int64), n - 1)]))
