@@ -1,10 +1,11 @@
-"""How far two samples are apart: distances, tests, and what a generator copied or left out.
+"""How far two samples, or a sample and a score, are apart: distances, tests, what a generator copied or left out.
 
 Every function takes tensors or arrays `(n, *shape)`, flattens each row, and computes in float64; what is random takes a
 seed. Distances are in the units of the data: standardise columns of different units first. `floor` gives the value that
 two halves of the same real data have, which is what a perfect generator can hope for.
 
-What may enter: a number from two samples with its value for equal laws; neither models nor files.
+What may enter: a number from two samples, or a sample and a score, with its value for equal laws; neither models nor
+files.
 """
 
 from scorefield.metrics.classifier import Accuracy, c2st
@@ -13,6 +14,7 @@ from scorefield.metrics.distances import energy_distance, frechet, sliced_wasser
 from scorefield.metrics.kernel import TwoSample, mmd
 from scorefield.metrics.neighbours import Coverage, coverage, memorisation, nearest
 from scorefield.metrics.samples import Sample, floor
+from scorefield.metrics.stein import InverseMultiquadric, SquaredExponential, SteinTest, stein_test, stein_thinned
 
 __all__ = [
     "energy_distance",
@@ -25,6 +27,11 @@ __all__ = [
     "memorisation",
     "coverage",
     "floor",
+    "stein_test",
+    "stein_thinned",
+    "InverseMultiquadric",
+    "SquaredExponential",
+    "SteinTest",
     "Accuracy",
     "Coverage",
     "Sample",

@@ -50,7 +50,7 @@ def mmd(
     check_count("permutations", permutations, 1)
     n, m = len(x), len(y)
     pooled = torch.cat([x, y])
-    scale = _median_distance(pooled, seed) if bandwidth is None else float(bandwidth)
+    scale = median_distance(pooled, seed) if bandwidth is None else float(bandwidth)
     if not 0 < scale < math.inf:
         raise ValueError(f"mmd needs a bandwidth > 0, got {scale:g}; give bandwidth= (is the pooled sample constant?).")
     order = uniform(permutations, (n + m,), seed, "mmd", dtype=torch.float64, device=x.device).argsort(1)
@@ -71,7 +71,8 @@ def mmd(
     return TwoSample(float(values[0]), (1 + int(tied.sum())) / (permutations + 1))
 
 
-def _median_distance(pooled: Tensor, seed: int) -> float:
+def median_distance(pooled: Tensor, seed: int) -> float:
+    """Between two rows of a sample `(n, d)`, of 2,000 of them where there are more."""
     if len(pooled) > 2000:
         pooled = pooled[random_order(len(pooled), seed, "mmd-bandwidth", pooled)[:2000]]
     return float(torch.pdist(pooled).median())
