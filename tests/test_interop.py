@@ -15,8 +15,8 @@ from scorefield import levels, plans, run
 from scorefield.core import Level, check_estimate
 from scorefield.denoiser import ANGLE, DATA, NOISE, Target
 from scorefield.interop import Adapted, BetaTimes, FlowTimes, from_edm, from_eps, from_flow
-from scorefield.interop.times import Between, cumulative
 from scorefield.schedules import Betas, linear_betas
+from scorefield.times import Between, cumulative
 from tables import F64, doubles, mixture_2d
 
 LAW = mixture_2d()

@@ -13,7 +13,8 @@ from scorefield import _files, _optional
 from scorefield._files import FileError, shown
 from scorefield.interop.adapters import Adapted
 from scorefield.interop.schedulers import READ, convention_of, notes_of
-from scorefield.interop.times import Between
+from scorefield.records.diffusers_unet import contiguous_norms
+from scorefield.times import Between
 
 Call: TypeAlias = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 
@@ -93,7 +94,7 @@ class DiffusersNetwork(nn.Module):
         if further:
             raise ValueError(f"this {name} needs more than one condition ({', '.join(further)}): wrap it in a function "
                              "(x, t, condition), and use interop.from_eps.")  # fmt: skip
-        self.module = module
+        self.module = contiguous_norms(module)
         self.channels = int(inputs)
         self.training = module.training
 
@@ -113,7 +114,7 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
     Args:
         source: the folder of a pipeline (JSON and safetensors; no code is read, nothing fetched), a pipeline, or a pair
             (network, scheduler).
-        between: levels between the entries of a table, see `interop.BetaTimes`; default: "interpolate", or "refuse"
+        between: levels between the entries of a table, see `times.BetaTimes`; default: "interpolate", or "refuse"
             where the network looks its times up.
         sigma_data: standard deviation of the data, where known.
 
@@ -129,7 +130,7 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
         >>> f"{model.sigma_min:.3g} {model.sigma_max:.4g}"
         '0.01 157.4'
     """
-    module, scheduler = _parts(source)
+    module, scheduler = parts_of(source)
     network = DiffusersNetwork(module)
     looked_up = module.config.get("time_embedding_type") == "learned"
     convention = convention_of(scheduler, between or ("refuse" if looked_up else "interpolate"))
@@ -158,7 +159,7 @@ def joined(hidden: Tensor, pooled: Tensor) -> Tensor:
     return torch.cat([hidden.flatten(1), pooled.to(hidden.dtype)], dim=1)
 
 
-def _parts(source: Any) -> tuple[Any, Any]:
+def parts_of(source: Any) -> tuple[Any, Any]:
     """The network and the scheduler of a source."""
     if isinstance(source, (str, Path)):
         return _read(Path(source))
