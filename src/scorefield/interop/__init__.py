@@ -14,7 +14,7 @@ from scorefield.interop.convention import Convention
 from scorefield.interop.diffusers_folder import pipeline_of, to_diffusers
 from scorefield.interop.diffusers_models import DiffusersNetwork, from_diffusers, joined
 from scorefield.interop.schedulers import convention_of, levels_of
-from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times
+from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times, evenly
 
 if TYPE_CHECKING:
     from scorefield.interop.plan_scheduler import PlanScheduler as PlanScheduler
@@ -33,6 +33,7 @@ __all__ = [
     "joined",
     "convention_of",
     "levels_of",
+    "evenly",
     "Convention",
     "Times",
     "BetaTimes",

@@ -68,6 +68,8 @@ def adopted(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
         "size": list(pixels.record_shape),
         "notes": list(notes_of(scheduler)),
     }
+    if not isinstance(times, LogSigmaTimes):
+        known["plan"] = "UniPC, evenly in the network's own times,"
     return TrainedModel(
         model.eval(),
         pixels,

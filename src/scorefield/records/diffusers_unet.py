@@ -13,7 +13,9 @@ from scorefield import _optional
 from scorefield._files import reason, shown
 from scorefield._tensor import expand
 from scorefield.core import Level
-from scorefield.times import BetaTimes, Times, times_from_json, times_to_json
+from scorefield.denoiser import Denoiser, Energy
+from scorefield.plans import Plan, unipc
+from scorefield.times import BetaTimes, FlowTimes, Times, evenly, times_from_json, times_to_json
 
 NAME = "diffusers UNet2DModel"
 """What model.json calls such a network."""
@@ -107,3 +109,14 @@ class DiffusersUNet(nn.Module):
         except RuntimeError as fault:
             raise ValueError(f"the network's weights do not fit its configuration: {reason(fault)}") from None
         return network
+
+
+def own_plan(model: Denoiser | Energy, steps: int) -> Plan | None:
+    """Where a network of diffusers on a table of betas or a flow steps unless told: UniPC, evenly in its own times.
+
+    None for other networks, whose plan is `plans.default`.
+    """
+    network = model.network if isinstance(model, Denoiser) else None
+    if not isinstance(network, DiffusersUNet) or not isinstance(network.times, BetaTimes | FlowTimes):
+        return None
+    return unipc(evenly(network.times, steps, model.sigma_min, model.sigma_max))
