@@ -84,7 +84,13 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         adopted((unet(), SCHEDULERS["v"]), sigma_data=0.0)
     adopted((unet(), SCHEDULERS["v"])).save(tmp_path)
     damaged = json.loads((tmp_path / "model.json").read_text())
-    for where, value in (("unet", {"block_out_channels": [64]}), ("times", {"kind": "x"}), ("sign", "minus")):
+    for where, value in (
+        ("unet", {"block_out_channels": [64]}),
+        ("unet", {"layers_per_block": 10**9}),
+        ("times", {"kind": "x"}),
+        ("times", {"kind": "flow", "low": "0"}),
+        ("sign", "minus"),
+    ):
         changed = json.loads(json.dumps(damaged))
         config = changed["network"]["config"]
         config[where] = {**config[where], **value} if where == "unet" else value

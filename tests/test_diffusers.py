@@ -321,6 +321,9 @@ def test_damaged_folders_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     said(edited(folder, tmp_path / "c", "unet/config.json", block_out_channels=[64]), "cannot be read as a pipeline")
     said(edited(folder, tmp_path / "d", scheduler, beta_schedule="none"), "cannot be read as a pipeline")
     bare = edited(folder, tmp_path / "e", scheduler)
+    (bare / "unet" / "config.json").rename(tmp_path / "config.json")
+    said(bare, "no such file; the pipeline's folder is not whole")
+    (tmp_path / "config.json").rename(bare / "unet" / "config.json")
     weights = bare / "unet" / "diffusion_pytorch_model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])

@@ -110,6 +110,8 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
     `interop.schedulers.READ`. x is what the network sees: pixels on [-1, 1], or latents on the scale of diffusers. The
     condition is a class `(n,)` (UNet2DModel, DiT, whose None is 'no class'), the `encoder_hidden_states`
     `(n, tokens, width)` (UNet2DConditionModel), or both embeddings as one tensor by `joined` (SD3). Nothing is clipped.
+    The network is taken as it is, in its dtype and mode; only its group norms are given contiguous tensors from now on,
+    the same numbers, without which torch has no batched derivatives of them.
 
     Args:
         source: the folder of a pipeline (JSON and safetensors; no code is read, nothing fetched), a pipeline, or a pair
@@ -189,8 +191,8 @@ def _read(folder: Path) -> tuple[Any, Any]:
     part = next((name for name in ("unet", "transformer") if name in index), None)
     if part is None or "scheduler" not in index:
         raise FileError(f"{folder}/model_index.json names no unet or transformer with a scheduler.")
-    kind = _files.read_json(folder / part / "config.json").get("_class_name")
-    config = _files.read_json(folder / "scheduler" / "scheduler_config.json")
+    kind = _json(folder / part / "config.json").get("_class_name")
+    config = _json(folder / "scheduler" / "scheduler_config.json")
     steps = config.get("_class_name")
     for given, known, what in ((kind, tuple(NETWORKS), "network"), (steps, READ, "scheduler")):
         if given not in known:
@@ -201,6 +203,13 @@ def _read(folder: Path) -> tuple[Any, Any]:
             folder / part, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
         )
         return module.eval(), getattr(package, str(steps)).from_config(config)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file of a pipeline's folder."""
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; the pipeline's folder is not whole: download it again.")
+    return _files.read_json(path)
 
 
 def _has_classes(module: Any) -> bool:

@@ -100,6 +100,9 @@ class DiffusersUNet(nn.Module):
         sigma_data, sign = (config.get(name) for name in ("sigma_data", "sign"))
         if not all(isinstance(v, float) and math.isfinite(v) for v in (sigma_data, sign)):
             raise ValueError(f"sigma_data and sign are numbers, got {shown((sigma_data, sign))}")
+        layers = config["unet"].get("layers_per_block", 2)
+        if not isinstance(layers, int) or not 0 < layers <= len(weights):
+            raise ValueError(f"a network of {len(weights)} tensors does not have layers_per_block = {shown(layers)}")
         kind = getattr(_optional.diffusers(f"a run of a {_CLASS}"), _CLASS)
         with torch.device("meta"):  # no memory until the weights are known to fit
             unet = kind.from_config(config["unet"])
