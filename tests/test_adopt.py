@@ -52,7 +52,8 @@ def test_a_run_is_the_model_and_comes_back_from_its_folder(name: str, tmp_path: 
             assert torch.equal(read.model(x, level).x0, run.model(x, level).x0)
     assert read.sample(2, steps=4).shape == (2, 4, 4) and read.info == run.info
     assert read.plan(5).name.startswith("default" if "EDM" in name else "unipc")
-    assert float(read.plan(5).levels.ratio[0]) == pytest.approx(run.model.sigma_max, rel=1e-6)
+    assert float(read.plan(5).levels.sigma[0]) == pytest.approx(run.model.sigma_max, rel=1e-6)
+    assert bool((read.plan(5).levels.alpha == 1).all())
     assert json.loads((tmp_path / "model.json").read_text())["network"]["name"] == "diffusers UNet2DModel"
 
 

@@ -46,3 +46,10 @@ def test_the_guide_to_latents_runs(
     exec(compile(code.replace('"steps": 1000', '"steps": 2'), "latent.md", "exec"), {})
     shape, density = capsys.readouterr().out.splitlines()
     assert shape == "(5, 8, 8)" and density.startswith("LatentLogDensity(100 points, mean ")
+
+
+def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
+    exec(compile(code, "diffusers.md", "exec"), {})
+    shapes, *fitted = capsys.readouterr().out.splitlines()
+    assert shapes == "torch.Size([4, 1, 8, 8]) (4, 8, 8, 1)" and "RMS error" in fitted[0]

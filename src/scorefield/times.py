@@ -17,6 +17,7 @@ from torch import Tensor
 from scorefield._files import reason, shown
 from scorefield._tensor import is_traced
 from scorefield.core import Level, Levels, Scalar
+from scorefield.levels import given
 
 Between: TypeAlias = Literal["interpolate", "refuse", "nearest"]
 _OFF = 1e-3
@@ -273,6 +274,7 @@ def evenly(times: Times, n: int, sigma_min: float | None = None, sigma_max: floa
 
     For a network that was trained on a table of betas this is a better grid than one that knows the data's scale alone:
     at its greatest noise a network that predicts eps knows little of the data, and steps there should be short.
+    At alpha = 1 as other grids, but where it begins at alpha = 0: there on the scale of the times.
 
     Args:
         times: of the network.
@@ -298,6 +300,8 @@ def evenly(times: Times, n: int, sigma_min: float | None = None, sigma_max: floa
             raise ValueError(f"{n} levels of a table of {len(times)} entries; take fewer.")
         time = times.factor * index + times.offset
     alpha, sigma = (torch.as_tensor(v) for v in times.level(time))
+    if bool((alpha > 0).all()):
+        return given(sigma / alpha)
     return Levels(torch.cat([alpha, alpha.new_ones(1)]), torch.cat([sigma, sigma.new_zeros(1)]))
 
 
