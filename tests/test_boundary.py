@@ -240,6 +240,7 @@ REQUIRED = {
     "posterior": ("run", "x.csv", "-o", "y.csv"),
     "restore": ("run", "x.png", "--operator", "blur=1", "--noise", "1", "-o", "y"),
     "fit": ("iris", "-o", "x"),
+    "adopt": ("pipeline", "-o", "x"),
     "autoencode": ("digits", "-o", "x"),
     "serve": ("run",),
 }

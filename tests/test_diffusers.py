@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import plans, run
+from scorefield import log_density, plans, run
 from scorefield._files import FileError
 from scorefield.core import Level
 from scorefield.interop import Adapted, convention_of, from_diffusers, joined, levels_of
@@ -321,6 +321,9 @@ def test_damaged_folders_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     said(edited(folder, tmp_path / "c", "unet/config.json", block_out_channels=[64]), "cannot be read as a pipeline")
     said(edited(folder, tmp_path / "d", scheduler, beta_schedule="none"), "cannot be read as a pipeline")
     bare = edited(folder, tmp_path / "e", scheduler)
+    (bare / "unet" / "config.json").rename(tmp_path / "config.json")
+    said(bare, "no such file; the pipeline's folder is not whole")
+    (tmp_path / "config.json").rename(bare / "unet" / "config.json")
     weights = bare / "unet" / "diffusion_pytorch_model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
@@ -365,3 +368,15 @@ def test_without_diffusers_there_is_one_sentence(folder: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ValueError, match=r"needs the package diffusers .*: pip install 'diffusers>=0\.36'"):
         from_diffusers(folder)
+
+
+def test_log_densities_take_a_network_of_diffusers() -> None:
+    """Backward passes of many directions at once, through attention and group norms."""
+    blocks = {"down_block_types": ("AttnDownBlock2D",), "up_block_types": ("AttnUpBlock2D",)}
+    size = {"block_out_channels": (16,), "layers_per_block": 1, "norm_num_groups": 4}
+    module = randomised(diffusers.UNet2DModel(sample_size=4, in_channels=1, out_channels=1, **blocks, **size))
+    model = from_diffusers((module, ddim("v_prediction")), sigma_data=0.5)
+    with torch.no_grad():
+        one = log_density(model, X, evaluations=20, divergence="exact").value
+        two = torch.cat([log_density(model, x[None], evaluations=20, divergence="exact").value for x in X])
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)

@@ -11,7 +11,7 @@ import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_memory", "_files", "_optional", "_ranges", "_tensor", "progress", "core", "numerics"),
-    ("schedules", "levels", "nets", "data"),
+    ("schedules", "levels", "times", "nets", "data"),
     ("denoiser", "analytic"),
     ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),

@@ -57,3 +57,10 @@ def test_the_guide_to_families_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert likelihood.startswith("by maximum likelihood")
     first, second = (float(part.split(" +- ")[0]) for part in triangle.split("= ")[1].rstrip(")").split(", "))
     assert abs(first - 1) < 0.3 and abs(second) < 0.3
+
+
+def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
+    exec(compile(code, "diffusers.md", "exec"), {})
+    shapes, *fitted = capsys.readouterr().out.splitlines()
+    assert shapes == "torch.Size([4, 1, 8, 8]) (4, 8, 8, 1)" and "RMS error" in fitted[0]

@@ -15,8 +15,8 @@ from scorefield import levels, plans, run
 from scorefield.core import Level, check_estimate
 from scorefield.denoiser import ANGLE, DATA, NOISE, Target
 from scorefield.interop import Adapted, BetaTimes, FlowTimes, from_edm, from_eps, from_flow
-from scorefield.interop.times import Between, cumulative
 from scorefield.schedules import Betas, linear_betas
+from scorefield.times import Between, cumulative, evenly
 from tables import F64, doubles, mixture_2d
 
 LAW = mixture_2d()
@@ -169,6 +169,24 @@ def test_times_invert_levels(table: str) -> None:
     # log alpha^2 near 0 is known to a rounding of its table's numbers: 1e-16 over the least step, 4e-5
     torch.testing.assert_close(times.time(level), t, rtol=0, atol=1e-10)
     torch.testing.assert_close(level.alpha[: len(times)] ** 2, times.alphas_cumprod, rtol=1e-15, atol=0)
+
+
+def test_even_steps_are_in_the_networks_own_time() -> None:
+    times = BetaTimes(TABLES["zero terminal SNR"])
+    grid = evenly(times, 5)
+    assert grid.alpha[0] == 0 and grid.sigma[-1] == 0 and len(grid) == 6
+    told = times.time(Level(grid.alpha[:-1], grid.sigma[:-1]))
+    torch.testing.assert_close(told, torch.linspace(999, 0, 6, dtype=F64)[:5], rtol=1e-12, atol=1e-9)
+    inside = evenly(times, 5, sigma_min=0.1, sigma_max=10.0)
+    assert float(inside.ratio[0]) == pytest.approx(10) and float(inside.ratio[-2]) > 0.1
+    whole = evenly(BetaTimes(TABLES["cosine, 20"], between="refuse"), 7)
+    assert BetaTimes(TABLES["cosine, 20"], between="refuse").time(Level(whole.alpha[:-1], whole.sigma[:-1]))[0] == 19
+    for call, said in (
+        (lambda: evenly(times, 0), "whole number n >= 1"),
+        (lambda: evenly(BetaTimes(TABLES["cosine, 20"], between="nearest"), 30), "take fewer"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
 
 
 def test_between_entries_a_table_is_read_as_the_schedule_of_betas() -> None:

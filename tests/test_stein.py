@@ -30,7 +30,7 @@ LAWS = {
     "two modes": GaussianMixture(
         torch.tensor([1.0, 3.0]),
         torch.tensor([[-2.0, 0.0], [2.0, 0.5]]),
-        torch.stack([torch.eye(2), 0.4 * torch.eye(2)]),
+        SPREADS,
     ),
 }
 

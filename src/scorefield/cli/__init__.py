@@ -13,7 +13,8 @@ from pathlib import Path
 from cyclopts import CycloptsError, ValidationError
 
 from scorefield._files import reason
-from scorefield.cli import autoencode as _autoencoding  # noqa: F401  # importing them gives the app its commands
+from scorefield.cli import adopt as _adopting  # noqa: F401  # importing them gives the app its commands
+from scorefield.cli import autoencode as _autoencoding  # noqa: F401
 from scorefield.cli import distil as _distilling  # noqa: F401
 from scorefield.cli import explore as _exploring  # noqa: F401
 from scorefield.cli import export as _exporting  # noqa: F401

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorefield.interop.adapters import Adapted, from_edm, from_eps, from_flow
+from scorefield.interop.adopting import adopted
 from scorefield.interop.convention import Convention
 from scorefield.interop.diffusers_folder import pipeline_of, to_diffusers
 from scorefield.interop.diffusers_models import DiffusersNetwork, from_diffusers, joined
 from scorefield.interop.schedulers import convention_of, levels_of
-from scorefield.interop.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times
+from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times, evenly
 
 if TYPE_CHECKING:
     from scorefield.interop.plan_scheduler import PlanScheduler as PlanScheduler
@@ -26,12 +27,14 @@ __all__ = [
     "from_flow",
     "from_edm",
     "from_diffusers",
+    "adopted",
     "DiffusersNetwork",
     "pipeline_of",
     "to_diffusers",
     "joined",
     "convention_of",
     "levels_of",
+    "evenly",
     "Convention",
     "Times",
     "BetaTimes",

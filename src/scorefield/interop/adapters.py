@@ -12,7 +12,7 @@ from scorefield._tensor import check_batch, is_traced
 from scorefield.core import Estimate, Level, check_level
 from scorefield.denoiser import DATA, EDM_F, FLOW, NOISE, Target, plain
 from scorefield.interop.convention import Convention
-from scorefield.interop.times import BetaTimes, Between, FlowTimes, LogSigmaTimes, SigmaTimes, cumulative
+from scorefield.times import BetaTimes, Between, FlowTimes, LogSigmaTimes, SigmaTimes, cumulative
 
 Network: TypeAlias = Callable[..., Tensor]
 """`(x (n, *shape), t (n,)) -> raw`, or `(x, t, condition) -> raw`, raw of x's shape; a module or a function."""
@@ -128,7 +128,7 @@ def from_eps(
         prediction: what it answers, of `scorefield.denoiser`: NOISE (eps), DATA (x0), ANGLE (v = alpha eps - sigma x0).
         alphas_cumprod: `(N,)`, in the place of betas.
         between: levels between two entries: "interpolate" (t is then a fraction), "refuse" or "nearest"; see
-            `interop.BetaTimes`.
+            `times.BetaTimes`.
         factor: the network is told `factor * index + offset`, index from 0 to N - 1.
         offset: see factor.
         sigma_data: standard deviation of the data, where known.

@@ -10,7 +10,7 @@ from torch import Tensor
 from scorefield._tensor import expand
 from scorefield.core import Estimate, Level, Scalar
 from scorefield.denoiser import DATA, EDM_F, NOISE, SCORE, Target, plain
-from scorefield.interop.times import BetaTimes, LogSigmaTimes, Times
+from scorefield.times import BetaTimes, LogSigmaTimes, Times
 
 NEGATIVE_F = Target("-F", lambda alpha, sigma, sd: _negative(EDM_F.coefficients(alpha, sigma, sd)))
 """EDM's F with the sign of a velocity, as diffusers' EDM schedulers call `v_prediction`."""
@@ -22,7 +22,7 @@ def _negative(pair: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
 
 @dataclass(frozen=True)
 class Convention:
-    """A network is given `x / times.size(level)` and `times.time(level)`, and answers with the target.
+    """A network is given x over the `size` of the level, and its `time`, and answers with the target.
 
     Args:
         times: what it is told of the noise.

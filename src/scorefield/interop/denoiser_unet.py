@@ -14,7 +14,7 @@ from scorefield import nets
 from scorefield.core import Level
 from scorefield.denoiser import ANGLE, TARGETS, Denoiser
 from scorefield.interop.convention import Convention
-from scorefield.interop.times import BetaTimes
+from scorefield.times import BetaTimes
 
 ENTRIES = 1000
 """Of the table of noise levels, evenly spread in log(sigma / alpha)."""

@@ -13,7 +13,8 @@ from scorefield import _files, _optional
 from scorefield._files import FileError, shown
 from scorefield.interop.adapters import Adapted
 from scorefield.interop.schedulers import READ, convention_of, notes_of
-from scorefield.interop.times import Between
+from scorefield.records.diffusers_unet import contiguous_norms
+from scorefield.times import Between
 
 Call: TypeAlias = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 
@@ -93,7 +94,7 @@ class DiffusersNetwork(nn.Module):
         if further:
             raise ValueError(f"this {name} needs more than one condition ({', '.join(further)}): wrap it in a function "
                              "(x, t, condition), and use interop.from_eps.")  # fmt: skip
-        self.module = module
+        self.module = contiguous_norms(module)
         self.channels = int(inputs)
         self.training = module.training
 
@@ -109,11 +110,13 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
     `interop.schedulers.READ`. x is what the network sees: pixels on [-1, 1], or latents on the scale of diffusers. The
     condition is a class `(n,)` (UNet2DModel, DiT, whose None is 'no class'), the `encoder_hidden_states`
     `(n, tokens, width)` (UNet2DConditionModel), or both embeddings as one tensor by `joined` (SD3). Nothing is clipped.
+    The network is taken as it is, in its dtype and mode; only its group norms are given contiguous tensors from now on,
+    the same numbers, without which torch has no batched derivatives of them.
 
     Args:
         source: the folder of a pipeline (JSON and safetensors; no code is read, nothing fetched), a pipeline, or a pair
             (network, scheduler).
-        between: levels between the entries of a table, see `interop.BetaTimes`; default: "interpolate", or "refuse"
+        between: levels between the entries of a table, see `times.BetaTimes`; default: "interpolate", or "refuse"
             where the network looks its times up.
         sigma_data: standard deviation of the data, where known.
 
@@ -129,7 +132,7 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
         >>> f"{model.sigma_min:.3g} {model.sigma_max:.4g}"
         '0.01 157.4'
     """
-    module, scheduler = _parts(source)
+    module, scheduler = parts_of(source)
     network = DiffusersNetwork(module)
     looked_up = module.config.get("time_embedding_type") == "learned"
     convention = convention_of(scheduler, between or ("refuse" if looked_up else "interpolate"))
@@ -158,7 +161,7 @@ def joined(hidden: Tensor, pooled: Tensor) -> Tensor:
     return torch.cat([hidden.flatten(1), pooled.to(hidden.dtype)], dim=1)
 
 
-def _parts(source: Any) -> tuple[Any, Any]:
+def parts_of(source: Any) -> tuple[Any, Any]:
     """The network and the scheduler of a source."""
     if isinstance(source, (str, Path)):
         return _read(Path(source))
@@ -188,8 +191,8 @@ def _read(folder: Path) -> tuple[Any, Any]:
     part = next((name for name in ("unet", "transformer") if name in index), None)
     if part is None or "scheduler" not in index:
         raise FileError(f"{folder}/model_index.json names no unet or transformer with a scheduler.")
-    kind = _files.read_json(folder / part / "config.json").get("_class_name")
-    config = _files.read_json(folder / "scheduler" / "scheduler_config.json")
+    kind = _json(folder / part / "config.json").get("_class_name")
+    config = _json(folder / "scheduler" / "scheduler_config.json")
     steps = config.get("_class_name")
     for given, known, what in ((kind, tuple(NETWORKS), "network"), (steps, READ, "scheduler")):
         if given not in known:
@@ -200,6 +203,13 @@ def _read(folder: Path) -> tuple[Any, Any]:
             folder / part, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
         )
         return module.eval(), getattr(package, str(steps)).from_config(config)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file of a pipeline's folder."""
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; the pipeline's folder is not whole: download it again.")
+    return _files.read_json(path)
 
 
 def _has_classes(module: Any) -> bool:

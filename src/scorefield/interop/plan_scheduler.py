@@ -17,11 +17,11 @@ from scorefield.core import Level
 from scorefield.interop.adapters import Adapted
 from scorefield.interop.convention import Convention
 from scorefield.interop.schedulers import convention_of
-from scorefield.interop.stored import convention_from_json, prediction_to_json, times_to_json
-from scorefield.interop.times import LogSigmaTimes
+from scorefield.interop.stored import convention_from_json, prediction_to_json
 from scorefield.plans import Plan
 from scorefield.plans.plan import last_uses
 from scorefield.plans.run import check_range
+from scorefield.times import LogSigmaTimes, times_to_json
 
 
 class PlanScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' types are not read

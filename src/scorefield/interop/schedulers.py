@@ -15,7 +15,7 @@ from scorefield._files import shown
 from scorefield.core import Levels
 from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Target
 from scorefield.interop.convention import NEGATIVE_F, Convention
-from scorefield.interop.times import BetaTimes, Between, FlowTimes, LogSigmaTimes
+from scorefield.times import BetaTimes, Between, FlowTimes, LogSigmaTimes
 
 ON_BETAS = (
     "DDPMScheduler",
@@ -60,7 +60,7 @@ def convention_of(scheduler: Any, between: Between = "interpolate") -> Conventio
 
     Args:
         scheduler: of diffusers, one of `READ`.
-        between: levels between two entries of a table; see `interop.BetaTimes`.
+        between: levels between two entries of a table; see `times.BetaTimes`.
 
     Raises:
         ValueError: for another scheduler or prediction.

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-
-from scorefield._files import reason, shown
+from scorefield._files import shown
 from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Target
 from scorefield.interop.convention import NEGATIVE_F, Convention
-from scorefield.interop.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times
+from scorefield.times import times_from_json
 
 PREDICTIONS: dict[str, Target] = {
     "epsilon": NOISE,
@@ -21,21 +16,6 @@ PREDICTIONS: dict[str, Target] = {
     "-F": NEGATIVE_F,
 }
 """Names of predictions in files: those of diffusers, and EDM's."""
-_TIMES: dict[str, type[Any]] = {
-    "betas": BetaTimes,
-    "flow": FlowTimes,
-    "sigma": SigmaTimes,
-    "log sigma": LogSigmaTimes,
-}
-
-
-def times_to_json(times: Times) -> dict[str, Any]:
-    """The fields of times, with their kind."""
-    kind = next((name for name, known in _TIMES.items() if type(times) is known), None)
-    if kind is None:
-        raise ValueError(f"{type(times).__name__} has no name in files; there are the times of scorefield.interop.")
-    fields = {name: v.tolist() if isinstance(v, torch.Tensor) else v for name, v in vars(times).items()}
-    return {"kind": kind, **fields}
 
 
 def prediction_to_json(target: Target) -> str:
@@ -54,12 +34,4 @@ def convention_from_json(times: object, prediction: object) -> Convention:
     """
     if not isinstance(prediction, str) or prediction not in PREDICTIONS:
         raise ValueError(f"a prediction is one of {', '.join(PREDICTIONS)}, got {shown(prediction)}.")
-    if not isinstance(times, Mapping) or times.get("kind") not in _TIMES:
-        raise ValueError(f"stored times are an object of kind {', '.join(_TIMES)}, got {shown(times)}.")
-    fields = {name: value for name, value in times.items() if name != "kind"}
-    if "alphas_cumprod" in fields:
-        fields["alphas_cumprod"] = torch.tensor(fields["alphas_cumprod"], dtype=torch.float64)
-    try:
-        return Convention(_TIMES[times["kind"]](**fields), PREDICTIONS[prediction])
-    except (TypeError, ValueError, RuntimeError) as fault:
-        raise ValueError(f"these stored times are damaged: {reason(fault)}.") from None
+    return Convention(times_from_json(times), PREDICTIONS[prediction])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scorefield.plans import Calibration, calibration
 from scorefield.progress import Report, silent
+from scorefield.records.diffusers_unet import own_plan
 from scorefield.records.trained import TrainedModel
 
 TRAJECTORIES = 1024
@@ -30,5 +31,6 @@ def calibrate(
         search=search,
         condition=model.conditions(TRAJECTORIES, seed=seed),
         std=model.model.sigma_data,
+        plan=own_plan(model.model, evaluations),
         report=report,
     )

@@ -15,6 +15,7 @@ from scorefield._files import shown
 from scorefield.denoiser import TARGETS, Denoiser, Energy
 from scorefield.plans import Plan
 from scorefield.plans.plan import plans_from_json
+from scorefield.records import diffusers_unet as _foreign
 from scorefield.records import latents as _latents
 from scorefield.records.codec import Codec, codec_from_json
 from scorefield.records.ends import Ends
@@ -65,7 +66,7 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors |= _weights(few.model.network, _few(steps))
     header: dict[str, Any] = {
         "kind": kind,
-        "network": {"name": nets.name_of(network), "config": network.config},
+        "network": {"name": network_name(network), "config": network.config},
         "target": model.target.name if isinstance(model, Denoiser) else None,
         "sigma_data": model.sigma_data,
         "sigma_min": model.sigma_min,
@@ -106,7 +107,7 @@ def read(
     """
     own = {n: v for n, v in tensors.items() if n not in (_MEAN, _COVARIANCE)}
     own = {n: v for n, v in own.items() if not n.startswith((_DISTILLED, _AUTOENCODER))}
-    network = nets.restored(header["network"]["name"], header["network"]["config"], own)
+    network = _network(header["network"], own)
     scales = {key: float(header[key]) for key in ("sigma_data", "sigma_min", "sigma_max")}
     model: Denoiser | Energy
     if header["kind"] == "energy":
@@ -133,6 +134,18 @@ def read(
         _distilled(header, tensors, model, device),
         Ends(**header.get("ends", {})),
     )
+
+
+def network_name(network: nn.Module) -> str:
+    """What a network is called in files; a ValueError for one that has no name there."""
+    return _foreign.NAME if isinstance(network, _foreign.DiffusersUNet) else nets.name_of(network)
+
+
+def _network(stored: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network of a header, with its weights."""
+    if stored["name"] == _foreign.NAME:
+        return _foreign.DiffusersUNet.rebuilt(stored["config"], weights)
+    return nets.restored(stored["name"], stored["config"], weights)
 
 
 def _weights(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
@@ -176,7 +189,7 @@ def _distilled(
     found = {}
     for steps, plan in plans.items():
         own = _under(_few(steps), tensors)
-        network = nets.restored(header["network"]["name"], header["network"]["config"], own)
+        network = _network(header["network"], own)
         few = Denoiser(network, model.target, **scales)
         found[steps] = Distilled(few.to(device).eval(), plan, known[str(steps)].get("info", {}))
     return found

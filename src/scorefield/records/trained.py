@@ -24,6 +24,7 @@ from scorefield.plans import Plan, default
 from scorefield.progress import Report, silent
 from scorefield.records.codec import Codec
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
+from scorefield.records.diffusers_unet import own_plan
 from scorefield.records.draws import encoded_draws
 from scorefield.records.ends import Ends
 from scorefield.records.latent_codec import LatentCodec, records_codec
@@ -51,7 +52,8 @@ class TrainedModel:
     Args:
         model: `Denoiser` or `Energy`, on standardised data.
         codec: records <-> standardised tensors.
-        plans: by number of evaluations; `sample(steps=n)` takes the one stored for n, else `plans.default(n)`.
+        plans: by number of evaluations; `sample(steps=n)` takes the one stored for n, else `plans.default(n)`, or for a
+            network of diffusers one over its own times.
         frequencies: of each class in the training data, for a model conditional on classes.
         info: what else is known of it (data, training, version), JSON-able.
         mean: of the encoded training data, `(*shape)`: what log-densities start from; None: 0.
@@ -169,6 +171,9 @@ class TrainedModel:
         if steps in self.plans:
             return self.plans[steps]
         model = self.model
+        own = own_plan(model, steps)
+        if own is not None:
+            return own
         dimensions = math.prod(self.codec.shape)
         return default(steps, model.sigma_data, model.sigma_min, model.sigma_max, dimensions)
 

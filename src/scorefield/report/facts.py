@@ -87,7 +87,8 @@ def complete(part: Mapping[str, Any] | None, *names: str) -> Mapping[str, Any]:
 
 def run_facts(info: Mapping[str, Any], plans: Mapping[int, object]) -> Facts:
     """Stored plans, and what wrote the run."""
-    found = [("stored plans", ", ".join(str(n) for n in sorted(plans)) or "none; plans.default(steps) is used")]
+    used = info.get("adopted", {}).get("plan", "plans.default(steps)")
+    found = [("stored plans", ", ".join(str(n) for n in sorted(plans)) or f"none; {used} is used")]
     if "version" in info:
         torch = f", torch {info['torch']}" if "torch" in info else ""
         found.append(("written by", f"scorefield {info['version']}{torch}"))

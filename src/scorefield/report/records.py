@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from scorefield import metrics, nets
+from scorefield import metrics
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.encoded import Encoded
 from scorefield.records.evaluate import Comparison
 from scorefield.records.grid_codec import GridCodec
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latent_codec import LatentCodec, records_codec
+from scorefield.records.stored import network_name
 from scorefield.records.trained import TrainedModel
 from scorefield.report import figures
 from scorefield.report.facts import Facts, complete, lines, run_facts, training_facts
@@ -71,7 +72,7 @@ def _network(model: Denoiser | Energy) -> str:
     count = sum(p.numel() for p in model.parameters())
     kind = "energy" if isinstance(model, Energy) else f"denoiser, target {model.target.name}"
     classes = f", {model.classes} classes" if model.classes else ""
-    return f"{nets.name_of(network)}, {count:,} parameters ({kind}{classes})"
+    return f"{network_name(network)}, {count:,} parameters ({kind}{classes})"
 
 
 def _range(model: TrainedModel) -> str:

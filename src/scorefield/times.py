@@ -7,14 +7,17 @@ through sigma / alpha alone (but for the scale of x), so that it answers at any 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from scorefield._files import reason, shown
 from scorefield._tensor import is_traced
-from scorefield.core import Level, Scalar
+from scorefield.core import Level, Levels, Scalar
+from scorefield.levels import given
 
 Between: TypeAlias = Literal["interpolate", "refuse", "nearest"]
 _OFF = 1e-3
@@ -264,6 +267,90 @@ class LogSigmaTimes:
     def level(self, time: Scalar) -> Level:
         sigma = (4 * torch.as_tensor(time, dtype=torch.float64)).exp()
         return Level(torch.ones_like(sigma), sigma)
+
+
+def evenly(times: Times, n: int, sigma_min: float | None = None, sigma_max: float | None = None) -> Levels:
+    """n levels evenly spaced in a network's own time, from the last one down, then clean data: where to step.
+
+    For a network that was trained on a table of betas this is a better grid than one that knows the data's scale alone:
+    at its greatest noise a network that predicts eps knows little of the data, and steps there should be short.
+    At alpha = 1 as other grids, but where it begins at alpha = 0: there on the scale of the times.
+
+    Args:
+        times: of the network.
+        n: how many; the last lies one step above the first time.
+        sigma_min: least sigma / alpha; default: that of the times.
+        sigma_max: greatest.
+
+    Raises:
+        ValueError: for n < 1, or more levels than a table has entries.
+
+    Example:
+        >>> evenly(FlowTimes(), 4)
+        Levels(5 levels, sigma/alpha = inf, 3, 1, 0.3333, 0)
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"a grid needs a whole number n >= 1 of levels, got {n!r}.")
+    low, high = times.sigma_min if sigma_min is None else sigma_min, times.sigma_max if sigma_max is None else sigma_max
+    first, last = (float(times.time(Level(*_at(ratio)))) for ratio in (low, high))
+    time = torch.linspace(last, first, n + 1, dtype=torch.float64)[:n]
+    if isinstance(times, BetaTimes) and times.between != "interpolate":
+        index = ((time - times.offset) / times.factor).round()
+        if len(index.unique()) < n:
+            raise ValueError(f"{n} levels of a table of {len(times)} entries; take fewer.")
+        time = times.factor * index + times.offset
+    alpha, sigma = (torch.as_tensor(v) for v in times.level(time))
+    if bool((alpha > 0).all()):
+        return given(sigma / alpha)
+    return Levels(torch.cat([alpha, alpha.new_ones(1)]), torch.cat([sigma, sigma.new_zeros(1)]))
+
+
+def _at(ratio: float) -> tuple[float, float]:
+    """A level of this sigma / alpha."""
+    return (1.0, ratio) if ratio < math.inf else (0.0, 1.0)
+
+
+_KINDS: dict[str, type[Any]] = {
+    "betas": BetaTimes,
+    "flow": FlowTimes,
+    "sigma": SigmaTimes,
+    "log sigma": LogSigmaTimes,
+}
+"""Names of times in files."""
+
+
+def times_to_json(times: Times) -> dict[str, Any]:
+    """The fields of times, with their kind.
+
+    Raises:
+        ValueError: for times of another class than those here.
+    """
+    kind = next((name for name, known in _KINDS.items() if type(times) is known), None)
+    if kind is None:
+        raise ValueError(f"{type(times).__name__} has no name in files; there are the times of scorefield.times.")
+    return {"kind": kind, **{name: v.tolist() if isinstance(v, Tensor) else v for name, v in vars(times).items()}}
+
+
+def times_from_json(stored: object) -> Times:
+    """The times that `times_to_json` wrote.
+
+    Raises:
+        ValueError: for what is none.
+
+    Example:
+        >>> times_from_json(times_to_json(FlowTimes(factor=1000.0)))
+        FlowTimes(factor=1000.0, low=0.0, high=1.0)
+    """
+    if not isinstance(stored, Mapping) or stored.get("kind") not in _KINDS:
+        raise ValueError(f"stored times are an object of kind {', '.join(_KINDS)}, got {shown(stored)}.")
+    fields = {name: value for name, value in stored.items() if name != "kind"}
+    try:
+        if "alphas_cumprod" in fields:
+            fields["alphas_cumprod"] = torch.tensor(fields["alphas_cumprod"], dtype=torch.float64)
+        made: Times = _KINDS[stored["kind"]](**fields)
+    except (TypeError, ValueError, RuntimeError) as fault:
+        raise ValueError(f"these stored times are damaged: {reason(fault)}.") from None
+    return made
 
 
 def cumulative(betas: Tensor) -> Tensor:

@@ -1,0 +1,90 @@
+"""A network of diffusers as a run: in the user's units, with all that is asked of one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from scorefield import _ranges
+from scorefield._files import shown
+from scorefield.denoiser import EDM_F, Denoiser
+from scorefield.interop.convention import NEGATIVE_F
+from scorefield.interop.diffusers_models import DiffusersNetwork, parts_of
+from scorefield.interop.schedulers import convention_of, notes_of
+from scorefield.records.diffusers_unet import DiffusersUNet
+from scorefield.records.image_codec import ImageCodec
+from scorefield.records.trained import TrainedModel
+from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, Times
+
+_LAST = 0.999
+"""Of a flow's time u: greatest that a run asks for, sigma / alpha = 999; its own levels end below alpha = 0."""
+
+
+def adopted(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
+    """A UNet2DModel of diffusers, of pixels on [-1, 1], as a trained model of images with 256 grey levels.
+
+    What takes a run takes it: samples, densities, restoration, calibrated plans, distillation. Its folder needs
+    diffusers to be read, and neither the scheduler nor any code. Noise levels are in units of half the range of grey
+    levels. A network that is trained up to alpha = 0 is asked up to the table's entry before, a flow up to u = 0.999.
+
+    Args:
+        source: as `from_diffusers`; the network is a UNet2DModel with a sample_size, unconditional or of classes.
+        sigma_data: standard deviation of its data on [-1, 1], where sampling and densities start from; EDM's networks
+            have their own.
+
+    Raises:
+        ValueError: for another network; where diffusers is missing.
+        FileError: for a folder that cannot be read.
+    """
+    _ranges.SHARE("adopted(sigma_data=...)", sigma_data)
+    module, scheduler = parts_of(source)
+    if type(module).__name__ != "UNet2DModel":
+        raise ValueError(
+            f"a run is made of a UNet2DModel of diffusers, got {shown(type(module).__name__)}, whose condition or "
+            "latents no run holds; interop.from_diffusers makes a model of it."
+        )
+    DiffusersNetwork(module)  # its checks
+    convention = convention_of(scheduler)
+    target, times = convention.target, convention.times
+    if isinstance(times, LogSigmaTimes):
+        sigma_data = times.sigma_data
+    sign, target = (-1.0, EDM_F) if target is NEGATIVE_F else (1.0, target)
+    network = DiffusersUNet(module, times, sigma_data, sign)
+    size: Any = network.config
+    height, width = size["sizes"]
+    if height % 2 or width % 2:
+        raise ValueError(f"a run of images has networks of even height and width, got {height} x {width}.")
+    model = Denoiser(
+        network, target, sigma_data=sigma_data, sigma_min=max(times.sigma_min, 1e-4), sigma_max=_last(times)
+    )
+    pixels = ImageCodec(
+        height, width, network.channels, 127.5, 127.5, levels=256, dtype="uint8", channel_axis=network.channels > 1
+    )
+    classes = size["classes"]
+    known = {
+        "network": "UNet2DModel",
+        "scheduler": type(scheduler).__name__,
+        "prediction": target.name,
+        "size": list(pixels.record_shape),
+        "notes": list(notes_of(scheduler)),
+    }
+    if not isinstance(times, LogSigmaTimes):
+        known["plan"] = "UniPC, evenly in the network's own times,"
+    return TrainedModel(
+        model.eval(),
+        pixels,
+        frequencies=(1 / classes,) * classes if classes else None,
+        info={"adopted": known},
+    )
+
+
+def _last(times: Times) -> float:
+    """The greatest finite sigma / alpha to ask for."""
+    if times.sigma_max < math.inf:
+        return times.sigma_max
+    if isinstance(times, BetaTimes):
+        before = float(times.alphas_cumprod[-2])
+        return math.sqrt((1 - before) / before)
+    if isinstance(times, FlowTimes):
+        return _LAST / (1 - _LAST)
+    raise ValueError(f"{times!r} has no end of noise that a run can be asked up to.")
