@@ -73,6 +73,7 @@ $(BENCH)/.stamp: $(STAMP)
 
 bench: $(BENCH)/.stamp
 	@$(BENCH)/bin/python benchmarks/run.py
+	@$(BENCH)/bin/python benchmarks/interop.py
 
 # DATA: the folder of the four tables with a published split; without it the two of scikit-learn are measured.
 bench-tables: $(BENCH)/.stamp

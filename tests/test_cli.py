@@ -37,7 +37,9 @@ def test_help_answers_without_torch() -> None:
     assert done.stdout.strip().endswith("[]") and "Examples:" in done.stdout
 
 
-COMMANDS = "fit schema sample evaluate info density outliers impute predict calibrate check demo explore export".split()
+COMMANDS = (
+    "fit schema sample evaluate info density outliers impute predict calibrate check demo explore export push".split()
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

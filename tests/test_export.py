@@ -24,9 +24,12 @@ from scorefield.interop.export import METADATA, export_model, graph_of
 from scorefield.numerics.random import normal, uniform
 from scorefield.plans import ancestral
 from scorefield.records.array_codec import ArrayCodec
+from scorefield.records.autoencoder import Autoencoder
 from scorefield.records.codec import fit_codec
+from scorefield.records.convolutional import Convolutional
 from scorefield.records.grid_codec import GridCodec
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.latent_codec import LatentCodec
 from scorefield.tables.impute import complete
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -264,6 +267,33 @@ def test_faults_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ValueError, match=re.escape("needs the package onnxruntime") + ".*scorefield\\[onnx\\]"):
         export_model(model, tmp_path / "m.onnx")
+
+
+class Branching(torch.nn.Module):
+    """A network of the user's own whose answer depends on a value in a way that no graph has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
+        return x * self.weight if float(x.sum()) > 0 else -x
+
+
+def test_a_network_that_cannot_be_traced_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"torch\.export cannot trace this model: .*data-dependent"):
+        export_model(TrainedModel(Denoiser(Branching()).eval(), IRIS), tmp_path / "m.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_latents_come_on_the_autoencoders_scale(tmp_path: Path) -> None:
+    images = ImageCodec(8, 8, 1, mean=8.0, std=4.0, levels=17, dtype="uint8", channel_axis=False)
+    by = Autoencoder(Convolutional(1, latent=2, width=8), factor=4)
+    codec = LatentCodec(images, by, mean=(0.0, 1.0), std=(1.0, 2.0), sizes=(2, 2))
+    model = TrainedModel(Denoiser(nets.UNet((2, 2), channels=2, base=8, blocks=1)).eval(), codec)
+    assert export_model(model, tmp_path / "l.pt2", 2).outputs == {"latent": (2, 2, 2)}
+    (z,) = torch.export.load(tmp_path / "l.pt2").module()(normal(3, codec.shape, 0, "start"))
+    assert np.array_equal(codec.decode(codec.standardised(z.detach())), model.sample(3, steps=2, seed=0))
 
 
 def test_another_function_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

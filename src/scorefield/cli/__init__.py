@@ -20,6 +20,7 @@ from scorefield.cli import explore as _exploring  # noqa: F401
 from scorefield.cli import export as _exporting  # noqa: F401
 from scorefield.cli import fit as _fitting  # noqa: F401
 from scorefield.cli import forecast as _forecasting  # noqa: F401
+from scorefield.cli import hub as _hub
 from scorefield.cli import models as _models  # noqa: F401
 from scorefield.cli import posteriors as _posteriors  # noqa: F401
 from scorefield.cli import restore as _restoring  # noqa: F401
@@ -45,7 +46,7 @@ def main() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of its font cache
     words, debug = _debug(sys.argv[1:])
     try:
-        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        app(_hub.fetched(words), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         _quiet()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield import __version__, _files, _ranges
+from scorefield._files import reason
 from scorefield._optional import package
 from scorefield.denoiser import Energy
 from scorefield.interop.graphs import BATCH, Graph, denoiser_graph, sampler_graph
@@ -134,17 +135,19 @@ def _traced(graph: Graph, gradient: bool) -> Any:
     """
     examples = tuple(graph.inputs.values())
     module: nn.Module = _InOrder(graph.module)
-    if gradient:
+    try:
+        if not gradient:
+            free: Any = (tuple({0: torch.export.Dim("n")} for _ in examples),)
+            return torch.export.export(module, examples, dynamic_shapes=free)
         from torch.fx.experimental.proxy_tensor import make_fx
 
         # sizes that are equal in the example would be taken for the same size
         rows = 1 + max(size for value in examples for size in value.shape)
         examples = tuple(value[:1].expand(rows, *value.shape[1:]).contiguous() for value in examples)
         module = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*examples)
-        free: Any = tuple({0: torch.export.Dim("n")} for _ in examples)
-    else:
-        free = (tuple({0: torch.export.Dim("n")} for _ in examples),)
-    return torch.export.export(module, examples, dynamic_shapes=free)
+        return torch.export.export(module, examples, dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in examples))
+    except Exception as fault:  # of a network of the user's own: its branches may depend on values
+        raise ValueError(f"torch.export cannot trace this model: {reason(fault)}.") from fault
 
 
 def _onnx(program: Any, graph: Graph, about: dict[str, Any]) -> tuple[bytes, Any]:
@@ -156,7 +159,10 @@ def _onnx(program: Any, graph: Graph, about: dict[str, Any]) -> tuple[bytes, Any
     if size > _MOST:
         raise ValueError(f"the weights take {size:,} bytes, an ONNX file holds 2 GB; export to .pt2 instead.")
     inputs, outputs = list(graph.inputs), list(graph.outputs)
-    made: Any = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
+    try:
+        made: Any = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
+    except Exception as fault:  # an operation that ONNX, or torch's exporter to it, has not
+        raise ValueError(f"this model has no ONNX graph: {reason(fault)}; export to .pt2 instead.") from fault
     made.model.metadata_props[METADATA] = json.dumps(about, allow_nan=False)
     made.model.producer_name, made.model.producer_version = "scorefield", __version__
     proto = made.model_proto

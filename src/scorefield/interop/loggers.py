@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from scorefield.training.log import Outcome
 
 PROJECT = "scorefield"
 """What the experiment (MLflow) and the project (Weights & Biases) are called."""
+_PATIENCE, _MOST = 2.0, 500  # seconds and numbers that wait to be written to MLflow's database
 
 
 def _image(png: bytes) -> Any:
@@ -81,6 +83,8 @@ class MLflow:
         package("sqlalchemy", "--log mlflow", "scorefield[mlflow]")  # which mlflow-skinny has not
         self.folder, self._run = Path(folder).absolute(), ""
         self._client: Any = None
+        self._waiting: list[Any] = []
+        self._written = 0.0
 
     @property
     def uri(self) -> str:
@@ -91,6 +95,7 @@ class MLflow:
         """Open the training's run, or make one."""
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of each table that it makes
         self.folder.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         found = self._client.get_experiment_by_name(PROJECT)
@@ -111,18 +116,27 @@ class MLflow:
                 self._client.log_param(self._run, key, value)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Metrics of the run."""
+        """Metrics of the run, written every two seconds: each time the database commits to the disk."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+        self._waiting += [Metric(name, value, now, step) for name, value in values.items()]
+        if time.monotonic() - self._written > _PATIENCE or len(self._waiting) > _MOST:
+            self._write()
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._client.log_batch(self._run, metrics=waiting)
+        self._written = time.monotonic()
 
     def picture(self, name: str, step: int, png: bytes) -> None:
         """An artifact of the run."""
         self._client.log_image(self._run, _image(png), artifact_file=f"{name}-{step}.png")
 
     def end(self, outcome: Outcome) -> None:
-        """Say how it ended."""
+        """Write what is left and say how it ended."""
+        self._write()
         status = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[outcome]
         self._client.set_terminated(self._run, status=status)
         self._client = None
