@@ -84,6 +84,8 @@ COUNT = whole(1, 10**12)
 DRAWS = whole(1, 1_000_000)
 DISTILLED = whole(1, 12)
 """Evaluations that a network is distilled to."""
+PARTS = whole(1, 1 << 16)
+"""That a process goes through its samples of a step in."""
 READERS = whole(1, 64)
 """Threads that read data ahead."""
 EXPORTED = whole(1, 100)

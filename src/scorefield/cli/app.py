@@ -69,6 +69,8 @@ Batch: TypeAlias = Annotated[int, ranged(whole(1, 2**31))]
 LatentChannels: TypeAlias = Annotated[int, ranged(_ranges.LATENT_CHANNELS)]
 Class: TypeAlias = Annotated[int, ranged(whole(0, (1 << 16) - 1))]
 Seed: TypeAlias = Annotated[int, ranged(_ranges.SEED)]
+Parts: TypeAlias = Annotated[int, ranged(_ranges.PARTS)]
+"""Of the rows of a step."""
 Readers: TypeAlias = Annotated[int, ranged(_ranges.READERS)]
 """Threads that read ahead."""
 Port: TypeAlias = Annotated[int, ranged(whole(0, 65535))]

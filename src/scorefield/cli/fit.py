@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import Batch, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
+from scorefield.cli.app import Batch, Parts, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.logs import loggers
 from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
@@ -84,6 +84,8 @@ def fit(
     held: Probability | None = None,
     checkpoint_every: str = "15s",
     fsdp: bool = False,
+    accumulate: Parts | None = None,
+    activation_checkpointing: bool = False,
     resume: bool = False,
     quiet: bool = False,
     log: Columns = (),
@@ -129,6 +131,10 @@ def fit(
         held: share of the rows held out; default: 0.1, for small tables more.
         checkpoint_every: training time between checkpoints.
         fsdp: with several processes, shard the weights (FSDP2) instead of copying them (DDP).
+        accumulate: parts that each process goes through its rows of a step in, one after the other, with the memory of
+            one; 1 unless given.
+        activation_checkpointing: compute the inside of a network's blocks again on the way back instead of keeping it:
+            less memory, more time, the same gradients.
         resume: go on with what the folder holds, also after a crash.
         quiet: show no progress.
         log: where the training is logged: tensorboard:DIR, mlflow:DIR or wandb:DIR (offline); may be given several
@@ -157,6 +163,8 @@ def fit(
         "precision": precision,
         "checkpoint_every": seconds(checkpoint_every),
         "sharded": fsdp,
+        "accumulate": accumulate,
+        "activation_checkpointing": activation_checkpointing,
     }
     options: dict[str, Any] = {
         "size": None if size == "auto" else size,

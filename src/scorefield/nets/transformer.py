@@ -19,7 +19,7 @@ _WIDENING = 4  # inside a block, over its width
 _LEAST = 1e-5  # added to the variance of a token
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Self-attention and a perceptron, each modulated and gated by the embedding (Peebles and Xie 2023)."""
 
     def __init__(self, width: int, embedding: int) -> None:
@@ -105,12 +105,12 @@ class PatchTransformer(nn.Module):
         inside, e = channels * patch ** len(sizes), min(256, width)
         self.embedding = Embedding(e, classes, condition_dim)
         self.inputs = linear(inside, width)
-        self.blocks = nn.ModuleList(_Block(width, e) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, e) for _ in range(depth))
         self.modulation = linear(e, 2 * width)
         self.outputs = linear(width, inside)
         counts = [-(-size // patch) for size in sizes]
         self.register_buffer("places", _places(counts, width).to(torch.get_default_dtype()), persistent=False)
-        gates = [block.modulation for block in self.blocks if isinstance(block, _Block)]
+        gates = [block.modulation for block in self.blocks if isinstance(block, Block)]
         initialise(self, seed, zero=[self.outputs, self.modulation, *gates])
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:

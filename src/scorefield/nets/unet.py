@@ -15,7 +15,7 @@ from scorefield.nets._init import conv, initialise, linear, norm
 from scorefield.nets._patches import check_grid, check_records, patches, points
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """`h + conv(silu(modulate(norm(conv(silu(norm(h)))))))`: a residual block modulated by the embedding."""
 
     def __init__(self, channels: int, embedding: int, axes: int) -> None:
@@ -37,7 +37,7 @@ class _Stage(nn.Module):
 
     def __init__(self, blocks: int, channels: int, embedding: int, axes: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(_Block(channels, embedding, axes) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(channels, embedding, axes) for _ in range(blocks))
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         for block in self.blocks:
@@ -45,7 +45,7 @@ class _Stage(nn.Module):
         return h
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     """Residual self-attention over the places (Vaswani and others 2017), in plain products: it has all derivatives."""
 
     def __init__(self, channels: int) -> None:
@@ -127,13 +127,13 @@ class UNet(nn.Module):
         self.inputs = conv(channels * patch**axes, base, axes=axes)
         self.down = nn.ModuleList(_Stage(blocks, c, e, axes) for c in inside)
         self.lower = nn.ModuleList(conv(a, b, stride=2, axes=axes) for a, b in pairwise(inside))
-        self.attention = _Attention(inside[-1]) if attention else nn.Identity()
+        self.attention = Attention(inside[-1]) if attention else nn.Identity()
         self.rise = nn.ModuleList(conv(b, a, kernel=1, axes=axes) for a, b in pairwise(inside))
         self.up = nn.ModuleList(_Stage(blocks, c, e, axes) for c in inside)
         self.norm = norm(base)
         self.outputs = conv(base, channels * patch**axes, axes=axes)
-        ends = [layer for m in self.modules() if isinstance(m, _Block) for layer in (m.modulation, m.conv_out)]
-        ends += [m.out for m in self.modules() if isinstance(m, _Attention)]
+        ends = [layer for m in self.modules() if isinstance(m, Block) for layer in (m.modulation, m.conv_out)]
+        ends += [m.out for m in self.modules() if isinstance(m, Attention)]
         initialise(self, seed, zero=[self.outputs, *ends])
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:

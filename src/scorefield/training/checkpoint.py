@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from scorefield import _files
 from scorefield._files import shown
-from scorefield._ranges import SEED, real, whole
-from scorefield.training import parallel
+from scorefield._ranges import PARTS, SEED, real, whole
+from scorefield.training import parallel, sharded
 from scorefield.training.heldout import POINTS, Evaluation
 from scorefield.training.muon import Muon
 from scorefield.training.optimizer import AdamW
@@ -46,6 +47,10 @@ class Settings:
         precision: "auto" (bf16 on GPUs that have it and where it is measured to be faster, else float32; decided once,
             when a run begins), "float32" or "bf16".
         sharded: with several processes, shard weights and optimiser (FSDP2) instead of copying them (DDP).
+        accumulate: parts that a process goes through its share of a batch in, one after the other: the gradients are
+            those of the whole, to rounding, in the memory of a part.
+        activation_checkpointing: keep only the inputs of a network's blocks and compute the rest again on the way back:
+            the same gradients in less memory and more time.
         seed: of everything random; step k's batch, levels and noise are a pure function of (seed, k, position).
     """
 
@@ -66,6 +71,8 @@ class Settings:
     condition_dropout: float = 0.1
     precision: str = "auto"
     sharded: bool = False
+    accumulate: int = 1
+    activation_checkpointing: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,8 +86,11 @@ class Settings:
             raise ValueError(f"Settings(precision=...) is 'auto', 'float32' or 'bf16', got {shown(self.precision)}.")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"Settings(optimizer=...) is 'adamw' or 'muon', got {shown(self.optimizer)}.")
-        if not isinstance(self.sharded, bool):
-            raise ValueError(f"Settings(sharded=...) is True or False, got {shown(self.sharded)}.")
+        for name in ("sharded", "activation_checkpointing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Settings({name}=...) is True or False, got {shown(getattr(self, name))}.")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} cannot be cut into accumulate = {self.accumulate} parts.")
 
 
 _RANGES = {
@@ -98,6 +108,7 @@ _RANGES = {
     "patience": whole(0, 10**12),
     "checkpoint_every": real(0, 1e9, open_low=True),
     "condition_dropout": real(0, 1),
+    "accumulate": PARTS,
     "seed": SEED,
 }
 _NEEDED = frozenset(_RANGES) - {"steps", "seconds", "patience"}
@@ -154,14 +165,7 @@ def copy_into(into: list[Tensor], values: list[Tensor]) -> None:
 
 def save(run: RunState, path: Path, settings: Settings) -> None:
     """Write a run's state to one file, atomically; with several processes all must call, and the first writes."""
-    tensors: dict[str, Tensor] = {}
-    for k, (name, p) in enumerate(run.model.named_parameters()):
-        tensors[f"weights/{name}"] = parallel.whole(p.detach())
-        tensors[f"average/{name}"] = parallel.whole(run.average[k])
-        tensors[f"best/{name}"] = parallel.whole(run.best[k])
-        for key, value in run.optimizer.state[p].items():
-            tensors[f"optimizer/{key}/{name}"] = parallel.whole(value)
-    state = {
+    state: dict[str, Any] = {
         "step": run.step,
         "seconds": run.seconds,
         "processor": run.processor,
@@ -174,8 +178,27 @@ def save(run: RunState, path: Path, settings: Settings) -> None:
         "settings": asdict(settings),
     }
     run.saved = run.seconds
+    tensors = _tensors(run)
+    if settings.sharded and parallel.world() > 1:
+        shards = path.with_name(f"{path.stem}-{run.step}")
+        sharded.write(shards, tensors)
+        if parallel.rank() == 0:  # from here on the new shards count
+            _files.write_tensors(path, {}, {**state, "shards": shards.name})
+            sharded.remove_others(shards)
+        return
+    tensors = {name: parallel.whole(value) for name, value in tensors.items()}
     if parallel.rank() == 0:
         _files.write_tensors(path, tensors, state)
+        sharded.remove_others(path.with_name(f"{path.stem}-"))
+
+
+def _tensors(run: RunState) -> dict[str, Tensor]:
+    """All tensors of a run by their names in files, as they are in this process."""
+    found: dict[str, Tensor] = {}
+    for k, (name, p) in enumerate(run.model.named_parameters()):
+        found |= {f"weights/{name}": p.detach(), f"average/{name}": run.average[k], f"best/{name}": run.best[k]}
+        found |= {f"optimizer/{key}/{name}": value for key, value in run.optimizer.state[p].items()}
+    return found
 
 
 def restore(run: RunState, path: Path | None, settings: Settings) -> None:
@@ -190,13 +213,13 @@ def restore(run: RunState, path: Path | None, settings: Settings) -> None:
     tensors, state = _files.read_tensors(path)
     stored = _status(path, state)
     _check_settings(path, stored.settings, settings)
-    with _files.reading(path, "a checkpoint of this model", fix="; it is another model's: give a new folder"):
-        for k, (name, p) in enumerate(run.model.named_parameters()):
-            for into, kind in ((p, "weights"), (run.average[k], "average"), (run.best[k], "best")):
-                copy_into([into], [parallel.sharded_like(tensors[f"{kind}/{name}"], p)])
-            for key, moment in run.optimizer.state[p].items():
-                if (place := f"optimizer/{key}/{name}") in tensors:  # older files have none of weights without gradient
-                    copy_into([moment], [parallel.sharded_like(tensors[place], moment)])
+    if stored.shards is not None:
+        sharded.read(path.with_name(stored.shards), _tensors(run))
+    else:
+        with _files.reading(path, "a checkpoint of this model", fix="; it is another model's: give a new folder"):
+            for name, into in _tensors(run).items():
+                if name in tensors or not name.startswith("optimizer/"):  # older files lack what had no gradient
+                    copy_into([into], [parallel.sharded_like(tensors[name], into)])
     run.step, run.seconds, run.preparation, run.stale = stored.step, stored.seconds, stored.preparation, stored.stale
     run.saved, run.processor = run.seconds, stored.processor
     run.precision = stored.precision or run.precision
@@ -244,7 +267,21 @@ def _precision(fields: dict[str, Any]) -> Precision:
     return made
 
 
-_FREE = ("steps", "seconds", "patience", "checkpoint_every", "sharded")  # may differ when training is resumed
+def _shards(path: Path, name: Any) -> str | None:
+    if name is not None and not (isinstance(name, str) and re.fullmatch(re.escape(path.stem) + "-[0-9]{1,12}", name)):
+        raise ValueError(f"shards cannot be {_files.shown(name)}")
+    return name
+
+
+_FREE = (
+    "steps",
+    "seconds",
+    "patience",
+    "checkpoint_every",
+    "sharded",
+    "accumulate",
+    "activation_checkpointing",
+)  # may differ when training is resumed
 
 
 def _check_settings(path: Path, stored: Settings, settings: Settings) -> None:
@@ -289,6 +326,7 @@ class Status:
         best_loss: of the best one; infinite where there is none.
         points: that it was taken at.
         precision: that the training computes in; None in older checkpoints.
+        shards: the folder beside it that holds the tensors, where processes wrote their own parts.
     """
 
     settings: Settings
@@ -301,6 +339,7 @@ class Status:
     best_loss: float
     points: int
     precision: Precision | None
+    shards: str | None = None
 
     def ended(self, settings: Settings) -> bool:
         """Whether a training with these settings would take no further step."""
@@ -330,4 +369,5 @@ def _status(path: Path, state: Any) -> Status:
             math.inf if loss is None else _number("best_loss", loss),
             _count("points", state.get("points", POINTS)),
             _precision(state["precision"]) if "precision" in state else None,
+            _shards(path, state.get("shards")),
         )

@@ -53,7 +53,9 @@ def parts_of(model: nn.Module, size: int, shape: Sequence[int], device: torch.de
     return shares(size, _LEAST, device) if apart else 1
 
 
-def descend(model: nn.Module, objective: Objective, precision: Precision, batch: Batch, over: Workers) -> Tensor:
+def descend(
+    model: nn.Module, objective: Objective, precision: Precision, batch: Batch, over: Workers, accumulate: int = 1
+) -> Tensor:
     """The losses of a batch's samples `(n,)`; leaves the gradients of their mean in the parameters.
 
     Args:
@@ -62,21 +64,37 @@ def descend(model: nn.Module, objective: Objective, precision: Precision, batch:
         precision: to compute in.
         batch: the samples.
         over: what goes through parts of it, as many as `parts_of`.
+        accumulate: how many parts are gone through one after the other, with the memory of one.
     """
+    if accumulate == 1:
+        return _descend(model, objective, precision, batch, over, batch.x0.numel())
+    losses, parts = [], cut(len(batch.x0), min(accumulate, len(batch.x0)))
+    for k, rows in enumerate(parts):
+        with parallel.gradients_of_part(model, last=k == len(parts) - 1):
+            losses.append(_descend(model, objective, precision, batch.part(rows), over, batch.x0.numel()))
+    return torch.cat(losses)
+
+
+def _descend(
+    model: nn.Module, objective: Objective, precision: Precision, batch: Batch, over: Workers, numbers: int
+) -> Tensor:
+    """Adds the gradients of the sum of the losses over so many numbers to those that are there."""
     if over.count == 1:
         each = _losses(model, objective, precision, batch)
-        (each.mean() / batch.x0[0].numel()).backward()
+        ((each.mean() / batch.x0[0].numel()) * (batch.x0.numel() / numbers)).backward()
         return each.detach()
     trained = [p for p in model.parameters() if p.requires_grad]
 
     def work(rows: slice) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         each = _losses(model, objective, precision, batch.part(rows))
-        return each.detach(), torch.autograd.grad(each.sum() / batch.x0.numel(), trained, allow_unused=True)
+        return each.detach(), torch.autograd.grad(each.sum() / numbers, trained, allow_unused=True)
 
     answers = over(work, cut(len(batch.x0), over.count))
     for p, *found in zip(trained, *(answer[1] for answer in answers), strict=True):
         there = [gradient for gradient in found if gradient is not None]
-        p.grad = torch.stack(there).sum(0) if there else None
+        if there:
+            total = torch.stack(there).sum(0)
+            p.grad = total if p.grad is None else p.grad + total
     return torch.cat([answer[0] for answer in answers])
 
 

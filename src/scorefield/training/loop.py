@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from scorefield._tensor import check_batch
 from scorefield.core import Model
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
+from scorefield.nets.recomputed import recomputed
 from scorefield.numerics.random import normal, uniform
 from scorefield.numerics.threads import Workers
 from scorefield.objectives import EDM, Weighting
@@ -138,7 +139,8 @@ def train(
         test = functools.lru_cache(1)(functools.partial(HeldOut, held, held_condition, objective, exact, settings.seed))
     last = _finished(run, settings)
     try:
-        with Workers(parts_of(wrapped, settings.batch, x.shape[1:], device)) as over:
+        again = recomputed(model) if settings.activation_checkpointing else nullcontext()
+        with again, Workers(parts_of(wrapped, settings.batch // settings.accumulate, x.shape[1:], device)) as over:
             while last is None:
                 rate = settings.learning_rate * _schedule(run, settings)
                 with _clock(run, device):
@@ -224,7 +226,7 @@ def _step(
 ) -> float:
     """One optimiser step; returns the batch's loss per coordinate, the same in every process."""
     clear(run.parameters)
-    each, device = descend(wrapped, objective, run.precision, batch, over), batch.x0.device
+    each, device = descend(wrapped, objective, run.precision, batch, over, settings.accumulate), batch.x0.device
     value = parallel.mean_over_processes([float(each.mean()) / batch.x0[0].numel()], device)[0]
     if not math.isfinite(value):
         raise TrainingError(_diverged(run.step + 1, each, batch.draws.u, objective, device))

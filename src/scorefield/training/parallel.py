@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -34,6 +34,9 @@ def process_group() -> Iterator[torch.device]:
     """Join the processes that torchrun started (gloo on CPUs, nccl on GPUs); yields this process's device.
 
     Without torchrun: one process, on the GPU if there is one.
+
+    Raises:
+        RuntimeError: when another process has ended.
     """
     gpu = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -46,6 +49,13 @@ def process_group() -> Iterator[torch.device]:
     dist.init_process_group("nccl" if gpu else "gloo")
     try:
         yield device
+    except RuntimeError as fault:
+        if isinstance(fault, dist.DistError) or any(word in str(fault) for word in ("gloo", "NCCL")):
+            raise RuntimeError(
+                f"process {rank()} of {world()} no longer hears from another process of this training, which has ended "
+                "or cannot be reached; what that one said tells why, and --resume goes on from the last checkpoint."
+            ) from fault
+        raise
     finally:
         dist.destroy_process_group()
 
@@ -95,6 +105,24 @@ def parallel(model: nn.Module, sharded: bool) -> nn.Module:
         fully_shard(model, mesh=init_device_mesh(device, (world(),)), reshard_after_forward=True)
         return model
     return nn.parallel.DistributedDataParallel(model)
+
+
+@contextmanager
+def gradients_of_part(model: nn.Module, last: bool) -> Iterator[None]:
+    """Around a part of a batch: the processes add their gradients up once, with the last part.
+
+    Args:
+        model: as `parallel` gave it.
+        last: whether it is the last part.
+    """
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        with nullcontext() if last else model.no_sync():
+            yield
+        return
+    sync = getattr(model, "set_requires_gradient_sync", None)  # of FSDP2
+    if sync is not None:
+        sync(last)
+    yield
 
 
 @contextmanager
