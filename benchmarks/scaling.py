@@ -1,7 +1,7 @@
 """Training by several processes on one machine: strong and weak scaling, and the bytes of a step against the model.
 
-`python benchmarks/scaling.py` starts 1, 2 and 4 processes over gloo with a thread each; more of them than there are cores
-share these, which is said. Bytes are counted in the calls of the collectives, by the profiler of torch.
+`python benchmarks/scaling.py` starts 1, 2 and 4 processes over gloo with a thread each; more of them than there are
+cores share these, which is said. Bytes are counted in the calls of the collectives, by the profiler of torch.
 """
 
 from __future__ import annotations

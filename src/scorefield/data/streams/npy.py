@@ -12,6 +12,8 @@ from scorefield.data.arrays import check_gridded, check_images, npy_header
 from scorefield.data.dataset import Array, DataError, Grid, Kind
 from scorefield.data.streams.stream import Stream, even_sizes
 
+_SPARSE = 1000  # times what was written that a file may tell of: nothing real is compressed so far
+
 
 def npy_stream(path: str | Path, grid: Grid | None = None) -> Stream:
     """The records of a .npy file, read as they are needed: `(n,)` or `(n, d)` rows, `(n, h, w[, c])` images.
@@ -34,6 +36,7 @@ def npy_stream(path: str | Path, grid: Grid | None = None) -> Stream:
             f"{path} tells of an array of shape {_files.shown(shape)} and {_memory.in_words(told)}, and holds "
             f"{_memory.in_words(held)}: it is cut short or damaged."
         )
+    _check_written(path, told)
     kind, plain = kind_of(shape, dtype, str(path), grid)
     if by_columns and len(shape) > 1:
         raise DataError(
@@ -66,6 +69,17 @@ def npy_stream(path: str | Path, grid: Grid | None = None) -> Stream:
         columns,
         pick,
     )
+
+
+def _check_written(path: Path, told: int) -> None:
+    """Raise for a file of which hardly anything was ever written: one that was opened as a memory map, say, and left."""
+    blocks = getattr(path.stat(), "st_blocks", None)  # not on Windows
+    written = told if blocks is None else 512 * blocks
+    if told > _memory.available() and written < told / _SPARSE:
+        raise DataError(
+            f"{path} tells of {_memory.in_words(told)}, of which {_memory.in_words(written)} were ever written: it is "
+            "not finished, or damaged."
+        )
 
 
 def kind_of(shape: tuple[int, ...], dtype: np.dtype, source: str, grid: Grid | None) -> tuple[Kind, np.dtype]:
