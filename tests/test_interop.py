@@ -252,6 +252,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "betas as cumprod": (lambda: from_eps(by_flow, alphas_cumprod=LINEAR), "must fall"),
     "cumprod as betas": (lambda: from_eps(by_flow, TABLES["zero terminal SNR"]), "betas are two numbers or more"),
     "NaN": (lambda: from_eps(by_flow, [0.1, math.nan]), "betas are two numbers or more"),
+    "texts": (lambda: from_eps(by_flow, ["a", "b"]), "as numbers"),
     "one beta": (lambda: from_eps(by_flow, [0.1]), "two numbers or more"),
     "a name": (lambda: from_eps(by_flow, LINEAR, "epsilon"), "a Target of scorefield.denoiser"),
     "between": (lambda: from_eps(by_flow, LINEAR, between="floor"), "'interpolate', 'refuse' or 'nearest'"),

@@ -149,9 +149,11 @@ def from_eps(
     """
     if (betas is None) == (alphas_cumprod is None):
         raise ValueError("from_eps needs a table: either betas or alphas_cumprod, not both.")
-    table = (
-        torch.as_tensor(alphas_cumprod, dtype=torch.float64) if betas is None else cumulative(torch.as_tensor(betas))
-    )
+    try:
+        given = torch.as_tensor(alphas_cumprod if betas is None else betas, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError("from_eps needs betas or alphas_cumprod as numbers (N,), got something else.") from None
+    table = given if betas is None else cumulative(given)
     times = BetaTimes(table, between, factor, offset)
     return Adapted(network, Convention(times, prediction), sigma_data=sigma_data, classes=classes)
 

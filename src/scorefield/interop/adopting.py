@@ -8,7 +8,7 @@ from typing import Any
 from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.denoiser import EDM_F, Denoiser
-from scorefield.interop.convention import NEGATIVE_F
+from scorefield.interop.convention import NEGATIVE_F, Convention
 from scorefield.interop.diffusers_models import DiffusersNetwork, parts_of
 from scorefield.interop.schedulers import convention_of, notes_of
 from scorefield.records.diffusers_unet import DiffusersUNet
@@ -44,38 +44,38 @@ def adopted(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
             "latents no run holds; interop.from_diffusers makes a model of it."
         )
     DiffusersNetwork(module)  # its checks
-    convention = convention_of(scheduler)
-    target, times = convention.target, convention.times
-    if isinstance(times, LogSigmaTimes):
-        sigma_data = times.sigma_data
-    sign, target = (-1.0, EDM_F) if target is NEGATIVE_F else (1.0, target)
-    network = DiffusersUNet(module, times, sigma_data, sign)
-    size: Any = network.config
-    height, width = size["sizes"]
+    model, times = _denoiser(module, convention_of(scheduler), sigma_data)
+    size: Any = model.network.config
+    (height, width), channels, classes = size["sizes"], size["channels"], size["classes"]
     if height % 2 or width % 2:
         raise ValueError(f"a run of images has networks of even height and width, got {height} x {width}.")
-    model = Denoiser(
-        network, target, sigma_data=sigma_data, sigma_min=max(times.sigma_min, 1e-4), sigma_max=_last(times)
-    )
-    pixels = ImageCodec(
-        height, width, network.channels, 127.5, 127.5, levels=256, dtype="uint8", channel_axis=network.channels > 1
-    )
-    classes = size["classes"]
+    pixels = ImageCodec(height, width, channels, 127.5, 127.5, levels=256, dtype="uint8", channel_axis=channels > 1)
     known = {
         "network": "UNet2DModel",
         "scheduler": type(scheduler).__name__,
-        "prediction": target.name,
+        "prediction": model.target.name,
         "size": list(pixels.record_shape),
         "notes": list(notes_of(scheduler)),
     }
     if not isinstance(times, LogSigmaTimes):
         known["plan"] = "UniPC, evenly in the network's own times,"
     return TrainedModel(
-        model.eval(),
+        model,
         pixels,
         frequencies=(1 / classes,) * classes if classes else None,
         info={"adopted": known},
     )
+
+
+def _denoiser(module: Any, convention: Convention, sigma_data: float) -> tuple[Denoiser, Times]:
+    """The network as one of a run, and its times."""
+    times = convention.times
+    if isinstance(times, LogSigmaTimes):
+        sigma_data = times.sigma_data
+    sign, target = (-1.0, EDM_F) if convention.target is NEGATIVE_F else (1.0, convention.target)
+    network = DiffusersUNet(module, times, sigma_data, sign)
+    ends = {"sigma_min": max(times.sigma_min, 1e-4), "sigma_max": _last(times)}
+    return Denoiser(network, target, sigma_data=sigma_data, **ends).eval(), times
 
 
 def _last(times: Times) -> float:
