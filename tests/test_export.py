@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -32,9 +33,8 @@ from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latent_codec import LatentCodec
 from scorefield.tables.impute import complete
 
-onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parent.parent
-CLOSE = 1e-5  # of the answer's size: what the issue of an export promises; about a hundred roundings of float32
+CLOSE = 1e-5  # of the size of the answer: about a hundred roundings of float32
 
 
 HALF = ImageCodec(3, 4, 1, mean=0.4, std=0.3, dtype="float32", channel_axis=False)  # of an odd height

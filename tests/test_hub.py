@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,6 @@ from scorefield.interop import hub
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.evaluate import evaluate
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
 Command = Callable[..., tuple[int, str, str]]
 
 

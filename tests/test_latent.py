@@ -448,7 +448,8 @@ def test_the_figures_of_an_exact_autoencoder_are_those_of_real_pictures(tmp_path
 @pytest.fixture(scope="module")
 def kl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small AutoencoderKL, untrained, in a folder as diffusers writes it."""
-    diffusers = pytest.importorskip("diffusers")
+    import diffusers
+
     torch.manual_seed(0)
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
     module = diffusers.AutoencoderKL(

@@ -20,7 +20,6 @@ from scorefield.tables.fit import fit as fit_table
 from scorefield.training.log import EVERY, logged, open_loggers
 from scorefield.training.loop import Progress, TrainingError
 
-pytest.importorskip("tensorboard")
 Command = Callable[..., tuple[int, str, str]]
 STEPS = 25
 QUICK: dict[str, Any] = {"steps": STEPS, "batch": 8, "evaluate_every": 20, "seed": 1, "precision": "float32"}

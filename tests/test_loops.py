@@ -49,7 +49,6 @@ def has_learned(trained: TrainedModel) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("lightning")
     names = runs_from(example("import lightning"), tmp_path, monkeypatch)
     has_learned(names["trained"])
     assert np.array_equal(TrainedModel.load(tmp_path / "run").sample(3), names["trained"].sample(3))
@@ -57,7 +56,6 @@ def test_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("accelerate")
     has_learned(runs_from(example("import torch\nfrom accelerate"), tmp_path, monkeypatch)["trained"])
 
 

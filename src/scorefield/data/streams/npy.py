@@ -72,7 +72,7 @@ def npy_stream(path: str | Path, grid: Grid | None = None) -> Stream:
 
 
 def _check_written(path: Path, told: int) -> None:
-    """Raise for a file of which hardly anything was ever written: one that was opened as a memory map, say, and left."""
+    """Raise for a file of which hardly anything was ever written: a memory map that was opened and left, say."""
     blocks = getattr(path.stat(), "st_blocks", None)  # not on Windows
     written = told if blocks is None else 512 * blocks
     if told > _memory.available() and written < told / _SPARSE:
