@@ -46,3 +46,13 @@ def test_the_guide_to_latents_runs(
     exec(compile(code.replace('"steps": 1000', '"steps": 2'), "latent.md", "exec"), {})
     shape, density = capsys.readouterr().out.splitlines()
     assert shape == "(5, 8, 8)" and density.startswith("LatentLogDensity(100 points, mean ")
+
+
+def test_the_guide_to_large_data_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "large-data.md").read_text(encoding="utf-8")
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "large-data.md", "exec"), {})
+    assert capsys.readouterr().out == "Stream('records.npy': 640 data rows of 3, float64, in 1 blocks)\n"
+    assert (tmp_path / "run" / "model.json").exists()
