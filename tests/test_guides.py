@@ -64,3 +64,13 @@ def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None
     exec(compile(code, "diffusers.md", "exec"), {})
     shapes, *fitted = capsys.readouterr().out.splitlines()
     assert shapes == "torch.Size([4, 1, 8, 8]) (4, 8, 8, 1)" and "RMS error" in fitted[0]
+
+
+def test_the_guide_to_large_data_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "large-data.md").read_text(encoding="utf-8")
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "large-data.md", "exec"), {})
+    assert capsys.readouterr().out == "Stream('records.npy': 640 data rows of 3, float64, in 1 blocks)\n"
+    assert (tmp_path / "run" / "model.json").exists()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,6 +274,19 @@ def test_a_stream_in_python_is_a_source_too(tmp_path: Path) -> None:
 
     steps = list(fit_records(stream, tmp_path / "run", settings=SETTINGS))
     assert steps[-1].last == "budget" and runs.load(tmp_path / "run").sample(3, steps=4).shape == (3, 3)
+
+
+# ---------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="private memory is read from /proc")
+def test_private_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
+    """As large as SCOREFIELD_STREAM_GB says, 0.12 GB unless told; in memory that takes more than a gigabyte."""
+    script = Path(__file__).parent.parent / "benchmarks" / "streaming.py"
+    words = [sys.executable, str(script), "--folder", str(tmp_path), "--steps", "40", "--alone"]
+    words += ["--gigabytes", os.environ.get("SCOREFIELD_STREAM_GB", "0.12")]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout.splitlines()[-1])["memory"] < 0.8e9
 
 
 # ------------------------------------------------------------------------------------------------------- bad input
