@@ -16,7 +16,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),
     ("records", "tables", "posterior"),
-    ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving"),
+    ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving", "partitioned"),
     ("cli",),
     ("__main__",),
 )

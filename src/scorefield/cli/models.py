@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import Class, Guidance, Samples, Seed, Steps, app, seconds, whole_numbers
+from scorefield._ranges import COUNT
+from scorefield.cli.app import Class, Guidance, Samples, Seed, Steps, app, ranged, seconds, whole_numbers
 from scorefield.cli.progress import ProgressBar
 from scorefield.cli.reading import AS_FOUND, Reading, say
 
@@ -16,6 +17,7 @@ from scorefield.cli.reading import AS_FOUND, Reading, say
     help_epilogue="""Examples:
   scorefield sample run -n 1000 -o new.csv
   scorefield sample run -n 1000 -o new.csv --given "region=North,10<=age<=20" --given "price>100"
+  scorefield sample run -n 1000000000 -o new/ --shard 1000000 --cluster local:4
   scorefield sample run -n 100 -o digits.png --steps 30 --condition 7 --guidance 2"""
 )
 def sample(
@@ -29,6 +31,8 @@ def sample(
     guidance: Guidance = 1.0,
     given: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=False)] = None,
     precision: Literal["auto", "float32", "bf16"] = "auto",
+    shard: Annotated[int | None, ranged(COUNT)] = None,
+    cluster: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Draw new records from a trained model.
@@ -46,13 +50,29 @@ def sample(
             quotes.
         precision: of the network (arrays, images, series); auto: that of its training, where this processor is made
             for it.
+        shard: write a folder of files of so many records each, tables as .parquet, others as .npy. The same command
+            goes on after any stop.
+        cluster: of a folder of files: local:4, so many processes, or the address of a Dask scheduler, such as
+            tcp://host:8786; default: this process. The numbers do not depend on it.
         quiet: show no progress.
     """
     from scorefield import runs
 
+    wanted = given or ()
+    if shard is not None:
+        from scorefield import partitioned
+
+        if precision != "auto":
+            raise ValueError("files of records are drawn in the precision of the training; leave --precision out.")
+        how = partitioned.Sample(steps, seed, condition, guidance, tuple(wanted))
+        with ProgressBar("files", quiet) as bar:
+            files = partitioned.sample(run, n, output, how, shard=shard, cluster=cluster, report=bar)
+        print(f"{output}: {n:,} samples of {run} in {files:,} file(s), {steps} evaluations each, seed {seed}.")
+        return
+    if cluster is not None:
+        raise ValueError("--cluster draws into a folder of files; say how many records each has with --shard.")
     kind = runs.kind_of_run(run)
     model = kind.load(run)
-    wanted = given or ()
     with ProgressBar("samples", quiet) as bar:
         kind.write_samples(
             model,

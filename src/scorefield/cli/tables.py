@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scorefield.data import TableFile
+    from scorefield.partitioned.questions import Question
     from scorefield.tables.trained import TrainedTable
 
 
@@ -28,12 +29,13 @@ class RowsOptions:
     """Folder of a model of a table."""
 
     data: str
-    """Rows with the columns of training in any order; holes are allowed."""
+    """Rows with the columns of training in any order; holes are allowed. A folder: of all .parquet files in it."""
 
     _: KW_ONLY
 
     output: Annotated[Path, Parameter(("--output", "-o"))]
-    """A file to write: .csv, .tsv, .jsonl (each also .gz or .zst), .xlsx, .parquet or .feather."""
+    """A file to write: .csv, .tsv, .jsonl (each also .gz or .zst), .xlsx, .parquet or .feather. For a folder of rows:
+    a folder, which gets a file for each; what is written is kept, so that the same command goes on after any stop."""
 
     unseen: Literal["error", "missing"] = "error"
     """A category that training did not have: an error, or taken as a hole."""
@@ -41,7 +43,29 @@ class RowsOptions:
     seed: Seed = 0
     """Of everything random."""
 
+    cluster: str | None = None
+    """For a folder of rows: local:4, so many processes, or the address of a Dask scheduler, such as tcp://host:8786;
+    default: this process. The numbers do not depend on it."""
+
     reading: Reading = AS_FOUND
+
+    @property
+    def in_files(self) -> bool:
+        """Whether the rows are a folder of files."""
+        found = Path(self.data).is_dir()
+        if self.cluster is not None and not found:
+            raise ValueError(f"--cluster is for a folder of .parquet files, and {self.data} is none; leave it out.")
+        return found
+
+    def answer(self, question: Question) -> None:
+        """Answer a question for a folder of files, and say what was written."""
+        from scorefield.partitioned import answer
+
+        if self.reading.given:
+            raise ValueError(f"a folder of .parquet files takes no {self.reading.given[0]}; leave it out.")
+        with ProgressBar("files") as bar:
+            rows = answer(self.run, self.data, self.output, question, cluster=self.cluster, report=bar)
+        self.say(f"answers for {rows:,} rows, a file for each of {self.data}.")
 
     def load(self, command: str, target: str | None = None) -> tuple[TrainedTable, pd.DataFrame, TableFile]:
         """The model, the rows, checked, warnings said, a target's column emptied; and the file that they are from."""
@@ -76,7 +100,8 @@ class RowsOptions:
 
 @app.command(
     help_epilogue="""Examples:
-  scorefield density run table.csv -o density.csv"""
+  scorefield density run table.csv -o density.csv
+  scorefield density run folder/ -o densities/ --cluster local:4"""
 )
 def density(options: RowsOptions, *, tolerance: Tolerance = 0.01) -> None:
     """How likely is each row? Its log-density, in nats, and its percentile among the training rows.
@@ -88,6 +113,10 @@ def density(options: RowsOptions, *, tolerance: Tolerance = 0.01) -> None:
         tolerance: greatest error of the integration, in nats. Rows with a number more than 50 standard deviations away
             get the density of the mixture that the model starts from.
     """
+    if options.in_files:
+        from scorefield.partitioned import Density
+
+        return options.answer(Density(tolerance, options.seed, options.unseen))
     from scorefield.tables.answers import densities
 
     with ProgressBar("log-densities") as bar:
@@ -110,6 +139,10 @@ def outliers(options: RowsOptions, *, share: Share = 0.05, tolerance: Tolerance 
         share: of the rows, to list.
         tolerance: greatest error of the integration, in nats.
     """
+    if options.in_files:
+        from scorefield.partitioned import Outliers
+
+        return options.answer(Outliers(share, tolerance, options.seed, options.unseen))
     from scorefield.tables.outliers import outliers as least_likely
 
     with ProgressBar("log-densities") as bar:
@@ -136,6 +169,10 @@ def impute(options: RowsOptions, *, draws: Draws = 1, steps: Steps = 18) -> None
         draws: completed tables (multiple imputation): their spread is the uncertainty.
         steps: network evaluations per row and draw.
     """
+    if options.in_files:
+        from scorefield.partitioned import Impute
+
+        return options.answer(Impute(draws, steps, options.seed, options.unseen))
     from scorefield.data import write_filled
     from scorefield.tables.conform import free_name
 
@@ -172,6 +209,10 @@ def predict(options: RowsOptions, *, target: str, interval: Probability = 0.9, s
         interval: probability that the value lies between `low` and `high`.
         steps: network evaluations per quantile.
     """
+    if options.in_files:
+        from scorefield.partitioned import Predict
+
+        return options.answer(Predict(target, interval, steps, options.seed, options.unseen))
     import numpy as np
 
     from scorefield.tables.answers import beside_actual, coverage_text, predicted

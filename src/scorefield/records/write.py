@@ -28,6 +28,7 @@ def write_samples(
     guidance: float = 1.0,
     given: Sequence[str] = (),
     precision: str = "auto",
+    first: int = 0,
     report: Report = silent,
 ) -> None:
     """Draw records and write them to a .csv, .parquet, .npy or .npz file, or as a grid of images to a .png file.
@@ -44,6 +45,7 @@ def write_samples(
         guidance: as `TrainedModel.sample`.
         given: not for arrays and images.
         precision: as `TrainedModel.sample`.
+        first: number of the first one.
         report: hears how far the work is.
 
     Raises:
@@ -60,13 +62,13 @@ def write_samples(
         for start, stop in bounds:
             report(start / n, "samples")
             count = stop - start
-            labels = model.conditions(count, seed=seed, first=start) if condition is None else None
+            labels = model.conditions(count, seed=seed, first=first + start) if condition is None else None
             wanted = condition if labels is None else labels
             records = model.sample(
                 count,
                 steps=steps,
                 seed=seed,
-                first=start,
+                first=first + start,
                 condition=wanted,
                 guidance=guidance,
                 precision=precision,

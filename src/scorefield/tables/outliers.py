@@ -49,20 +49,55 @@ def outliers(
     """
     if not 0 < share <= 1:
         raise ValueError(f"the share of rows to list lies in (0, 1], got {share}.")
-    names = list(model.codec.schema.names)
     found = densities(model, rows, tolerance=tolerance, seed=seed, report=part(report, 0.0, 0.6))
     usual = expected(model, seed, part(report, 0.6, 0.8))
-    holes = rows[list(usual)].isna().to_numpy()
-    whole = found["log_density"].to_numpy() + holes @ np.array(list(usual.values()))
+    whole = usual_log_density(found, rows, usual)
     order = np.argsort(whole, kind="stable")[: max(1, math.ceil(share * len(rows)))]
-    worst = rows.iloc[order]
-    table = surprises(model, worst, usual, seed=seed, report=part(report, 0.8, 1.0)).fillna(-math.inf)
-    out = found.iloc[order].copy()
-    out.insert(0, "row", order + 1)
+    report = part(report, 0.8, 1.0)
+    return listed(model, rows.iloc[order], found.iloc[order], order + 1, usual, seed=seed, report=report)
+
+
+def usual_log_density(found: pd.DataFrame, rows: pd.DataFrame, usual: Mapping[Name, float]) -> np.ndarray:
+    """The log-density of each row, `(n,)`, as if what is missing were as likely as usual.
+
+    Args:
+        found: the rows' `densities`.
+        rows: the rows.
+        usual: what is `expected` of each column.
+    """
+    holes = rows[list(usual)].isna().to_numpy()
+    return np.asarray(found["log_density"].to_numpy() + holes @ np.array(list(usual.values())))
+
+
+def listed(
+    model: TrainedTable,
+    rows: pd.DataFrame,
+    found: pd.DataFrame,
+    number: np.ndarray,
+    usual: Mapping[Name, float],
+    *,
+    seed: int = 0,
+    report: Report = silent,
+) -> pd.DataFrame:
+    """Some rows as `outliers` lists them, in the order in which they come.
+
+    Args:
+        model: of the table.
+        rows: those rows.
+        found: their `densities`.
+        number: their places, from 1, `(n,)`.
+        usual: what is `expected` of each column.
+        seed: of all noise.
+        report: hears how far the work is.
+    """
+    names = list(model.codec.schema.names)
+    table = surprises(model, rows, usual, seed=seed, report=report).fillna(-math.inf)
+    out = found.copy()
+    out.insert(0, "row", number)
     out["column"] = [str(name) for name in table.idxmax(axis=1)]
     out["surprise"] = table.max(axis=1).to_numpy()
     out = out.rename(columns={name: free_name(name, names) for name in out.columns})
-    return out.join(worst[names]).reset_index(drop=True)
+    return out.join(rows[names]).reset_index(drop=True)
 
 
 def expected(model: TrainedTable, seed: int = 0, report: Report = silent) -> dict[Name, float]:

@@ -30,6 +30,7 @@ def write_samples(
     guidance: float = 1.0,
     given: Sequence[str] = (),
     precision: str = "auto",
+    first: int = 0,
     report: Report = silent,
 ) -> None:
     """Draw rows and write them to a file, as text in the dialect of the one that the model was fitted to.
@@ -46,6 +47,7 @@ def write_samples(
         guidance: not for tables.
         given: conditions that all rows fulfil, as `tables.given.parse` takes them.
         precision: not for tables.
+        first: number of the first one.
         report: hears how far the work is.
 
     Raises:
@@ -64,6 +66,6 @@ def write_samples(
     def parts() -> Iterator[pd.DataFrame]:
         for start, stop in part_bounds(n, _FIRST, _PART):
             report(start / n, "rows")
-            yield model.sample(stop - start, steps=steps, seed=seed, first=start, given=wanted)
+            yield model.sample(stop - start, steps=steps, seed=seed, first=first + start, given=wanted)
 
     write_frames(parts(), n, path, remembered(model.info.get("data", {})))
