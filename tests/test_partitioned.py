@@ -155,7 +155,8 @@ def test_shards_are_the_draw_of_one_process(homes: Path, tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Client]:
     """Four processes."""
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     with (
         distributed.LocalCluster(
             n_workers=4, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=None
