@@ -21,8 +21,9 @@ from explorer_runs import mixed_table_session, points_session
 from scorefield import partitioned, runs
 from scorefield.partitioned import Density, Impute, Outliers, Predict, Sample
 from scorefield.partitioned.answering import _least
-from scorefield.partitioned.cluster import check_cluster
+from scorefield.partitioned.cluster import check_cluster, done
 from scorefield.partitioned.parts import Part
+from scorefield.progress import silent
 from scorefield.tables.answers import beside_actual, densities, predicted
 from scorefield.tables.outliers import outliers
 
@@ -265,3 +266,9 @@ def test_a_fault_of_a_row_names_its_file(scorefield, homes: Path, tmp_path: Path
 def test_a_cluster_is_a_number_of_processes_or_an_address(text: str) -> None:
     with pytest.raises(ValueError, match="local:N"):
         check_cluster(text)
+
+
+def test_a_cluster_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(ValueError, match=r"a cluster needs the package dask .*pip install 'scorefield\[dask\]'"):
+        done(len, ["task"], "local:1", silent)

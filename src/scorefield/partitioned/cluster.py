@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from scorefield._files import shown
+from scorefield._optional import package
 from scorefield.progress import Report
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ def _gathered(client: Any, function: Callable[[T], object], tasks: Sequence[T], 
 @contextmanager
 def _client(cluster: str) -> Iterator[Any]:
     """A client of the cluster; one of this machine ends with it."""
-    dask, distributed = _dask()
+    dask, distributed = (package(name, "a cluster", "scorefield[dask]") for name in ("dask", "distributed"))
     quiet = {"distributed.scheduler.allowed-failures": _TRIES, "distributed.worker.memory.terminate": False}
     with dask.config.set(quiet):
         if not cluster.startswith("local:"):
@@ -98,14 +99,3 @@ def _client(cluster: str) -> Iterator[Any]:
             distributed.Client(local) as client,
         ):
             yield client
-
-
-def _dask() -> tuple[Any, Any]:
-    try:
-        import dask
-        import distributed
-    except ImportError:
-        raise ValueError(
-            "a cluster takes the package dask, which is not installed: pip install 'scorefield[dask]'."
-        ) from None
-    return dask, distributed
