@@ -37,8 +37,9 @@ def serving(session: Session) -> Iterator[str]:
     from scorefield.explorer import server
     from scorefield.explorer.access import Access
     from scorefield.explorer.queries import QUERIES
+    from scorefield.web.address import bound
 
-    with server.bound() as listener:
+    with bound() as listener:
         port = listener.getsockname()[1]
         running = server.server(server.application(QUERIES, session, Access("secret", port)))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)

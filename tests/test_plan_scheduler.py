@@ -142,6 +142,7 @@ def test_in_ddpm_and_ddim_pipelines(tmp_path: Path) -> None:
 
 
 def test_in_stable_diffusion_with_guidance_and_callbacks() -> None:
+    pytest.importorskip("transformers", reason="this pipeline of diffusers needs transformers")
     theirs_ = visited(diffusers.DDIMScheduler(steps_offset=1, **TRAILING))
     plan, module = plans.unipc(levels_of(theirs_)), conditioned()
     vae = diffusers.AutoencoderKL(in_channels=1, out_channels=1, latent_channels=1, block_out_channels=(32,))

@@ -297,7 +297,7 @@ def test_what_does_not_end_in_time_is_refused_and_the_process_ends(run: Path) ->
     with process(run, grace=1.5) as (running, client):
         found: list[Said] = []
         asking = threading.Thread(
-            target=lambda: found.append(client.ask("/outliers", {"rows": [ROW] * 2000, "share": 1.0}))
+            target=lambda: found.append(client.ask("/outliers", {"rows": [ROW] * 10_000, "share": 1.0}))
         )
         asking.start()
         time.sleep(1.0)

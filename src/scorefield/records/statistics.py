@@ -37,8 +37,8 @@ class Moments:
     Example:
         >>> x = np.arange(10.0)[:, None] + 1e9
         >>> both = Moments.of(x[:3]).merged(Moments.of(x[3:]))
-        >>> both.mean, both.variance
-        (array([1.0000000045e+09]), array([8.25]))
+        >>> both.mean.tolist(), both.variance.tolist()
+        ([1000000004.5], [8.25])
     """
 
     count: int

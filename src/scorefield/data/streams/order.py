@@ -26,7 +26,7 @@ def drawn_rows(n: int, count: int, seed: int, purpose: str) -> Array:
 
     Example:
         >>> rows = drawn_rows(10**12, 1000, 0, "held-out")
-        >>> len(np.unique(rows)), rows.max() < 10**12
+        >>> len(np.unique(rows)), bool(rows.max() < 10**12)
         (1000, True)
     """
     if 4 * count >= n:
