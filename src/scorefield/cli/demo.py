@@ -31,7 +31,7 @@ from scorefield.report.records import write_report
 from scorefield.training.loop import Progress
 from scorefield.training.run import CHECKPOINT
 
-TRAINING = {MNIST: 2_400, "digits": 1_500}  # steps, minutes on two idle cores: a busy machine gives the same later
+TRAINING = {MNIST: 3_000, "digits": 1_500}  # steps, minutes on two idle cores: a busy machine gives the same later
 STEPS = 24  # network evaluations per sample
 SHARE = 0.1  # of the digits, held out
 GUIDANCE = 1.5  # towards the class of the digits that are asked for by class

@@ -237,7 +237,7 @@ def demo(
 
     Args:
         output: folder to write to.
-        time: training time; default: 2,400 steps (1,500 of the smaller digits), however long they take, about three
+        time: training time; default: 3,000 steps (1,500 of the smaller digits), however long they take, about three
             minutes on two idle cores.
         seed: of everything random.
     """
