@@ -68,12 +68,7 @@ def implicit(
         [0.0]
     """
     check_batch("x", x)
-    if directions is None and isinstance(probes, int) and probes == 0:
-        value, trace = jacobian_trace(score, x, chunk=chunk)
-    else:
-        directions = _directions(directions, kind, probes, x, seed, "implicit")
-        value, estimates = hutchinson(score, x, directions)
-        trace = estimates.mean(0)
+    value, trace = _with_trace(score, x, directions, kind, probes, seed, "implicit", chunk)
     return trace + sum_rest(value.square()) / 2
 
 
@@ -122,11 +117,7 @@ def generalised(
         at = support.nearest(y)
         return support.field(at, _answer(score, at))
 
-    if directions is None and isinstance(probes, int) and probes == 0:
-        v, trace = jacobian_trace(field, x, chunk=chunk)
-    else:
-        v, estimates = hutchinson(field, x, _directions(directions, kind, probes, x, seed, "generalised"))
-        trace = estimates.mean(0)
+    v, trace = _with_trace(field, x, directions, kind, probes, seed, "generalised", chunk)
     return trace + sum_rest(_answer(score, x) * v) / 2
 
 
@@ -267,6 +258,23 @@ def drawn_noise(noise: Tensor | None, x: Tensor, seed: int | torch.Generator | N
     if noise.shape != x.shape:
         raise ValueError(f"noise must have x's shape {tuple(x.shape)}, got {tuple(noise.shape)}.")
     return noise
+
+
+def _with_trace(
+    field: StaticScore,
+    x: Tensor,
+    directions: Tensor | None,
+    kind: ProbeKind,
+    probes: int,
+    seed: int | torch.Generator | None,
+    name: str,
+    chunk: int | None,
+) -> tuple[Tensor, Tensor]:
+    """A field at x and the trace of its Jacobian `(n,)`: exact for 0 probes, else the mean over the probes."""
+    if directions is None and isinstance(probes, int) and probes == 0:
+        return jacobian_trace(field, x, chunk=chunk)
+    value, estimates = hutchinson(field, x, _directions(directions, kind, probes, x, seed, name))
+    return value, estimates.mean(0)
 
 
 def _directions(
