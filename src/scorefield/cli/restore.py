@@ -204,6 +204,4 @@ def _write(folder: Path, model: TrainedModel, A: Operator, found: Restored) -> N
     _files.write_bytes(folder / "draws.npz", out.getvalue())
     _files.write_bytes(folder / "restored.png", restored_png(found, A, span))
     for name, images in (("mean.png", found.mean[None]), ("draws.png", found.draws[:100])):
-        picture = io.BytesIO()
-        data.grid(images, low=span[0], high=span[1]).save(picture, format="PNG")
-        _files.write_bytes(folder / name, picture.getvalue())
+        _files.write_bytes(folder / name, data.grid_png(images, low=span[0], high=span[1]))

@@ -22,6 +22,7 @@ from scorefield.data.frames import write_frame as write_frame
 from scorefield.data.frames import write_frames as write_frames
 from scorefield.data.image_reading import ImageReading as ImageReading
 from scorefield.data.pictures import grid as grid
+from scorefield.data.pictures import grid_png as grid_png
 from scorefield.data.reading import load as load
 from scorefield.data.splitting import split as split
 from scorefield.data.tablefile import TableFile as TableFile
@@ -43,6 +44,7 @@ __all__ = [
     "check_frame_suffix",
     "check_suffix",
     "grid",
+    "grid_png",
     "load",
     "named",
     "read_frame",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,30 @@ def grid(
         top, left = (i // columns) * (h * scale + gap) + gap, (i % columns) * (w * scale + gap) + gap
         canvas[top : top + h * scale, left : left + w * scale] = pixels[i].repeat(scale, 0).repeat(scale, 1)
     return Image.fromarray(canvas)
+
+
+def grid_png(
+    images: Array,
+    columns: int | None = None,
+    scale: int | None = None,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    optimize: bool = False,
+) -> bytes:
+    """The picture that `grid` makes, as a PNG file; arguments as there.
+
+    Args:
+        images: as `grid`; so are the four that follow.
+        columns: images in a row.
+        scale: of the enlargement.
+        low: the value drawn black.
+        high: the value drawn white.
+        optimize: a smaller file, which takes longer.
+    """
+    out = io.BytesIO()
+    grid(images, columns, scale, low=low, high=high).save(out, format="PNG", optimize=optimize)
+    return out.getvalue()
 
 
 def picture_size(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from torch import nn
 
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
-from scorefield.data import TOYS, Dataset, ImageReading, grid, split
+from scorefield.data import TOYS, Dataset, ImageReading, grid_png, split
 from scorefield.data.dataset import Array, Grid, grid_of
 from scorefield.data.streams import Stream
 from scorefield.data.toys import Dots
@@ -212,9 +211,7 @@ def prepare(
 
 def _drawn(made: TrainedModel) -> dict[str, bytes]:
     """A grid of new images, for loggers."""
-    out = io.BytesIO()
-    grid(made.sample(_SHOWN, steps=_STEPS), columns=8).save(out, format="PNG")
-    return {"samples": out.getvalue()}
+    return {"samples": grid_png(made.sample(_SHOWN, steps=_STEPS), columns=8)}
 
 
 def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:

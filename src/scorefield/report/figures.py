@@ -27,9 +27,7 @@ def images_png(
 ) -> bytes:
     """Images in a grid, with a gap between them; span: the values drawn black and white."""
     low, high = span or (None, None)
-    out = io.BytesIO()
-    data.grid(images, columns=columns, scale=scale, low=low, high=high).save(out, format="PNG", optimize=True)
-    return out.getvalue()
+    return data.grid_png(images, columns, scale, low=low, high=high, optimize=True)
 
 
 def losses_svg(evaluations: Sequence[dict[str, Any]]) -> bytes:

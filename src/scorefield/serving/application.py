@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scorefield import __version__, runs
-from scorefield.data.pictures import grid
+from scorefield.data.pictures import grid_png
 from scorefield.serving import metrics as counted
 from scorefield.serving.access import is_let_in
 from scorefield.serving.asks import Answer, Ask, Endpoint, RefusedError
@@ -183,9 +183,7 @@ def _written(answer: Answer, accept: str) -> Response:
         np.save(file, answer.records, allow_pickle=False)
         return Response(file.getvalue(), media_type=NPY)
     if answer.records is not None and PNG in kinds:
-        file = io.BytesIO()
-        grid(answer.records).save(file, "PNG")
-        return Response(file.getvalue(), media_type=PNG)
+        return Response(grid_png(answer.records), media_type=PNG)
     return _json(answer.to_json())
 
 
