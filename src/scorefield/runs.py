@@ -88,8 +88,8 @@ class Kind:
         trained: the class of its trained models.
         load: folder -> trained model.
         fit: (source, folder, settings=, resume=, **options) -> the training, step by step.
-        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, given=, precision=, first=, report=): new
-            records to a file.
+        write_samples: (model, path, n, steps=, seed=, condition=, guidance=, given=, repeats=, precision=, first=,
+            report=): new records to a file.
         evaluate: (model, source, n=, steps=, seed=) -> Comparison.
         calibrate: (model, evaluations, search=, seed=, report=) -> Calibration: a plan fitted to the model.
         describe: model -> what is known of it, as text.

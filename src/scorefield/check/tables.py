@@ -51,7 +51,7 @@ def of_table(model: TrainedTable, held: HeldOut, *, seed: int = 0) -> tuple[Row,
     if held.rows is not None:
         found += _of_codes(model, rows)
         found += _intervals(model, model.codec.encode(held.rows.iloc[:_ROWS]), seed)
-        found += _memorisation(model, held, own)
+        found += _memorisation(model, held, model.codec.encode(model.sample(_PAIRED, seed=seed)))
     return tuple(found)
 
 

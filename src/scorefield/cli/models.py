@@ -30,6 +30,7 @@ def sample(
     condition: Class | None = None,
     guidance: Guidance = 1.0,
     given: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=False)] = None,
+    repeats: bool = True,
     precision: Literal["auto", "float32", "bf16"] = "auto",
     shard: Annotated[int | None, ranged(COUNT)] = None,
     cluster: str | None = None,
@@ -48,6 +49,7 @@ def sample(
         given: what rows of a table must be: region=North,age=30 or "price>100" or "10<=age<=20" or "age!=30" or
             "city in Bern|Wien"; several times if need be, all hold. Names and values with signs or commas go in double
             quotes.
+        repeats: whether rows of a table may have values of a row of training, in columns whose values recur together.
         precision: of the network (arrays, images, series); auto: that of its training, where this processor is made
             for it.
         shard: write a folder of files of so many records each, tables as .parquet, others as .npy. The same command
@@ -64,7 +66,7 @@ def sample(
 
         if precision != "auto":
             raise ValueError("files of records are drawn in the precision of the training; leave --precision out.")
-        how = partitioned.Sample(steps, seed, condition, guidance, tuple(wanted))
+        how = partitioned.Sample(steps, seed, condition, guidance, tuple(wanted), repeats)
         with ProgressBar("files", quiet) as bar:
             files = partitioned.sample(run, n, output, how, shard=shard, cluster=cluster, report=bar)
         print(f"{output}: {n:,} samples of {run} in {files:,} file(s), {steps} evaluations each, seed {seed}.")
@@ -83,6 +85,7 @@ def sample(
             condition=condition,
             guidance=guidance,
             given=wanted,
+            repeats=repeats,
             precision=precision,
             report=bar,
         )

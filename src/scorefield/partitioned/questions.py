@@ -77,6 +77,7 @@ class Sample:
     condition: int | None = None
     guidance: float = 1.0
     given: tuple[str, ...] = ()
+    repeats: bool = True
 
 
 Question = Density | Outliers | Impute | Predict
@@ -208,6 +209,7 @@ def _sample(model: Any, task: Task, how: Sample) -> None:
         condition=how.condition,
         guidance=how.guidance,
         given=how.given,
+        repeats=how.repeats,
         first=task.part.first,
     )
 

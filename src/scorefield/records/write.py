@@ -27,6 +27,7 @@ def write_samples(
     condition: int | None = None,
     guidance: float = 1.0,
     given: Sequence[str] = (),
+    repeats: bool = True,
     precision: str = "auto",
     first: int = 0,
     report: Report = silent,
@@ -44,6 +45,7 @@ def write_samples(
         condition: class to draw; default: classes as often as in training, written with the records.
         guidance: as `TrainedModel.sample`.
         given: not for arrays and images.
+        repeats: not for arrays and images.
         precision: as `TrainedModel.sample`.
         first: number of the first one.
         report: hears how far the work is.
@@ -54,6 +56,8 @@ def write_samples(
     """
     if given:
         raise ValueError("a run of arrays or images has no --given, only one of a table; take a class by --condition.")
+    if not repeats:
+        raise ValueError("a run of arrays or images repeats no values of its data; leave --no-repeats out.")
     suffix = _suffix_for(path, model)
     each = math.prod(records_codec(model.codec).shape)
     bounds = part_bounds(n, max(1, _FIRST // each), max(1, _PART // each))

@@ -58,6 +58,8 @@ def facts(model: TrainedTable) -> Facts:
     text = "not measured; `scorefield evaluate` measures it"
     if memory:
         text = f"{memory['value']:.3f} ({memory['floor']:.3f} for real rows): {memory['meaning']}"
+    if model.repeats is not None:
+        found.append(("repeats", f"{model.repeats.says(model.codec)}; `sample --no-repeats` draws none so"))
     return [*found, *training_facts(model.info), ("memorisation", text), *run_facts(model.info, model.plans)]
 
 

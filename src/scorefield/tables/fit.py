@@ -28,6 +28,7 @@ from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture, defended
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
+from scorefield.tables.repeats import fit_repeats
 from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Schema
 from scorefield.tables.schema_toml import schema_from_file
@@ -180,7 +181,7 @@ class TableFit:
         table = TrainedTable(model, codec, {}, info or {})
         held = codec.dequantise(self.encoded.held, self.seed)
         own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)
-        return replace(table, recalibration=own)
+        return replace(table, recalibration=own, repeats=fit_repeats(codec, self.encoded.training, self.seed))
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
         """The model with its levels, and the log-densities of training rows, which percentiles are taken among."""

@@ -102,7 +102,7 @@ def listed(
 
 def expected(model: TrainedTable, seed: int = 0, report: Report = silent) -> dict[Name, float]:
     """`E[log p(value | rest of the row)]` of each column in the model, over rows of the model's own, in nats."""
-    own = model.sample(_EXPECTED, seed=seed)
+    own = model.sample(_EXPECTED, seed=seed, repeats=False)
     columns = modelled(model.codec)
     each = counted(columns, len(columns), report, "expected log-densities")
     return {column.name: float(_given_rest(model, own, column.name, seed).mean()) for column in each}

@@ -21,6 +21,8 @@ from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.recalibration import Recalibration
+from scorefield.tables.repeats import TENSORS as REPEATS
+from scorefield.tables.repeats import Repeats, repeats_from
 from scorefield.training import parallel
 
 NETWORK = "masked-mlp"
@@ -39,6 +41,7 @@ class Parts(NamedTuple):
     info: Mapping[str, Any]
     training_log_densities: Tensor | None
     recalibration: Recalibration | None
+    repeats: Repeats | None
 
 
 def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -57,6 +60,8 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors[_LEVELS] = parts.training_log_densities
     if parts.recalibration is not None:
         tensors[_RECALIBRATION] = parts.recalibration.parameters
+    if parts.repeats is not None:
+        tensors |= parts.repeats.tensors()
     header = {
         "network": {"name": NETWORK, "config": network.config},
         "sigma_min": parts.model.sigma_min,
@@ -79,7 +84,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
     """
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES)
+    own = ("log_frequencies", "gains", _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES, *REPEATS)
     weights = {name: value for name, value in tensors.items() if name not in own}
     network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
     codec = RowCodec.from_json(header["codec"])
@@ -103,6 +108,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         header["info"],
         tensors.get(_LEVELS),
         _recalibration(tensors.get(_RECALIBRATION), codec.continuous),
+        repeats_from(tensors, codec.shape[0]),
     )
 
 

@@ -26,6 +26,7 @@ from scorefield.tables.given import Given, conditions
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
 from scorefield.tables.recalibration import Recalibration
+from scorefield.tables.repeats import Repeats
 from scorefield.tables.restricted import Restriction
 from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Name
@@ -62,6 +63,7 @@ class TrainedTable:
         info: what else is known of it (data, training, version), JSON-able.
         training_log_densities: of training rows, ascending `(m,)`: what `percentile` compares with.
         recalibration: of predictions and of single holes, by held-out rows; None: the model's own law.
+        repeats: values of some columns that recur together, and how often a new row has them; None: no columns do.
     """
 
     model: MaskedDenoiser
@@ -70,6 +72,7 @@ class TrainedTable:
     info: Mapping[str, Any] = field(default_factory=dict)
     training_log_densities: Tensor | None = None
     recalibration: Recalibration | None = None
+    repeats: Repeats | None = None
 
     # --------------------------------------------------------------------------------------------------- answers
 
@@ -82,9 +85,13 @@ class TrainedTable:
         seed: int | Tensor = 0,
         first: int | Tensor = 0,
         given: Given | None = None,
+        repeats: bool = True,
         report: Report = silent,
     ) -> pd.DataFrame:
         """Draw n new rows, without holes; where conditions are given, from the law of rows that fulfil them.
+
+        Values that recurred together in training (`Repeats`) recur as often in new rows; the other columns are drawn
+        given them. Under conditions all columns follow the model's own law.
 
         Args:
             n: how many, >= 0.
@@ -95,6 +102,7 @@ class TrainedTable:
             first: index of the first row; or likewise `(n,)` indices.
             given: what must hold, by column: a value, or `Among`, `Except`, `Between`, or several of these; see
                 `scorefield.tables.given`.
+            repeats: whether combinations of values may be those of a row of training, where such combinations recur.
             report: hears how far the work is.
 
         Raises:
@@ -114,6 +122,8 @@ class TrainedTable:
             wanted, scale = conditions(given), self.model.sigma_data
             asked = Restriction.of(self.model, self.layout, self.codec, plan, own, wanted, scale)
             rows = asked.rows(n, seed=seed, first=first, report=report)
+        elif repeats and self.repeats is not None:
+            rows = self.repeats.begun(rows, seed, first)
         filled = complete(self.model, self.layout, rows, plan, seed=seed, first=first, recalibration=own, report=report)
         return self.codec.decode(filled)
 

@@ -29,6 +29,7 @@ def write_samples(
     condition: int | None = None,
     guidance: float = 1.0,
     given: Sequence[str] = (),
+    repeats: bool = True,
     precision: str = "auto",
     first: int = 0,
     report: Report = silent,
@@ -46,6 +47,7 @@ def write_samples(
         condition: not for tables.
         guidance: not for tables.
         given: conditions that all rows fulfil, as `tables.given.parse` takes them.
+        repeats: as `TrainedTable.sample`.
         precision: not for tables.
         first: number of the first one.
         report: hears how far the work is.
@@ -66,6 +68,6 @@ def write_samples(
     def parts() -> Iterator[pd.DataFrame]:
         for start, stop in part_bounds(n, _FIRST, _PART):
             report(start / n, "rows")
-            yield model.sample(stop - start, steps=steps, seed=seed, first=first + start, given=wanted)
+            yield model.sample(stop - start, steps=steps, seed=seed, first=first + start, given=wanted, repeats=repeats)
 
     write_frames(parts(), n, path, remembered(model.info.get("data", {})))
