@@ -17,7 +17,7 @@ from scorefield.mcmc.chains import Chains
 from scorefield.mcmc.hamiltonian import hmc
 from scorefield.mcmc.ladders import Ladder, ladder
 from scorefield.mcmc.metric import Metric
-from scorefield.mcmc.nuts import nuts
+from scorefield.mcmc.no_u_turn import nuts
 from scorefield.mcmc.replica import Replicas, replica_exchange, tuned_ladder
 
 __all__ = [

@@ -86,15 +86,19 @@ class Moments:
 
 
 def windows(burn_in: int) -> list[tuple[int, int]]:
-    """From which step to before which each metric is measured: after 15 % of burn-in, 25 steps, 50, ... up to 90 %.
+    """From which step to before which each metric is measured: after 15 % of burn-in, 25 steps, 50, ...
+
+    The last tenth, or up to 50 steps of a short burn-in, is left for the step.
+
 
     Example:
         >>> windows(10), windows(200), windows(1000)
-        ([], [(30, 55), (55, 180)], [(150, 175), (175, 225), (225, 325), (325, 900)])
+        ([], [(30, 55), (55, 160)], [(150, 175), (175, 225), (225, 325), (325, 900)])
     """
     if burn_in < _FEWEST:
         return []
-    start, end, length, found = int(0.15 * burn_in), int(0.9 * burn_in), 25, []
+    last = max(burn_in // 10, min(50, burn_in // 5))  # for the step alone
+    start, end, length, found = int(0.15 * burn_in), burn_in - last, 25, []
     while start < end:
         stop = start + length if start + 3 * length <= end else end
         found.append((start, stop))

@@ -14,8 +14,8 @@ def effective_sample_size(samples: Tensor) -> Tensor:
     """How many independent draws would know each coordinate's mean as well as these chains do.
 
     `m n / tau` with `tau = -1 + 2 sum_k (rho_2k + rho_2k+1)`, the sum cut off at Geyer's (1992) initial monotone
-    sequence and rho the autocorrelation of all chains together (Gelman and others 2013, section 11.5), so that chains
-    that disagree count for little.
+    sequence (of the first pair cut off one term is kept) and rho the autocorrelation of all chains together (Gelman and
+    others 2013, section 11.5), so that chains that disagree count for little.
 
     Args:
         samples: `(n, m, *shape)`: n states of m chains, n >= 4.
@@ -46,6 +46,7 @@ def _effective(x: Tensor) -> Tensor:
     rho[0] = 1.0
     pairs = rho[: n - n % 2].reshape(n // 2, 2, -1).sum(1)
     kept = (pairs > 0).to(x.dtype).cumprod(0)
+    kept[max(1, (n + 1) // 2 - 2) :] = 0  # the last lags are of few products
     last = rho[: n - n % 2 : 2] * (kept.sum(0, keepdim=True) == torch.arange(len(pairs), device=x.device)[:, None])
     tau = 2 * (pairs.cummin(0).values * kept).sum(0) - 1 + last.sum(0).clamp(min=0)  # and half of the pair cut off
     size = n * m / tau.clamp(min=1 / math.log10(n * m))
@@ -105,8 +106,8 @@ def tail_ess(samples: Tensor) -> Tensor:
         >>> float(tail_ess(x)) < 10
         True
     """
-    x = _split(samples)
-    ends = [x.flatten(0, 1).quantile(q, dim=0) for q in (0.05, 0.95)]
+    x, whole = _split(samples), samples.detach().to(torch.float64).flatten(0, 1)
+    ends = [whole.quantile(q, dim=0) for q in (0.05, 0.95)]
     low, high = (effective_sample_size((x <= end).double()) for end in ends)
     return torch.minimum(low, high)
 
@@ -141,8 +142,8 @@ def mean_error(samples: Tensor) -> Tensor:
         >>> 0 < float(mean_error(x)) < 0.2
         True
     """
-    x = _split(samples)
-    return x.flatten(0, 1).std(0) / effective_sample_size(x).sqrt()
+    size = effective_sample_size(_split(samples))
+    return samples.detach().to(torch.float64).flatten(0, 1).std(0) / size.sqrt()
 
 
 def _split(samples: Tensor) -> Tensor:

@@ -116,9 +116,7 @@ def drive(
 class Judge:
     """One step of all chains: a new or partly new momentum, a trajectory, Metropolis's choice."""
 
-    def __init__(
-        self, walk: Walk, energy: EnergyFunction, score: StaticScore | None, seed: int, count: Count
-    ) -> None:
+    def __init__(self, walk: Walk, energy: EnergyFunction, score: StaticScore | None, seed: int, count: Count) -> None:
         self.walk, self.energy, self.score, self.seed, self.count = walk, energy, score, seed, count
 
     def moved(self, state: State, step: Tensor, metric: Metric, row: int) -> tuple[State, Tensor, Tensor]:

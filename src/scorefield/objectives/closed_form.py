@@ -164,7 +164,7 @@ def exponential_family(
     x = x.detach().double()
     support.check(x)
     w = _weights(weights, x)
-    gradients, fields, divergences = _derivatives(statistics, support, x)
+    gradients, fields, divergences = derivatives(statistics, support, x)
     k = divergences.shape[1]
     identity = torch.eye(k, dtype=x.dtype, device=x.device)
     G = torch.einsum("n,nid,njd->ij", w, gradients, fields) + ridge * identity
@@ -177,7 +177,7 @@ def exponential_family(
     return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics, float(loss), optimism)
 
 
-def _derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each statistic the gradient, its field, both `(n, k, d)`, and that one's divergence `(n, k)`."""
     shape, d = x.shape[1:], x[0].numel()
     k = _count(statistics(x[:1]))
