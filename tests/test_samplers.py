@@ -213,11 +213,11 @@ def _check_mean(values: Tensor, truth: Tensor) -> None:
 
 ADAPTIVE = {
     "langevin, diagonal": (
-        0.574, lambda e, x: langevin.adjusted(e, x, 1e-4, 700, seed=3, burn_in=500, adapt="diagonal")
+        0.574, lambda e, x: langevin.adjusted(e, x, 1e-4, 500, seed=3, burn_in=350, adapt="diagonal")
     ),
     "hmc, dense": (0.8, lambda e, x: hmc(e, x, 100.0, 300, seed=3, leaps=3, burn_in=240, adapt="dense")),
     "underdamped, dense": (
-        0.9, lambda e, x: underdamped.adjusted(e, x, 0.01, 700, seed=3, burn_in=500, adapt="dense")
+        0.9, lambda e, x: underdamped.adjusted(e, x, 0.01, 500, seed=3, burn_in=350, adapt="dense")
     ),
 }  # fmt: skip
 """The acceptance that is aimed at, and a run with far too short or too long a step to begin with."""
@@ -371,7 +371,7 @@ def test_unadjusted_chains_have_the_variance_that_theory_says() -> None:
 def test_dual_averaging_finds_the_step_of_an_acceptance() -> None:
     """On acceptances exp(-h^2 / 2) in the mean, with noise: from steps five orders of magnitude apart to the root."""
     averaging = Averaging(torch.tensor([1e-3, 1.0, 100.0], dtype=F64), 0.8)
-    for k in range(1500):
+    for k in range(600):
         mean = (-(averaging.step**2) / 2).exp()
         averaging.hear((mean + 0.1 * (normal(3, (), 0, "noise", row=k, dtype=F64))).clamp(0, 1))
     torch.testing.assert_close(
@@ -446,7 +446,7 @@ def test_resampling_leaves_the_constant_unbiased(resample: float) -> None:
         annealed_importance(
             energy, BASE.sample(400, 100 + r), ladder(5, 0.7, curve=2), base=FIRST, seed=r, leaps=1, resample=resample
         )
-        for r in range(50)
+        for r in range(35)
     ]
     assert all(run.resamplings > 0 for run in found)
     _check_log_z([(run.log_z, run.standard_error) for run in found], truth)

@@ -1,7 +1,7 @@
 """Steps and metrics that chains find for themselves during their burn-in, each chain by its own states alone.
 
-The step by dual averaging of the acceptance (Hoffman and Gelman 2014, section 3.2), the metric from the states of windows
-that double in length, as Stan has them. Both are fixed when burn-in ends: only then do chains keep their law.
+The step by dual averaging of the acceptance (Hoffman and Gelman 2014, section 3.2), the metric from the states of
+windows that double in length, as Stan has them. Both are fixed when burn-in ends: only then do chains keep their law.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Moments:
         self.sum = self.sum + (before[:, :, None] * after[:, None] if self.dense else before * after)
 
     def metric(self, current: Metric) -> Metric:
-        """The covariance, drawn towards its diagonal as far as states are few; where a chain did not move, the old one."""
+        """The covariance, drawn towards its diagonal where states are few; the old one of what did not move."""
         c = self.sum / (self.count - 1)
         own = c.diagonal(dim1=1, dim2=2) if self.dense else c
         old = current.covariance

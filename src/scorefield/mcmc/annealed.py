@@ -76,11 +76,11 @@ def annealed_importance(
     first: int = 0,
     report: Report = silent,
 ) -> Annealed:
-    """Annealed importance sampling (Neal 2001), a sampler of sequential Monte Carlo where it resamples (Del Moral 2006).
+    """Annealed importance sampling (Neal 2001); with resampling, sequential Monte Carlo (Del Moral and others 2006).
 
     Draws of the first law are weighed by `exp((b - b') (energy - base))` from each power b to the next b' and moved by
-    Hamiltonian Monte Carlo that keeps the law at b'. The mean weight is unbiased for Z, whatever the moves: `exp(log_z)` of
-    many runs is right on average, log_z itself low by about half its variance.
+    Hamiltonian Monte Carlo that keeps the law at b'. The mean weight is unbiased for Z, whatever the moves:
+    `exp(log_z)` of many runs is right on average, log_z itself low by about half its variance.
 
     Args:
         energy: of the target, `(n, *shape) -> (n,)`; +inf outside of the support.

@@ -1,4 +1,4 @@
-"""The one loop of Metropolis-adjusted chains with momenta: langevin, hmc and underdamped differ in its numbers alone."""
+"""The one loop of Metropolis-adjusted chains with momenta: langevin, hmc, underdamped are settings of it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Walk:
 def leapfrog(
     score: StaticScore, x: Tensor, p: Tensor, step: Tensor, leaps: int, metric: Metric, s: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`p += step/2 L^T s(x); x += step L p; p += step/2 L^T s(x)`, so many times: `(x, p)`, short of the last half of p.
+    """`p += step/2 L^T s(x); x += step L p; p += step/2 L^T s(x)`, so many times, but for the last half of p.
 
-    Reversible and of volume 1 for any field s; its energy error is O(step^2) where s is minus a gradient. The last half,
-    `p + step/2 L^T s(x)`, is the caller's, who evaluates s there with the energy.
+    Reversible and of volume 1 for any field s; its energy error is O(step^2) where s is minus a gradient. The last
+    half, `p + step/2 L^T s(x)`, is the caller's, who evaluates s there with the energy.
 
     Args:
         score: s.

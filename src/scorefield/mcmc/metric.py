@@ -1,7 +1,7 @@
-"""Lengths as a sampler measures them: a covariance by its root, of each coordinate or of all, one for each chain if wished.
+"""Lengths as a sampler measures them: a covariance by its root, diagonal or whole, of all chains or of each.
 
-With `C = L L^T` a chain moves as if in the coordinates `L^-1 x`, in which the target is round where C is its covariance:
-momenta are standard normal there, a move by p is `L p` in x, and a score s is `L^T s`.
+With `C = L L^T` a chain moves as if in the coordinates `L^-1 x`, in which the target is round where C is its
+covariance: momenta are standard normal there, a move by p is `L p` in x, and a score s is `L^T s`.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def unadjusted(
 ) -> Chains:
     """Underdamped Langevin without correction: one evaluation of the score per step, a bias of O(step^2) in x.
 
-    BAOAB has no bias at all in x where the target is Gaussian, at any stable step (`step < 2` standard deviations of the
-    narrowest direction); OBABO has the variance `s^2 / (1 - step^2 / (4 s^2))` on N(0, s^2).
+    BAOAB has no bias at all in x where the target is Gaussian, at any stable step (`step < 2` standard deviations of
+    the narrowest direction); OBABO has the variance `s^2 / (1 - step^2 / (4 s^2))` on N(0, s^2).
 
     Args:
         score: `x -> grad log p(x)`, both `(n, *shape)`.
@@ -156,8 +156,8 @@ def adjusted(
 ) -> Chains:
     """Underdamped Langevin with Metropolis's correction, or generalised HMC (Horowitz 1991): exact at any step.
 
-    O of a whole step, then BAB, whose end is taken with probability `min(1, exp(-change of H))`; else the momentum turns
-    round. So few proposals may be refused: the default aims at 0.9.
+    O of a whole step, then BAB, whose end is taken with probability `min(1, exp(-change of H))`; else the momentum
+    turns round. So few proposals may be refused: the default aims at 0.9.
 
     Args:
         energy: `x -> -log p(x) + const`, `(n, *shape) -> (n,)`; +inf outside of the support.

@@ -1,4 +1,4 @@
-"""Neighbours of score matching for an unnormalised energy: the data set against noise, neighbours or the model's own draws.
+"""Neighbours of score matching for an energy: the data against noise, neighbours or draws of the model.
 
 `energy(x) = -log p(x) + const`, `(n, *shape) -> (n,)`, is any callable: `lambda x: model.energy(x, level)` of an
 `Energy`, the energy of a family, a network. Each objective is one loss per sample, least in expectation at the true
@@ -31,8 +31,8 @@ def noise_contrastive(
     """`softplus(-G(x)) + sum_j softplus(G(noise_j))`, `G = -energy - log_normaliser - log q - log k`.
 
     Logistic regression of the data against k times as many draws of a law q (Gutmann and Hyvarinen 2012). Its minimum
-    is the *normalised* density: `log_normaliser` is a parameter like the energy's own (or the energy has a constant of its
-    own). It is as good as maximum likelihood as k grows, and worth little where q and the data hardly meet.
+    is the *normalised* density: `log_normaliser` is a parameter like the energy's own (or the energy has a constant of
+    its own). It is as good as maximum likelihood as k grows, and worth little where q and the data hardly meet.
 
     Args:
         energy: `(n, *shape) -> (n,)`, differentiable in its parameters.
@@ -65,9 +65,9 @@ def conditional_noise_contrastive(
 ) -> Tensor:
     """`mean over j of 2 softplus(energy(x) - energy(neighbour_j) - log_ratio)` (Ceylan and Gutmann 2018).
 
-    Which of two was the data point, and which its neighbour? No normaliser is needed, and no law of noise that covers the
-    data. With neighbours `x + sigma z` it goes over into score matching as sigma falls: `(loss - 2 log 2) 2 / sigma^2`
-    becomes sliced matching's loss.
+    Which of two was the data point, and which its neighbour? No normaliser is needed, and no law of noise that covers
+    the data. With neighbours `x + sigma z` it goes over into score matching as sigma falls:
+    `(loss - 2 log 2) 2 / sigma^2` becomes sliced matching's loss.
 
     Args:
         energy: `(n, *shape) -> (n,)`.
@@ -92,8 +92,9 @@ def conditional_noise_contrastive(
 def minimum_probability_flow(energy: EnergyFunction, x: Tensor, neighbours: Tensor) -> Tensor:
     """`mean over j of exp((energy(x) - energy(neighbour_j)) / 2)` (Sohl-Dickstein, Battaglino and DeWeese 2011).
 
-    How much probability flows at first from the data to their neighbours, when it begins to move to the model's law. The
-    neighbours of x are drawn symmetrically: as likely from x as x from them (flips of one bit, steps to either side).
+    How much probability flows at first from the data to their neighbours, when it begins to move to the model's law.
+    The neighbours of x are drawn symmetrically: as likely from x as x from them (flips of one bit, steps to either
+    side).
 
     Args:
         energy: `(n, *shape) -> (n,)`.
@@ -117,9 +118,9 @@ def minimum_probability_flow(energy: EnergyFunction, x: Tensor, neighbours: Tens
 def contrastive_divergence(energy: EnergyFunction, x: Tensor, negatives: Tensor) -> Tensor:
     """`energy(x) - mean energy(negatives)`, whose gradient is maximum likelihood's where negatives are of the model.
 
-    Negatives of a few steps of a chain that starts at the data are contrastive divergence (Hinton 2002); of a chain that
-    goes on from training step to training step, persistent (Tieleman 2008): `langevin.adjusted(energy, state, ...)`
-    and its `state`. The value says nothing of how good the fit is; only the gradient does.
+    Negatives of a few steps of a chain that starts at the data are contrastive divergence (Hinton 2002); of a chain
+    that goes on from training step to training step, persistent (Tieleman 2008): `langevin.adjusted(energy, state,
+    ...)` and its `state`. The value says nothing of how good the fit is; only the gradient does.
 
     Args:
         energy: `(n, *shape) -> (n,)`.
@@ -133,7 +134,8 @@ def contrastive_divergence(energy: EnergyFunction, x: Tensor, negatives: Tensor)
         ValueError: for shapes that do not fit; for an energy that is NaN, naming its row.
 
     Example:
-        >>> contrastive_divergence(lambda x: (x**2).sum(1), torch.tensor([[1.0]]), torch.tensor([[2.0], [0.0]])).tolist()
+        >>> negatives = torch.tensor([[2.0], [0.0]])
+        >>> contrastive_divergence(lambda x: (x**2).sum(1), torch.tensor([[1.0]]), negatives).tolist()
         [-1.0]
     """
     check_batch("x", x)
@@ -143,11 +145,11 @@ def contrastive_divergence(energy: EnergyFunction, x: Tensor, negatives: Tensor)
 
 
 def recovery_likelihood(energy: EnergyFunction, x: Tensor, noisy: Tensor, level: Level, negatives: Tensor) -> Tensor:
-    """`U(x) - mean over j of U(negative_j)`, `U` the `recovery_energy` of each sample's noisy point (Gao and others 2021).
+    """`U(x) - mean over j of U(negative_j)`, U the `recovery_energy` given the noisy point (Gao and others 2021).
 
     Its gradient is that of `-log p(x | noisy)`, where negatives are of that law: it has one mode and little width where
-    the noise is small, so that a few Langevin steps from the noisy point draw it. For a model of several levels x itself is
-    the data at one level, noisy at the next.
+    the noise is small, so that a few Langevin steps from the noisy point draw it. For a model of several levels x
+    itself is the data at one level, noisy at the next.
 
     Args:
         energy: `(n, *shape) -> (n,)`, of x.

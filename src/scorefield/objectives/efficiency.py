@@ -1,7 +1,7 @@
-"""How precise an estimator is where the family holds the truth: asymptotic covariances, by sums over a quadrature of it.
+"""How precise an estimator is where the family holds the truth: asymptotic covariances, by quadrature.
 
-An exponential family `p(x) ~ exp(theta . T(x))` is given by nodes x with weights w that sum to 1 (a quadrature of p, or a
-sample of it). Each function answers `(k, k)`: n times the covariance of theta's estimate from n samples, for large n.
+An exponential family `p(x) ~ exp(theta . T(x))` is given by nodes x with weights w that sum to 1 (a quadrature of p, or
+a sample of it). Each function answers `(k, k)`: n times the covariance of theta's estimate from n samples, for large n.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def score_matching(
 
     Example:
         >>> x = torch.tensor([[-1.0], [1.0]])  # of the right mean and variance for N(0, 1)
-        >>> score_matching(lambda x: x, torch.zeros(1), x, torch.tensor([0.5, 0.5])).tolist()  # grad T = 1: no noise at 0
+        >>> score_matching(lambda x: x, torch.zeros(1), x, torch.tensor([0.5, 0.5])).tolist()  # the loss has no noise
         [[0.0]]
     """
     gradients, fields, divergences = derivatives(statistics, support, x)
@@ -55,7 +55,8 @@ def score_matching(
 def noise_contrastive(T: Tensor, log_p: Tensor, log_q: Tensor, w: Tensor, k: float) -> Tensor:
     """`H^-1 - (1 + 1 / k) e e^T` of theta and the log-normaliser, last: e its unit vector (Gutmann and Hyvarinen 2012).
 
-    `H = E[P g g^T]`, `g = (T, -1)`, `P = k q / (p + k q)`: for theta alone the corner of `H^-1`, which is `I^-1` as k grows.
+    `H = E[P g g^T]`, `g = (T, -1)`, `P = k q / (p + k q)`: for theta alone the corner of `H^-1`, which goes to
+    `I^-1` as k grows.
 
     Args:
         T: `(m, k)`.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _STEPS, _HALVINGS = 100, 40
-_TOLERANCE = 1e-10  # of the decrease that Newton's step promises, in units of the standard deviation of the loss
+_TOLERANCE = 1e-10  # of the decrease that Newton's step promises, in units of the loss, or of 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class Minimum:
 
     Args:
         theta: `(k,)`, float64.
-        covariance: of theta, `(k, k)`: `H^-1 Omega H^-1 / n`, H the Hessian of the mean loss and Omega the covariance of
-            the samples' gradients.
+        covariance: of theta, `(k, k)`: `H^-1 Omega H^-1 / n`, H the Hessian of the mean loss and Omega the covariance
+            of the samples' gradients.
         loss: at theta, the mean.
     """
 
@@ -63,11 +63,13 @@ def minimum(loss: Callable[[Tensor], Tensor], start: Tensor) -> Minimum:
         gradient, H = _derivatives(loss, theta)
         step = torch.cholesky_solve(gradient[:, None], _factor(H))[:, 0]
         promised = float(gradient @ step) / 2
-        if promised <= _TOLERANCE * max(1.0, abs(float(value.mean()))):
+        near = bool((step.abs() <= 1e-4 * (1 + theta.abs())).all())  # where there is no minimum, steps stay long
+        if near and promised <= _TOLERANCE * max(1.0, abs(float(value.mean()))):
             return _summary(loss, theta - step)
         theta, value = _shorter(loss, theta, step, float(value.mean()))
+    shown = [float(f"{t:.4g}") for t in theta.tolist()]
     raise ValueError(
-        f"no minimum was found within {_STEPS} steps: theta = {[float(f'{t:.4g}') for t in theta.tolist()]} still moves; "
+        f"no minimum was found within {_STEPS} steps: theta = {shown} still moves; "
         "where the data and what they are compared with lie apart, bring them together or leave statistics out."
     )
 
@@ -102,8 +104,8 @@ def _factor(H: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(H / scale[:, None] / scale)
     if bool(failed) or not float(factor.diagonal().min()) > 1e-7:
         raise ValueError(
-            f"the Hessian of the loss in the {len(H)} parameters is singular: some of them do the same, or the minimum lies "
-            "at infinity, because the data and what they are compared with lie apart."
+            f"the Hessian of the loss in the {len(H)} parameters is singular: some of them do the same, or the minimum "
+            "lies at infinity, because the data and what they are compared with lie apart."
         )
     return scale[:, None] * factor
 
