@@ -59,6 +59,31 @@ def test_the_guide_to_families_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert abs(first - 1) < 0.3 and abs(second) < 0.3
 
 
+def test_the_guide_to_samplers_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a quarter of the rows, with shorter runs: what is tried is that the pieces go together."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "samplers.md").read_text(encoding="utf-8"), re.DOTALL))
+    for whole, part in {
+        "as_frame=True)": "as_frame=True)\ntable.data, table.target = table.data[::4], table.target[::4]",
+        "0.1, 350, seed=0, leaps=5, burn_in=200,": "0.1, 90, seed=0, leaps=2, burn_in=60,",
+        "start[:4], 16,": "start[:2], 8,",
+    }.items():
+        assert whole in code
+        code = code.replace(whole, part)
+    exec(compile(code, "samplers.md", "exec"), {})
+    chains, *rows, whole, factor = capsys.readouterr().out.splitlines()
+    assert chains.startswith("Chains(8 chains, 30 samples each of shape (5,)") and len(rows) == 5
+    assert float(rows[2].split()[2]) > 1 and whole.startswith("Annealed(200 samples") and "log Bayes factor" in factor
+
+
+def test_the_guide_to_energies_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "energies.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "energies.md", "exec"), {})
+    found, total, matched, contrast, score = capsys.readouterr().out.splitlines()
+    assert found.startswith("Minimum(theta = ") and matched.startswith("ExponentialFamilyFit(")
+    assert abs(float(total.split()[-1]) - 1) < 0.05
+    assert float(contrast.split()[-1]) > float(score.split()[-1])
+
+
 def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
     exec(compile(code, "diffusers.md", "exec"), {})

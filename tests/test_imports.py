@@ -9,7 +9,7 @@ import pytest
 
 import scorefield
 
-OPTIONAL = {"diffusers", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "tqdm"}
+OPTIONAL = {"arviz", "diffusers", "matplotlib", "pandas", "pyarrow", "pyro", "scipy", "sklearn", "tqdm"}
 
 
 def modules_after(code: str) -> set[str]:

@@ -66,6 +66,7 @@ _MODULES = {  # public name: the module's place
     "langevin": "mcmc.langevin",
     "levels": "levels",
     "likelihood": "likelihood",
+    "mcmc": "mcmc",
     "metrics": "metrics",
     "nets": "nets",
     "objectives": "objectives",

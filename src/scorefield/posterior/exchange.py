@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scorefield.data import write_frame
+from scorefield.mcmc.exchange import from_dict
 from scorefield.posterior.proof.arrays import finite, names_of, numbers
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def to_arviz(
         groups["posterior_predictive"] = {"x": numbers("predictions", predictions)[None]}
     if x_obs is not None:
         groups["observed_data"] = {"x": numbers("the observation", x_obs)}
-    whole = "posterior" not in inspect.signature(arviz.from_dict).parameters  # since 1.0 all groups in one
-    return arviz.from_dict(groups) if whole else arviz.from_dict(**groups)
+    return from_dict(arviz, groups)
 
 
 def _chain(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
