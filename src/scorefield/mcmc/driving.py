@@ -132,8 +132,13 @@ class Judge:
         )
         taken = u.to(x.device).log() < gain  # never where the gain is NaN: a proposal of no density
         wide = expand(taken, x).bool()
-        chosen = (torch.where(wide, new, old) for new, old in ((y, x), (q, -p)))
-        return State(*chosen, torch.where(taken, v, state.u), torch.where(wide, t, state.s)), probability, taken
+        after = State(
+            torch.where(wide, y, x),
+            torch.where(wide, q, -p),
+            torch.where(taken, v, state.u),
+            torch.where(wide, t, state.s),
+        )
+        return after, probability, taken
 
     def _refreshed(self, p: Tensor, step: Tensor, row: int) -> Tensor:
         z = noise(p, self.seed, self.walk.purpose, self.count.first, row)

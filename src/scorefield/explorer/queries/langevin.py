@@ -97,7 +97,7 @@ def _one_level(p: Run, subject: Subject) -> Iterator[dict[str, Any]]:
 
 
 def _advance(p: Run, subject: Subject, level: Level, x: Tensor, count: int, done: int) -> langevin.Chains:
-    keep = {"seed": p.seed, "burn_in": count - 1, "start": done}
+    keep: dict[str, Any] = {"seed": p.seed, "burn_in": count - 1, "start": done}
     if subject.law is None:
         return langevin.unadjusted(at(subject.model, level), x, p.step, count, **keep)
     target = noised(subject.law, level)
