@@ -44,6 +44,13 @@ def draw(*shape: int, purpose: str = "test") -> Tensor:
     return normal(1, shape, 5, purpose, dtype=torch.float64)[0]
 
 
+def slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The gradient of a sum."""
+    x = x.clone().requires_grad_()
+    (found,) = torch.autograd.grad(f(x), x)
+    return found
+
+
 def table(length: int = L, size: int = K) -> Joint:
     return Joint(draw(*[size] * length).exp())
 
@@ -98,7 +105,7 @@ def test_the_evidence_is_the_likelihood_but_for_a_constant(name: str) -> None:
 
 @each_corruption
 def test_corrupted_tokens_follow_the_matrix_and_not_their_batch(name: str) -> None:
-    corruption, n = CORRUPTIONS[name], 20_000
+    corruption, n = CORRUPTIONS[name], 5000
     x0 = torch.arange(K).repeat(n, 1)
     u = uniform(n, (K,), 0, "u", dtype=torch.float64)
     x = discrete.corrupt(corruption, x0, TOTAL, u)
@@ -110,7 +117,7 @@ def test_corrupted_tokens_follow_the_matrix_and_not_their_batch(name: str) -> No
 @pytest.mark.parametrize("noise", [LogLinear(), LogLinear(left=0.2), Geometric(), Geometric(0.1, 3.0)], ids=repr)
 def test_rates_are_the_slope_of_totals_and_grids_fall_to_zero(noise: discrete.Noise) -> None:
     t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
-    assert torch.allclose(noise.rate(t), torch.func.vmap(torch.func.grad(noise.total))(t), rtol=1e-12)
+    assert torch.allclose(noise.rate(t), slope(lambda t: noise.total(t).sum(), t), rtol=1e-12)
     for steps in (1, 2, 9):
         grid = noise.grid(steps)
         assert len(grid) == steps + 1 and float(grid[-1]) == 0 and bool((grid[:-1] > grid[1:]).all())
@@ -149,7 +156,7 @@ def test_exact_models_are_what_enumeration_says(name: str, kind: str) -> None:
         with pytest.raises(ValueError, match=f"the sequence in row {int((~possible).nonzero()[0])} has probability 0"):
             model(x, TOTAL)
     assert law.entropy == pytest.approx(float(-torch.xlogy(p, p).sum()))
-    assert histogram_fits(law.sample(20_000, seed=0), p)
+    assert histogram_fits(law.sample(5000, seed=0), p)
     assert torch.equal(law.sample(3, seed=0, first=5), law.sample(8, seed=0)[5:])
 
 
@@ -223,7 +230,7 @@ def test_losses_are_least_at_the_exact_answers(loss: str, name: str) -> None:
         return (weight * OF_RATIOS[loss](corruption, moved, x, x0)).sum()
 
     here = torch.zeros_like(answer)
-    assert float(torch.func.grad(expected)(here).abs().max()) < 1e-12
+    assert float(slope(expected, here).abs().max()) < 1e-12
     away = 0.2 * draw(*answer.shape, purpose="direction")
     assert float(expected(away) - expected(here)) > 1e-3
 
@@ -302,7 +309,7 @@ def test_losses_of_energies_are_least_at_the_law(loss: str, size: int) -> None:
         return (p * STATIC[loss](lambda z: (change - p.log())[number(z, size)], x, size)).sum()
 
     here = torch.zeros_like(p)
-    assert float(torch.func.grad(expected)(here).abs().max()) < 1e-12
+    assert float(slope(expected, here).abs().max()) < 1e-12
     away = 0.2 * draw(len(p), purpose="direction")
     assert float(expected(away) - expected(here)) > 1e-4
 
@@ -317,7 +324,10 @@ def ising(theta: Tensor, x: Tensor) -> Tensor:
 def test_ratio_matching_is_hyvarinens_and_finds_an_ising_law() -> None:
     theta = 0.4 * draw(10)
     x = all_sequences(4, 2)
-    energy: discrete.TokenEnergy = lambda z: ising(theta, z)
+
+    def energy(z: Tensor) -> Tensor:
+        return ising(theta, z)
+
     flipped = torch.stack([torch.where(torch.arange(4) == l, 1 - x, x) for l in range(4)], 1)
     u = (energy(flipped.reshape(-1, 4)).reshape(16, 4) - energy(x)[:, None]).exp()  # p(x) / p(x with l flipped)
     assert torch.allclose(discrete.ratio_matching(energy, x, 2), (1 / (1 + u)).square().sum(1))
@@ -343,7 +353,7 @@ def test_ratio_matching_is_hyvarinens_and_finds_an_ising_law() -> None:
 def steps_of(name: str, steps: int, step: discrete.Step) -> Tensor:
     if name == "absorbing":
         return LogLinear(left=0.0 if step is analytic else 1e-12).grid(steps)
-    return torch.cat([Geometric(1e-4, 30.0).grid(steps)])
+    return Geometric(1e-3, 30.0).grid(steps)
 
 
 @pytest.mark.parametrize("step", [analytic, euler], ids=["analytic", "euler"])
@@ -351,11 +361,11 @@ def steps_of(name: str, steps: int, step: discrete.Step) -> Tensor:
 def test_samplers_reach_the_law_at_first_order(name: str, step: discrete.Step) -> None:
     corruption, law = CORRUPTIONS[name], table()
     errors = []
-    for steps in (40, 80, 160):
+    for steps in (24, 48, 96):
         found = discrete.law_of_steps(Exact(law, corruption), L, steps_of(name, steps, step), step)
         assert abs(float(found.sum()) - 1) < 1e-12
         errors.append(float((found[:K, :K] - law.probabilities).abs().sum()))
-    assert errors[-1] < 0.05
+    assert errors[-1] < 0.1
     orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert all(0.8 < order < 1.25 for order in orders), (errors, orders)
 
@@ -374,7 +384,7 @@ def test_analytic_steps_of_one_token_are_exact(name: str) -> None:
 def test_what_is_drawn_has_the_law_of_the_steps(name: str, step: discrete.Step) -> None:
     corruption = CORRUPTIONS[name]
     model, grid = Exact(table(), corruption), steps_of(name, 6, step)
-    x = discrete.sample(model, 20_000, L, grid, seed=0, step=step)
+    x = discrete.sample(model, 5000, L, grid, seed=0, step=step)
     assert histogram_fits(x, discrete.law_of_steps(model, L, grid, step))
     assert torch.equal(discrete.sample(model, 5, L, grid, seed=0, step=step, first=100), x[100:105])
 
@@ -382,7 +392,7 @@ def test_what_is_drawn_has_the_law_of_the_steps(name: str, step: discrete.Step) 
 def test_one_token_at_a_time_is_exact_and_so_is_filling_in() -> None:
     corruption, law = Absorbing(K), table(3)
     model = Exact(law, corruption)
-    masks = torch.full((20_000, 3), K)
+    masks = torch.full((8000, 3), K)
     x = discrete.unmask(model, masks, seed=0)
     assert histogram_fits(x, law.probabilities)
     assert torch.equal(discrete.unmask(model, masks[:4], seed=0, first=9), x[9:13])
@@ -410,7 +420,7 @@ def test_the_exact_likelihood_of_any_network_is_the_law_that_it_draws_and_above_
     model, x = untrained(3, Absorbing(K)), all_sequences(3, K)
     exact = discrete.exact_log_prob(model, x)
     assert float(exact.exp().sum()) == pytest.approx(1, abs=1e-12)
-    assert histogram_fits(discrete.unmask(model, torch.full((20_000, 3), K), seed=0), exact.exp().reshape(K, K, K))
+    assert histogram_fits(discrete.unmask(model, torch.full((5000, 3), K), seed=0), exact.exp().reshape(K, K, K))
     bounds = torch.stack([expected_bound(model, x0) for x0 in x])
     assert bool((bounds <= exact + 1e-12).all()) and float((exact - bounds).mean()) > 0.02
     bound = discrete.log_prob_bound(model, x, seed=0, draws=2, levels=3)
@@ -440,9 +450,9 @@ def test_the_bound_of_the_exact_model_is_the_likelihood(name: str) -> None:
     corruption, law = CORRUPTIONS[name], table()
     x = all_sequences(L, K)
     noise = None if name == "absorbing" else Geometric(1e-3, 30.0)
-    bound = discrete.log_prob_bound(Exact(law, corruption), x.repeat(40, 1), seed=0, draws=8, levels=16, noise=noise)
-    value = bound.value.reshape(40, -1).mean(0)
-    error = bound.value.reshape(40, -1).std(0) / math.sqrt(40)
+    bound = discrete.log_prob_bound(Exact(law, corruption), x.repeat(30, 1), seed=0, draws=4, levels=8, noise=noise)
+    value = bound.value.reshape(30, -1).mean(0)
+    error = bound.value.reshape(30, -1).std(0) / math.sqrt(30)
     assert bool(((value - law.log_prob(x)).abs() < 4 * error + 1e-5).all())
     if (
         name == "absorbing"
@@ -456,7 +466,7 @@ def test_parts_of_a_sequence_have_their_conditional_likelihood() -> None:
     p = law.probabilities
     wanted = (p / p.sum((0, 2), keepdim=True)).flatten().log()
     assert torch.allclose(discrete.exact_log_prob(model, x, given=given), wanted, atol=1e-12)
-    bound = discrete.log_prob_bound(model, x, seed=0, draws=200, levels=4, given=given)
+    bound = discrete.log_prob_bound(model, x, seed=0, draws=40, levels=4, given=given)
     assert bool(((bound.value - wanted).abs() < 5 * bound.standard_error).all()) and bound.tokens.unique().item() == 2
 
 

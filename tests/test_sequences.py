@@ -32,9 +32,9 @@ def fitted(**given: object) -> TrainedSequences:
 def test_a_training_nears_its_floor(name: str) -> None:
     """The held-out loss of the exact model stands beside every evaluation; the network comes close, not below."""
     law = MarkovChain.of([0.5, 0.5], [[0.95, 0.05], [0.05, 0.95]], length=6)
-    made = Training(Sequences.of(law.sample(2000, seed=0)), {"absorbing": Absorbing, "uniform": Uniform}[name](2),
+    made = Training(Sequences.of(law.sample(1000, seed=0)), {"absorbing": Absorbing, "uniform": Uniform}[name](2),
                  None, "small", 0.2, law)  # fmt: skip
-    settings = replace(DEFAULT, seconds=None, steps=80, evaluate_every=80, warmup=10, precision="float32")
+    settings = replace(DEFAULT, seconds=None, steps=60, evaluate_every=60, warmup=10, batch=32, precision="float32")
     (last,) = [p.evaluation for p in made.preparation(0).train(settings) if p.evaluation]
     assert last.floors is not None
     floor = sum(last.floors) / len(last.floors)
@@ -97,6 +97,15 @@ def test_every_corruption_is_learned_stored_and_drawn_from(name: str, tmp_path: 
     assert bool(torch.isfinite(bound.value).all()) and bound.evaluations == 8
 
 
+@pytest.mark.parametrize("shape", [(10, 1), (12, 40)])
+def test_the_smallest_data_make_a_model(shape: tuple[int, int]) -> None:
+    """One token, two values, one sequence in a batch."""
+    x = torch.arange(shape[0] * shape[1]).reshape(shape) % 2
+    model = discrete.fit_sequences(x, settings={**FEW, "batch": 1}, size="small")
+    assert model.sample(1, seed=0).shape == (1, shape[1]) and model.sample(0, seed=0).shape == (0, shape[1])
+    assert bool(torch.isfinite(model.log_prob(x[:1]).value).all())
+
+
 def test_a_vocabulary_is_undone() -> None:
     found = discrete.Vocabulary.of(["GATTACA", "AC"])
     assert found.decode(found.encode(["GATTACA", "AC", "T"], 7)) == ["GATTACA", "AC", "T"]
@@ -130,8 +139,9 @@ def test_damaged_folders_are_one_sentence(damage: str, tmp_path: Path) -> None:
 FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "one text": (lambda: discrete.fit_sequences("abc" * 50), "texts are a list, got one text"),
     "an empty text": (lambda: discrete.fit_sequences([*"ab" * 10, ""]), "the text in row 20 is empty"),
-    "no text": (lambda: discrete.fit_sequences(["ab", 3]), "row 1 must be a text, got int"),  # type: ignore[list-item]
+    "no text": (lambda: discrete.fit_sequences(["ab", 3] * 9), "row 1 must be a text, got int"),  # type: ignore[list-item]
     "one character": (lambda: discrete.fit_sequences(["aa"] * 20), "all texts are of the one character 'a'"),
+    "tokens of texts": (lambda: discrete.fit_sequences(["ab"] * 10, tokens=3), "tokens is for sequences of numbers"),
     "few": (lambda: discrete.fit_sequences(X[:5]), "at least 10 sequences, got 5"),
     "floats": (lambda: discrete.fit_sequences(X.float()), "whole numbers .* got torch.float32"),
     "negative": (lambda: discrete.fit_sequences(X - 1), "has the token -1 in row"),
@@ -157,6 +167,7 @@ def test_faults_of_questions_are_one_sentence() -> None:
         (lambda: model.log_prob(["ACGACX"]), "row 0 has the character 'X' in place 5"),
         (lambda: model.log_prob(["ACG"]), "row 0 has 3 characters; this model takes 6"),
         (lambda: model.log_prob(X), "fitted to texts"),
+        (lambda: model.sample(1, seed=0, steps=0), "steps must be a whole number from 1"),
         (lambda: model.infill(["ACGACA"], seed=0, blank="A"), "blank is one character that no text has"),
     ):
         with pytest.raises((ValueError, TypeError), match=words):

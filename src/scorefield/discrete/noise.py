@@ -76,7 +76,7 @@ class Geometric:
         tensor(1.)
     """
 
-    low: float = 1e-3
+    low: float = 1e-2
     high: float = 10.0
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scorefield._files import shown
+from scorefield._ranges import STEPS
 from scorefield.discrete.corruptions import CORRUPTIONS, Absorbing, Corruption, Substitutions
 from scorefield.discrete.likelihood import LogProbBound, exact_log_prob, log_prob_bound
 from scorefield.discrete.network import TokenDenoiser, TokenTransformer
@@ -66,6 +67,8 @@ class TrainedSequences:
             first: number of the first sequence.
             report: hears how far it is.
         """
+        if steps is not None:
+            STEPS("steps", steps)
         parts = []
         for at in range(0, n, _PART):
             count, number = min(_PART, n - at), first + at
@@ -79,7 +82,7 @@ class TrainedSequences:
             totals = Geometric().grid(_STEPS if steps is None else steps)
             return sample(self.model, n, self.length, totals, seed=seed, first=first)
         masks = torch.full((n, self.length), self.corruption.mask)
-        at_once = 1 if steps is None else -(-self.length // max(1, steps))
+        at_once = 1 if steps is None else -(-self.length // steps)
         return unmask(self.model, masks, seed=seed, at_once=at_once, first=first)
 
     def infill(
