@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from scorefield.discrete.objectives import OrderCrossEntropy, ScoreEntropy
 from scorefield.discrete.trained import FORM, TrainedSequences
 from scorefield.discrete.vocabulary import Vocabulary
 from scorefield.objectives.batch import Objective
+from scorefield.training import model_folder
 from scorefield.training.checkpoint import Settings
 from scorefield.training.log import Logger
 from scorefield.training.loop import Progress
@@ -32,7 +32,7 @@ from scorefield.training.run import DEFAULT_SECONDS, Preparation, settings_for_r
 SIZES = {"small": (64, 2), "medium": (128, 3), "large": (256, 6)}
 """Width and depth of the networks."""
 DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=64, learning_rate=1e-2, optimizer="muon")
-"""How a model is trained where nothing else is said: on text, 0.2 bits per character ahead of AdamW after 200 steps."""
+"""How a model is trained where nothing else is said: after 200 steps on text, Muon was 0.2 bits ahead of AdamW."""
 HELD_SHARE = 0.1
 """Of the sequences, held out unless told otherwise."""
 _MIN_ROWS, _MOST = 10, 1 << 20
@@ -144,7 +144,8 @@ def fit_sequences(
     made = Training(data, _corruption(corruption, data), noise, size, held_share, law)
     ready = made.preparation(chosen.seed)
     last = deque(ready.train(chosen), maxlen=1).pop()
-    return made.trained(ready, {"training": {"steps": last.step, "seconds": round(last.seconds, 1)}})
+    training = {"steps": last.step, "seconds": round(last.seconds, 1)}
+    return cast(TrainedSequences, ready.finish({"training": training, "version": __version__}))
 
 
 def fit(
@@ -208,13 +209,10 @@ class Training:
 
     def options(self) -> dict[str, Any]:
         """What a resumed training must share."""
-        x = self.data.x
         vocabulary = None if self.data.vocabulary is None else self.data.vocabulary.to_json()
         return {
             "format": FORM,
-            "records": hashlib.blake2b(
-                x.contiguous().numpy().tobytes() + repr(x.shape).encode(), digest_size=16
-            ).hexdigest(),
+            "records": model_folder.digest({"x": self.data.x}),
             "vocabulary": vocabulary,
             "corruption": repr(self.corruption),
             "noise": repr(self.noise),
@@ -235,12 +233,6 @@ class Training:
 
         objective = objective_of(self.corruption, self.noise)
         return Preparation(model, x[train], x[held], finish, objective=objective, exact=exact)
-
-    @staticmethod
-    def trained(ready: Preparation, info: dict[str, Any]) -> TrainedSequences:
-        """The model after training."""
-        found = ready.finish({**info, "version": __version__})
-        return cast(TrainedSequences, found)
 
 
 def _corruption(asked: type[Absorbing] | type[Uniform] | Corruption, data: Sequences) -> Corruption:
