@@ -115,7 +115,7 @@ def spread() -> None:
 
 
 def toy() -> None:
-    """Bits per token on a chain of A, C, G, T beside its entropy, for three trainings of the same length."""
+    """Bits per token on a chain of A, C, G, T beside its entropy, for two trainings of the same length."""
     law = MarkovChain.of([0.25] * 4, TRANSITIONS, length=16)
     x, new = law.sample(2000, seed=0), law.sample(200, seed=1)
     print(f"entropy rate {law.entropy_rate / BITS:.4f}, per token of 16 {law.entropy / 16 / BITS:.4f}")
@@ -172,7 +172,7 @@ def of_text(steps: int = 600) -> None:
     for n in range(1, 8):
         print(f"  {n}-grams: {grams.bits(held, n):.3f} bits per character", flush=True)
     model = trained(pieces, "text", size="small", settings={**SHORT, "batch": 32, "steps": steps})
-    print(f"  {model.log_prob(held[:200], draws=4)}")
+    print(f"  {model.log_prob(held[:200], draws=2, levels=8)}")
     for one in model.sample(4, seed=0):
         print("  drawn:", one)
     print("  filled in:", *model.infill([held[0][:20] + "_" * 24 + held[0][44:]], seed=0), flush=True)
