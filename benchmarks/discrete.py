@@ -3,9 +3,9 @@
     python benchmarks/discrete.py [steps] [spread] [toy] [words] [text]
 
 `steps`: how far what a sampler draws is from the data's law, exactly, with the exact model. `spread`: of one draw of
-each loss. `toy`: masked diffusion and score entropy on a Markov chain whose entropy is known. `words` and `text`: from the
-documentation that comes with Python (`pydoc_data.topics`), beside n-grams with Witten and Bell's interpolation, on the
-same sequences held out.
+each loss. `toy`: masked diffusion and score entropy on a Markov chain whose entropy is known. `words` and `text`: from
+the documentation that comes with Python (`pydoc_data.topics`), beside n-grams with Witten and Bell's interpolation, on
+the same sequences held out.
 """
 
 from __future__ import annotations

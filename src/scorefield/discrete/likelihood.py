@@ -91,7 +91,7 @@ def log_prob_bound(
         >>> from scorefield.discrete import Exact, MarkovChain
         >>> law = MarkovChain.of([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], length=8)
         >>> x = law.sample(3, seed=0)
-        >>> bound = log_prob_bound(Exact(law, Absorbing(2)), x, seed=0, draws=64)
+        >>> bound = log_prob_bound(Exact(law, Absorbing(2)), x, seed=0, draws=8, levels=8)
         >>> bool(((bound.value - law.log_prob(x)).abs() < 4 * bound.standard_error + 1e-9).all())
         True
     """
