@@ -15,7 +15,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("denoiser", "analytic"),
     ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),
-    ("records", "tables", "posterior"),
+    ("records", "tables", "posterior", "discrete"),
     ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving", "partitioned"),
     ("cli",),
     ("__main__",),

@@ -84,6 +84,18 @@ def test_the_guide_to_energies_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(contrast.split()[-1]) > float(score.split()[-1])
 
 
+def test_the_guide_to_sequences_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "discrete.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    assert '"steps": 1200' in code
+    exec(compile(code.replace('"steps": 1200', '"steps": 2'), "discrete.md", "exec"), {})
+    drawn, filled, bound, exact, tight, theta = capsys.readouterr().out.splitlines()
+    assert drawn.startswith("[") and len(filled.split(",")) == 2 and bound.startswith("LogProbBound(2 sequences")
+    assert exact.startswith("tensor([-") and tight.startswith("LogProbBound(100 sequences")
+    found = [float(v) for v in re.findall(r"-?\d\.\d+", theta)]
+    assert all(abs(v - w) < 0.05 for v, w in zip(found, (0.3, -0.2, 0.8), strict=True)), theta
+
+
 def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
     exec(compile(code, "diffusers.md", "exec"), {})

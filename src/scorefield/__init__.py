@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import analytic as analytic
     from scorefield import check as check
     from scorefield import data as data
+    from scorefield import discrete as discrete
     from scorefield import interop as interop
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
@@ -59,6 +60,7 @@ _MODULES = {  # public name: the module's place
     "check": "check",
     "closed_form": "objectives.closed_form",
     "data": "data",
+    "discrete": "discrete",
     "editing": "conditioning.editing",
     "guidance": "conditioning.guidance",
     "interop": "interop",

@@ -33,8 +33,8 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         shift, scale, gate, shift_in, scale_in, gate_in = self.modulation(e)[:, None].chunk(6, dim=2)
-        h = h + gate * self._attention(_standardised(h) * (1 + scale) + shift)
-        inner = gelu(self.widen(_standardised(h) * (1 + scale_in) + shift_in), approximate="tanh")
+        h = h + gate * self._attention(standardised(h) * (1 + scale) + shift)
+        inner = gelu(self.widen(standardised(h) * (1 + scale_in) + shift_in), approximate="tanh")
         return h + gate_in * self.narrow(inner)
 
     def _attention(self, h: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Block(nn.Module):
         return answer
 
 
-def _standardised(h: Tensor) -> Tensor:
+def standardised(h: Tensor) -> Tensor:
     """Layer normalisation (Ba and others 2016) in plain operations: torch's own lacks a derivative of derivatives."""
     centred = h - h.mean(dim=-1, keepdim=True)
     return centred * (centred.square().mean(dim=-1, keepdim=True) + _LEAST).rsqrt()
@@ -109,7 +109,7 @@ class PatchTransformer(nn.Module):
         self.modulation = linear(e, 2 * width)
         self.outputs = linear(width, inside)
         counts = [-(-size // patch) for size in sizes]
-        self.register_buffer("places", _places(counts, width).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("places", places_of(counts, width).to(torch.get_default_dtype()), persistent=False)
         gates = [block.modulation for block in self.blocks if isinstance(block, Block)]
         initialise(self, seed, zero=[self.outputs, self.modulation, *gates])
 
@@ -123,11 +123,11 @@ class PatchTransformer(nn.Module):
         for block in self.blocks:
             h = block(h, e)
         shift, scale = self.modulation(e)[:, None].chunk(2, dim=2)
-        answer = self.outputs(_standardised(h) * (1 + scale) + shift)
+        answer = self.outputs(standardised(h) * (1 + scale) + shift)
         return points(answer.transpose(1, 2).reshape(cut.shape), self.patch, self.shape)
 
 
-def _places(counts: Sequence[int], width: int) -> Tensor:
+def places_of(counts: Sequence[int], width: int) -> Tensor:
     """Where each token lies, `(tokens, width)`: sines and cosines of its place along each axis, of equal share."""
     pairs = max(1, width // (2 * len(counts)))
     rate = _FARTHEST ** (-torch.arange(pairs, dtype=torch.float64, device="cpu") / pairs)
