@@ -42,7 +42,7 @@ def run(session: Session) -> TrainedTable:
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Expectations over few rows, for speed."""
     monkeypatch.setattr(outliers, "_EXPECTED", 6)
-    monkeypatch.setattr(outliers, "_EVALUATIONS", 16)
+    monkeypatch.setattr(outliers, "_TOLERANCE", 0.1)
 
 
 def test_the_page_is_told_the_columns_and_the_rows(session: Session, run: TrainedTable) -> None:

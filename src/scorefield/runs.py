@@ -6,37 +6,47 @@ parameters given an observation. All have the same small protocol; what stands a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
-from scorefield import _files, records, tables
+from scorefield import _files
 from scorefield.data import Dataset, TableFile, sources
-from scorefield.plans import Calibration, Plan
-from scorefield.posterior import TrainedPosterior
-from scorefield.posterior import evaluate as _posterior_evaluate
-from scorefield.posterior import fit as _posterior_fit
-from scorefield.posterior import stored as _posterior_stored
-from scorefield.posterior.simulations import simulations
 from scorefield.progress import Report, silent
-from scorefield.records import calibrate as _records_calibrate
-from scorefield.records import evaluate as _records_evaluate
-from scorefield.records import fit as _records_fit
-from scorefield.records import trained as _records_trained
-from scorefield.records import write as _records_write
-from scorefield.report import posteriors as _posterior_report
-from scorefield.report import records as _records_report
-from scorefield.report import tables as _tables_report
-from scorefield.tables import calibrate as _tables_calibrate
-from scorefield.tables import evaluate as _tables_evaluate
-from scorefield.tables import fit as _tables_fit
-from scorefield.tables import trained as _tables_trained
-from scorefield.tables import write as _tables_write
-from scorefield.training.log import Logger
-from scorefield.training.loop import Progress
+
+if TYPE_CHECKING:
+    from scorefield.plans import Calibration, Plan
+    from scorefield.posterior import TrainedPosterior
+    from scorefield.posterior.evaluate import Proved
+    from scorefield.training.log import Logger
+    from scorefield.training.loop import Progress
+
+
+class Later(NamedTuple):
+    """What a module has under a name: the module is imported when it is first asked for, by the kind that needs it.
+
+    Args:
+        module: below `scorefield`.
+        name: of a function or a class.
+    """
+
+    module: str
+    name: str
+
+    def __call__(self, *values: Any, **options: Any) -> Any:
+        return self.found(*values, **options)
+
+    @property
+    def found(self) -> Any:
+        """The function or the class."""
+        return getattr(import_module(f"scorefield.{self.module}"), self.name)
+
+    def made(self, value: object) -> bool:
+        """Whether this is the class of a value, which is not so before its module is imported."""
+        return f"scorefield.{self.module}" in sys.modules and isinstance(value, self.found)
 
 
 class Trained(Protocol):
@@ -79,7 +89,7 @@ class Kind:
 
     Args:
         name: in messages.
-        form: what model.json calls a run of it.
+        stamp: where it stands what model.json calls a run of it.
         sources: what is fitted so, in words.
         commands: of the command line that runs of this kind answer, apart from those that all do.
         answers: what `scorefield serve` answers of a run of this kind.
@@ -97,13 +107,13 @@ class Kind:
     """
 
     name: str
-    form: str
+    stamp: Later
     sources: str
     commands: frozenset[str]
     answers: frozenset[str]
     options: frozenset[str]
     no_option: str
-    trained: type
+    trained: Later
     load: Callable[[str | Path], Any]
     fit: Callable[..., Iterator[Progress]]
     write_samples: Callable[..., None]
@@ -112,27 +122,40 @@ class Kind:
     describe: Callable[[Any], str]
     write_report: Callable[[Path, Any, Any], None]
 
+    @property
+    def form(self) -> str:
+        """What model.json calls a run of it."""
+        return str(self.stamp.found)
+
+
+def _load_table(folder: str | Path) -> Any:
+    return TABLES.trained.found.load(folder)
+
+
+def _load_records(folder: str | Path) -> Any:
+    return RECORDS.trained.found.load(folder)
+
 
 TABLES = Kind(
     name="a table",
-    form=_tables_trained.FORM,
+    stamp=Later("tables.trained", "FORM"),
     sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
     commands=frozenset({"density", "outliers", "impute", "predict", "export"}),
     answers=frozenset({"sample", "density", "outliers", "impute", "predict"}),
     options=frozenset({"size", "schema", "held_share"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
-    trained=tables.TrainedTable,
-    load=tables.TrainedTable.load,
-    fit=_tables_fit.fit,
-    write_samples=_tables_write.write_samples,
-    evaluate=_tables_evaluate.evaluate,
-    calibrate=_tables_calibrate.calibrate,
-    describe=_tables_report.describe,
-    write_report=_tables_report.write_report,
+    trained=Later("tables.trained", "TrainedTable"),
+    load=_load_table,
+    fit=Later("tables.fit", "fit"),
+    write_samples=Later("tables.write", "write_samples"),
+    evaluate=Later("tables.evaluate", "evaluate"),
+    calibrate=Later("tables.calibrate", "calibrate"),
+    describe=Later("report.tables", "describe"),
+    write_report=Later("report.tables", "write_report"),
 )
 RECORDS = Kind(
     name="arrays or images",
-    form=_records_trained.FORM,
+    stamp=Later("records.trained", "FORM"),
     sources="a .npy or .npz file, a folder of images, digits or a toy, or a table of numbers with --energy",
     commands=frozenset({"restore", "distil", "forecast", "export"}),
     answers=frozenset({"sample", "density", "denoise", "score"}),
@@ -153,19 +176,21 @@ RECORDS = Kind(
         }
     ),
     no_option="only a table has columns of several kinds",
-    trained=records.TrainedModel,
-    load=records.TrainedModel.load,
-    fit=_records_fit.fit,
-    write_samples=_records_write.write_samples,
-    evaluate=_records_evaluate.evaluate,
-    calibrate=_records_calibrate.calibrate,
-    describe=_records_report.describe,
-    write_report=_records_report.write_report,
+    trained=Later("records.trained", "TrainedModel"),
+    load=_load_records,
+    fit=Later("records.fit", "fit"),
+    write_samples=Later("records.write", "write_samples"),
+    evaluate=Later("records.evaluate", "evaluate"),
+    calibrate=Later("records.calibrate", "calibrate"),
+    describe=Later("report.records", "describe"),
+    write_report=Later("report.records", "write_report"),
 )
 
 
 def _load_posterior(folder: str | Path) -> TrainedPosterior:
     """With the folder in its info, where the simulations are that were held out."""
+    from scorefield.posterior import TrainedPosterior
+
     model = TrainedPosterior.load(folder)
     return replace(model, info={**model.info, "folder": str(folder)})
 
@@ -180,32 +205,37 @@ def _no_plan(model: object, evaluations: int, **options: object) -> Calibration:
     raise ValueError("this run is a posterior, for which no sampler is calibrated; scorefield check RUN proves it.")
 
 
-def _prove(model: TrainedPosterior, source: str | Path | TableFile, **options: Any) -> _posterior_evaluate.Proved:
+def _prove(model: TrainedPosterior, source: str | Path | TableFile, **options: Any) -> Proved:
     """The proof by a table of other simulations."""
+    import numpy as np
+
+    from scorefield.posterior.evaluate import Proved, evaluate
+    from scorefield.posterior.simulations import simulations
+
     found = source if isinstance(source, TableFile) else sources.table(source)
     data = model.info.get("data", {})
     sims = simulations(found.frame, model.names, data.get("columns"))
     sims = sims.rows(np.flatnonzero(~sims.failed))
-    proof = _posterior_evaluate.evaluate(model, sims, **{k: v for k, v in options.items() if k != "steps"})
-    return _posterior_evaluate.Proved(proof, str(found.path))
+    proof = evaluate(model, sims, **{k: v for k, v in options.items() if k != "steps"})
+    return Proved(proof, str(found.path))
 
 
 POSTERIORS = Kind(
     name="a posterior",
-    form=_posterior_stored.FORM,
+    stamp=Later("posterior.stored", "FORM"),
     sources="a table of simulations with --parameters",
     commands=frozenset({"posterior"}),
     answers=frozenset({"posterior"}),
     options=frozenset({"parameters", "bounds", "prior", "held_share"}),
     no_option="it has parameters and what was observed",
-    trained=TrainedPosterior,
+    trained=Later("posterior.trained", "TrainedPosterior"),
     load=_load_posterior,
-    fit=_posterior_fit.fit,
+    fit=Later("posterior.fit", "fit"),
     write_samples=_no_samples,
     evaluate=_prove,
     calibrate=_no_plan,
-    describe=_posterior_report.describe,
-    write_report=_posterior_report.write_report,
+    describe=Later("report.posteriors", "describe"),
+    write_report=Later("report.posteriors", "write_report"),
 )
 KINDS = (TABLES, RECORDS, POSTERIORS)
 
@@ -257,9 +287,9 @@ def kind_of_run(folder: str | Path) -> Kind:
 
 def kind_of_model(model: object) -> Kind:
     """The kind of a trained model in memory; a TypeError for anything else."""
-    found = next((kind for kind in KINDS if isinstance(model, kind.trained)), None)
+    found = next((kind for kind in KINDS if kind.trained.made(model)), None)
     if found is None:
-        names = " or a ".join(kind.trained.__name__ for kind in KINDS)
+        names = " or a ".join(kind.trained.name for kind in KINDS)
         raise TypeError(f"expected a {names}, got {type(model).__name__}; load one from its folder.")
     return found
 

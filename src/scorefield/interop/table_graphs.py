@@ -42,7 +42,7 @@ class _WholeRows(nn.Module):
         queried = torch.ones_like(x, dtype=torch.bool)
         pattern = Pattern(queried, ~queried, torch.zeros_like(x))
         residual = Residual(model.law(x, one), model.basis, model.scale_of_all(alpha, sigma))
-        change = model.change(x, one, given, residual, pattern)
+        change = model.change(one, model.raw(x, one, given), residual, pattern)
         return Estimate(residual.estimate.x0 + change, residual.estimate.eps - alpha / sigma * change)
 
     def log_codes(self, given: Tensor) -> list[Tensor]:

@@ -31,6 +31,7 @@ _MOST_STEPS = 3072
 _CAUTION = 4.0  # times less than what half as many levels change is the error taken for
 _SHARE = 0.8  # of the work that is left, for a report
 _FINE, _LESS = 48, 8.0  # steps from which on what half the levels change is held to be no less than this part of before
+_FEW = 6  # levels, of which none is left out for differences
 _ORDER = 3  # levels from which velocities are extrapolated
 _MANY, _ENDS = 13, (3 / 8, 7 / 6, 23 / 24)  # levels from which on the ends are summed by Gregory's weights
 _GAUSS = tuple((0.5 + side * math.sqrt(0.15), (8 - 3 * abs(side)) / 18) for side in (-1, 0, 1))
@@ -64,11 +65,19 @@ class Points(NamedTuple):
         z: `(n, d)` float64, the reference's mean taken off.
         counted: `(n, d)` bool: the coordinates that a point has; the others stay 0, with answers of 0.
         reference: N(0, C): at (1, high) the law is N(0, C + high^2).
+        beside: how far points are from these whose log-densities are wanted too, `(k, n, d)`: near enough that at half
+            of the levels the difference is found.
     """
 
     z: Tensor
     counted: Tensor
     reference: Reference
+    beside: Tensor | None = None
+
+    @property
+    def others(self) -> Tensor:
+        """`beside`, of which there may be none."""
+        return self.z.new_zeros(0, *self.z.shape) if self.beside is None else self.beside
 
     def at_rest(self, z: Tensor, s: float) -> Tensor:
         """The coordinates in which data of the reference stand still."""
@@ -95,22 +104,30 @@ class Points(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Of points, `(n,)` each: the log-density, its error, and how many levels were asked."""
+    """Of points, `(n,)` each: the log-density, its error, how many levels were asked; and differences, `(k, n)`."""
 
     value: Tensor
     error: Tensor
     spent: Tensor
+    beside: Tensor
 
     @staticmethod
-    def nothing(count: int) -> _Found:
+    def nothing(count: int, others: int) -> _Found:
         """Before any way."""
         zero = torch.zeros(count, dtype=torch.float64)
-        return _Found(zero, zero, zero.long())
+        return _Found(zero, zero, zero.long(), zero.expand(others, -1))
 
-    def with_rows(self, rows: Tensor, found: tuple[Tensor, Tensor], levels: int) -> _Found:
+    def with_rows(self, rows: Tensor, slopes: Slopes) -> _Found:
         """With what was found for some rows in place of what was known, and the levels that it took."""
-        value, error = (old.index_copy(0, rows, new) for old, new in zip(self[:2], found, strict=True))
-        return _Found(value, error, self.spent.index_add(0, rows, torch.full_like(rows, levels)))
+        value, error = slopes.summed()
+        beside, uncertain = slopes.differences()
+        levels = len(slopes.weights) + slopes.beside.shape[0] * slopes.beside.shape[1]
+        return _Found(
+            self.value.index_copy(0, rows, value),
+            self.error.index_copy(0, rows, error + uncertain),
+            self.spent.index_add(0, rows, torch.full_like(rows, levels)),
+            self.beside.index_copy(1, rows, beside),
+        )
 
     def log_density(self) -> LogDensity:
         """Of an exact divergence: without a standard error."""
@@ -145,18 +162,34 @@ def corrected_log_density(
         density: of the levels; where there is a tolerance, its steps are the first, and twice as many are made for
             points whose error is above it, and so on.
     """
+    return corrected_log_densities(law_of, count, at_once, low, high, tolerance, evaluations, report, density)[0]
+
+
+def corrected_log_densities(
+    law_of: Callable[[Tensor], tuple[CorrectedLaw, Points]],
+    count: int,
+    at_once: int,
+    low: float,
+    high: float,
+    tolerance: float,
+    evaluations: int | None = None,
+    report: Report = silent,
+    density: LevelDensity = USUAL,
+    others: int = 0,
+) -> tuple[LogDensity, Tensor]:
+    """The same, and by how much the log-densities of `others` points beside each differ from its own, `(others, n)`."""
     steps = density.steps if evaluations is None else 2 * ((evaluations - 1) // 2)
-    found, unsure, done = _Found.nothing(count), torch.arange(count), 0.0
+    found, unsure, done = _Found.nothing(count, others), torch.arange(count), 0.0
     while len(unsure):
         hear = part(report, done, done + _SHARE * (1 - done))
         pieces, grid = unsure.split(at_once), density.levels(low, high, steps)
         for rows in counted(pieces, len(pieces), hear, "log-densities"):
-            found = found.with_rows(rows, over_levels(*law_of(rows), *grid).summed(), steps + 1)
+            found = found.with_rows(rows, over_levels(*law_of(rows), *grid))
         unsure = (found.error > tolerance).nonzero()[:, 0]
         steps, done = 2 * steps, done + _SHARE * (1 - done)
         if evaluations is not None or steps > _MOST_STEPS:
             break
-    return found.log_density()
+    return found.log_density(), found.beside
 
 
 class Slopes(NamedTuple):
@@ -167,12 +200,16 @@ class Slopes(NamedTuple):
         whole: the integrand, `(levels, n)`.
         late: what in it is of the path's velocity, `(levels, n)`.
         ends: what the base law adds, `(n,)`.
+        beside: by how much the integrand differs at the points beside, at some of the levels, `(k, some, n)`.
+        ends_beside: by how much what the base law adds does, `(k, n)`.
     """
 
     weights: Tensor
     whole: Tensor
     late: Tensor
     ends: Tensor
+    beside: Tensor
+    ends_beside: Tensor
 
     def summed(self, stride: int = 1) -> tuple[Tensor, Tensor]:
         """The log-densities and their errors, as if every stride-th level had been asked."""
@@ -183,6 +220,15 @@ class Slopes(NamedTuple):
             error = torch.maximum(error, (coarse - self._over_every(4 * stride)).abs() / _LESS)
         return self.ends - integral, error / _CAUTION
 
+    def differences(self) -> tuple[Tensor, Tensor]:
+        """Of the log-densities of the points beside, `(k, n)`, and the greatest of their errors, `(n,)`."""
+        if not len(self.beside):
+            return self.ends_beside, torch.zeros_like(self.ends)
+        weights = _stride(len(self.weights)) * self.weights[:: _stride(len(self.weights))]
+        integral = _summed(weights, self.beside)
+        away = (integral - _summed(2 * weights[::2], self.beside[:, ::2])) if len(weights) % 2 else integral
+        return self.ends_beside - integral, away.abs().amax(0) / _CAUTION
+
     def _over_every(self, stride: int) -> Tensor:
         return _summed(stride * self.weights[::stride], self.whole[::stride])
 
@@ -190,21 +236,58 @@ class Slopes(NamedTuple):
 def over_levels(law: CorrectedLaw, points: Points, times: list[float], weights: Tensor) -> Slopes:
     """Follow the points over the levels of these t = log s, and what the correction adds there."""
     w, past = points.at_rest(points.z, math.exp(times[0])), _Past([])
-    expected, slopes, late = None, [], []
+    away = [points.at_rest(other, math.exp(times[0])) for other in points.others]
+    expected, slopes, late, beside = None, [], [], []
     for i, t in enumerate(times):
         s = math.exp(t)
-        z = points.moving(w, s)
-        change, trace = law.change_and_divergence(z, s)
-        noise = law.base(z, s)
-        velocity = points.velocity(w, s, noise, change)
-        missed = torch.zeros_like(w) if expected is None else points.moving(expected - velocity, s)
-        late.append((change * missed).sum(1) * (_unit(s) / s**2))
-        slopes.append(trace - (change * noise).sum(1) / s + late[-1])
+        own, velocity, missed = _slope(law, points, w, s, expected)
+        slopes.append(own)
+        late.append(missed)
+        if away and i % _stride(len(times)) == 0:
+            path = velocity if expected is None else expected
+            beside.append(torch.stack([_slope(law, points, w + far, s, path)[0] - own for far in away]))
         past = past.with_answer(t, velocity)
         if i + 1 < len(times):
             w, expected = _followed(law, points, w, times[i + 1], past)
-    start, end = law.log_density(points.z, math.exp(times[0])), law.log_density(z, s)
-    return Slopes(weights, torch.stack(slopes), torch.stack(late), start + points.end(w, s) - end)
+    ends = _ends(law, points, points.z, w, times)
+    moved = zip(points.others, away, strict=True)
+    other_ends = [_ends(law, points, points.z + z, w + far, times) - ends for z, far in moved]
+    nothing = weights.new_zeros(0, len(ends))
+    return Slopes(
+        weights,
+        torch.stack(slopes),
+        torch.stack(late),
+        ends,
+        torch.stack(beside, 1) if beside else nothing[:, None],
+        torch.stack(other_ends) if other_ends else nothing,
+    )
+
+
+def _slope(
+    law: CorrectedLaw, points: Points, w: Tensor, s: float, path: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The integrand at points that move with the velocity `path`, the flow's velocity, and what is of the path in it.
+
+    Without a path the points move with the flow.
+    """
+    z = points.moving(w, s)
+    change, trace = law.change_and_divergence(z, s)
+    noise = law.base(z, s)
+    velocity = points.velocity(w, s, noise, change)
+    missed = torch.zeros_like(w) if path is None else points.moving(path - velocity, s)
+    late = (change * missed).sum(1) * (_unit(s) / s**2)
+    return trace - (change * noise).sum(1) / s + late, velocity, late
+
+
+def _ends(law: CorrectedLaw, points: Points, z: Tensor, w: Tensor, times: list[float]) -> Tensor:
+    """What the base law adds to the log-densities of points z that end at w."""
+    first, last = math.exp(times[0]), math.exp(times[-1])
+    return law.log_density(z, first) + points.end(w, last) - law.log_density(points.moving(w, last), last)
+
+
+def _stride(levels: int) -> int:
+    """Of so many levels, every how many-th the differences of points beside are found at."""
+    return 2 if levels > _FEW and levels % 2 else 1
 
 
 def _followed(law: CorrectedLaw, points: Points, w: Tensor, then: float, past: _Past) -> tuple[Tensor, Tensor]:

@@ -183,14 +183,16 @@ class RowCodec:
         encoded = torch.from_numpy(rows)
         return encoded if seed is None else self.dequantise(encoded, seed, draw, first=first)
 
-    def dequantise(self, rows: Tensor, seed: int, draw: int = 0, *, first: int | Tensor = 0) -> Tensor:
+    def dequantise(self, rows: Tensor, seed: int, draw: int = 0, *, first: int | Tensor = 0, point: int = 0) -> Tensor:
         """Encoded rows `(n, C + D)`, values that repeat on a lattice spread uniformly in their cells, within bounds.
 
-        `encode(frame, seed, draw)` is `dequantise(encode(frame), seed, draw)`. Arguments as there.
+        `encode(frame, seed, draw)` is `dequantise(encode(frame), seed, draw)`. Arguments as there. The points 0, 1, ...
+        of a draw fill the cells evenly (a Kronecker sequence from a random start, each uniform by itself).
         """
         out = self._checked(rows).copy()
         count = (max(self.continuous, 1),)
         u = uniform(len(out), count, seed, "rows/dequantise", first=first, row=draw, dtype=torch.float64)
+        u = (u + point * _even(count[0])) % 1.0
         for place in self.schema.places():
             if place.coordinate is None or not place.column.resolution:
                 continue
@@ -411,3 +413,11 @@ def fit_row_codec(frame: pd.DataFrame | Array, schema: Schema | None = None) -> 
         ends = place.column.transform.inverse(np.array([kept.min(), kept.max()]))
         fitted.append((mean, std, float(ends[0]), float(ends[1])))
     return RowCodec(schema, *(tuple(part) for part in zip(*fitted, strict=True))) if fitted else plain
+
+
+def _even(dimensions: int) -> Tensor:
+    """Steps in [0, 1) whose multiples fill a cube evenly: powers of the root of `x^(d + 1) = x + 1` (Roberts 2018)."""
+    root = 2.0
+    for _ in range(64):
+        root = (1 + root) ** (1 / (dimensions + 1))
+    return torch.tensor([(1 / root) ** (j + 1) % 1.0 for j in range(dimensions)], dtype=torch.float64)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from scorefield.analytic.at_level import MixtureAtLevel
 from scorefield.likelihood import LogDensity
-from scorefield.likelihood.corrected import Points, Slopes, corrected_log_density, over_levels
+from scorefield.likelihood.corrected import Points, Slopes, corrected_log_densities, over_levels
 from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report
-from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
+from scorefield.tables.bound import BoundDenoiser
+from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.row_model import by_pattern, centre
 from scorefield.tables.tangents import Entrance, LevelNetwork
@@ -66,8 +67,8 @@ class CorrectedRows:
 
     def __init__(self, bound: BoundDenoiser, levels: Levels, mean: Tensor, columns: Tensor, counted: Tensor) -> None:
         self.bound, self.levels, self.mean, self.columns, self.counted = bound, levels, mean, columns, counted
-        numbers = mean.shape[1]
-        self._directions = torch.eye(numbers, dtype=torch.float64)[columns][:, None]
+        self._own = _own_columns(counted)
+        self._directions = _directions(mean, columns, None if bound.whole else self._own)
         self._entrance = Entrance(levels.network, bound.given.to(levels.dtype))
         once = lru_cache(maxsize=1)  # all are asked twice at each level
         self._noise_at = once(bound.reference_noise_at)
@@ -94,8 +95,8 @@ class CorrectedRows:
         change = self._scaled(raw.double(), s)
         if self.bound.whole:
             return change, (moved.double() * self._matrix_at(s)[:, None]).sum((0, 2))
-        own = moved.double()[torch.arange(len(self.columns)), :, self.columns].T
-        return change, (own * self._scale_at(s)).sum(1)
+        own = moved.double().gather(2, self.columns[self._own].T[..., None])[..., 0].T
+        return change, (own * self._scale_at(s).gather(1, self._own)).sum(1)
 
     def _scaled(self, raw: Tensor, s: float) -> Tensor:
         return raw @ self._matrix_at(s) if self.bound.whole else raw[:, self.columns] * self._scale_at(s)
@@ -116,7 +117,21 @@ class CorrectedRows:
         return self.mean.index_add(1, self.columns, z)
 
 
-def corrected_rows(model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tensor) -> tuple[CorrectedRows, Points]:
+def _own_columns(counted: Tensor) -> Tensor:
+    """The places `(n, q)` of the columns that count in a row, then of others; q: the most that count in a row."""
+    most = int(counted.sum(1).max()) if counted.numel() else 0
+    return (~counted).byte().argsort(dim=1, stable=True)[:, :most]
+
+
+def _directions(mean: Tensor, columns: Tensor, own: Tensor | None) -> Tensor:
+    """Along which answers are differentiated: all columns, `(d, 1, numbers)`, or each row's own, `(q, n, numbers)`."""
+    each = torch.eye(mean.shape[1], dtype=torch.float64)[columns]
+    return each[:, None] if own is None else each[own.T]
+
+
+def corrected_rows(
+    model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tensor, beside: Tensor | None = None
+) -> tuple[CorrectedRows, Points]:
     """The law of rows all of which are queried as a whole, or none, and the points at which it is asked.
 
     Args:
@@ -124,6 +139,7 @@ def corrected_rows(model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tens
         levels: of the model.
         given: `(n, numbers + codes)`, the condition.
         x: `(n, numbers)`, the numbers that are queried.
+        beside: how far others are from these, `(k, n, numbers)`.
     """
     bound, numbers = model.bound(given), x.shape[1]
     ask = torch.isnan(given[:, :numbers])
@@ -134,7 +150,8 @@ def corrected_rows(model: MaskedDenoiser, levels: Levels, given: Tensor, x: Tens
         mean = centre(bound, numbers)
         reference = Reference(torch.zeros(len(columns)).double(), torch.ones(len(columns)).double())
     z, counted = torch.where(ask, x - mean, 0.0)[:, columns], ask[:, columns]
-    return CorrectedRows(bound, levels, mean, columns, counted), Points(z, counted, reference)
+    others = None if beside is None else torch.where(ask, beside, 0.0)[:, :, columns]
+    return CorrectedRows(bound, levels, mean, columns, counted), Points(z, counted, reference, others)
 
 
 def numbers_log_density(
@@ -145,7 +162,8 @@ def numbers_log_density(
     evaluations: int | None,
     batch: int | None,
     report: Report,
-) -> LogDensity:
+    beside: Tensor | None = None,
+) -> tuple[LogDensity, Tensor]:
     """`log p` of the numbers that are queried, of rows all of which are queried as a whole, or none.
 
     Args:
@@ -156,21 +174,26 @@ def numbers_log_density(
         evaluations: instead of a tolerance.
         batch: rows at a time; default: as many as keep their tangents in a processor's cache.
         report: hears how far the work is.
+        beside: how far other numbers are from these, `(k, n, numbers)`.
+
+    Returns:
+        The log-densities, and by how much those of the numbers beside differ, `(k, n)`.
     """
     levels = Levels(model, tolerance)
     order = by_pattern(given[:, : x.shape[1]])
     at_once = batch or _rows_at_once(model.network, x.shape[1])
 
     def law_of(rows: Tensor) -> tuple[CorrectedRows, Points]:
-        return corrected_rows(model, levels, given[order[rows]], x[order[rows]])
+        mine = order[rows]
+        return corrected_rows(model, levels, given[mine], x[mine], None if beside is None else beside[:, mine])
 
     joint = not bool(torch.isfinite(given[:, : x.shape[1]]).any())
-    found = corrected_log_density(
+    found, differences = corrected_log_densities(
         law_of, len(x), at_once, model.sigma_min, model.sigma_max, tolerance, evaluations, report,
-        model.level_density if joint else USUAL,
+        model.level_density if joint else USUAL, 0 if beside is None else len(beside),
     )  # fmt: skip
     back = order.argsort()
-    return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity)))
+    return LogDensity(*(getattr(found, f.name)[back] for f in fields(LogDensity))), differences[:, back]
 
 
 @torch.no_grad()

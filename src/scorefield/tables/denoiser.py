@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from scorefield._tensor import check_batch, expand, rows_of
-from scorefield.analytic.conditional import DecompositionCache, GroupedRows
+from scorefield.analytic.conditional import DecompositionCache
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.analytic.partial import (
-    ConditionedRows,
     PartialMixture,
     Pattern,
     combine_components,
@@ -23,88 +21,13 @@ from scorefield.analytic.partial import (
 )
 from scorefield.core import Estimate, Level
 from scorefield.likelihood.level_density import USUAL, LevelDensity
+from scorefield.tables.bound import BoundDenoiser
 from scorefield.tables.code_table import CodeTable
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.residual import Residual, answer_separately, interpolation_weights, safe_sqrt
 
 SHRINKAGE_KNOTS = (3, 9)
 """Knots of the shrinkage: shares of the row that are given, and noise levels."""
-
-
-class BoundDenoiser:
-    """A `MaskedDenoiser` with what is given in each row bound to it: matrices are decomposed once for all levels.
-
-    `bound(x, level, index)` answers as the model does for the rows of that index, `(n,)`; None: for all.
-
-    Args:
-        model: of rows.
-        given: `(n, d + codes)`, as the model's condition.
-    """
-
-    def __init__(self, model: MaskedDenoiser, given: Tensor) -> None:
-        self.model, self.given = model, given
-        self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
-        self.pattern = model.pattern(given)
-        self._whole = self.pattern.queried.all(1)
-
-    @cached_property
-    def _laws(self) -> tuple[GroupedRows | ConditionedRows, ...]:
-        """The reference and the Gaussian of its moments, given what is given: whole rows need neither."""
-        caches = self.model.decompositions
-        common = len(self.given) and caches[0].grouping_pays(self.pattern)
-        return tuple(
-            cache.grouped(self.pattern) if common else ConditionedRows.of(cache.law, self.pattern) for cache in caches
-        )
-
-    def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
-        index = torch.arange(len(self.given), device=x.device) if condition is None else condition
-        return answer_separately(
-            self._whole[index], x, level, lambda x, level, rows: self._of_one_kind(x, level, index[rows])
-        )
-
-    def _of_one_kind(self, x: Tensor, level: Level, index: Tensor) -> Estimate:
-        """The answer for rows of which all are queried as a whole, or none."""
-        if bool(self._whole[index].all()):
-            return self.model(x, level, self.given[index])
-        given = self.given[index]
-        alpha, sigma = (expand(v, x).double() for v in level)
-        law, total = (own.rows(index) for own in self._laws)
-        scale = safe_sqrt(total.posterior_variance(alpha, sigma))
-        residual = Residual(law.estimate(x.double(), alpha, sigma), None, scale)
-        return self.model.corrected(x, level, given, residual, self.model.pattern(given))
-
-    def reference_noise_at(self, s: float) -> Callable[[Tensor], Tensor]:
-        """`E[eps | x, given]` of the reference at (1, s) of x, both `(n, d)`, of rows none of which is whole."""
-        law = self._laws[0]
-        if isinstance(law, GroupedRows):
-            return law.noise_at(s, self.model.law)
-        return lambda x: law.estimate(x, *_at(s, x)).eps
-
-    def reference_log_density(self, x: Tensor, s: float) -> Tensor:
-        """`log p(queried | given)` of the reference noised to (1, s), at x `(n, d)`; rows are whole, or none is."""
-        if self.whole:
-            return self.model.law.log_density(x, Level(*_at(s, x)))
-        return self._laws[0].log_density(x, *_at(s, x))
-
-    def scale(self, s: float) -> Tensor:
-        """What the network's answer is multiplied by at (1, s), `(n, d)`; of whole rows `(1, d)`, along `basis`."""
-        alpha, sigma = _at(s, self.given)
-        if self.whole:
-            level, one = Level(alpha[None], sigma[None]), Pattern(*(v[:1] for v in self.pattern))
-            return self.model.scale_of_all(alpha, sigma) * self.model.shrinkage_at(level, one)
-        level = Level(alpha.expand(len(self.given)), sigma.expand(len(self.given)))
-        left = safe_sqrt(self._laws[1].posterior_variance(alpha, sigma))
-        return left * self.model.shrinkage_at(level, self.pattern)
-
-    @cached_property
-    def whole(self) -> bool:
-        """Whether all of each row is queried."""
-        return bool(self._whole.all())
-
-
-def _at(s: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    one = torch.ones((), dtype=torch.float64, device=like.device)
-    return one, s * one
 
 
 def _decompositions_of(law: GaussianMixture) -> tuple[DecompositionCache, DecompositionCache]:
@@ -215,25 +138,26 @@ class MaskedDenoiser(nn.Module):
     def _of_one_kind(self, x: Tensor, level: Level, given: Tensor) -> Estimate:
         alpha, sigma = (expand(v, x).double() for v in level)
         pattern = self.pattern(given)
-        return self.corrected(x, level, given, self.residual(x.double(), alpha, sigma, pattern), pattern)
+        residual = self.residual(x.double(), alpha, sigma, pattern)
+        return self.corrected(x, level, self.raw(x, level, given), residual, pattern)
 
-    def bound(self, given: Tensor) -> BoundDenoiser:
-        """The model of rows whose condition is known, for many levels."""
-        return BoundDenoiser(self, given)
+    def bound(self, given: Tensor, derivatives: bool = True) -> BoundDenoiser:
+        """The model of rows whose condition is known, for many levels; see `BoundDenoiser`."""
+        return BoundDenoiser(self, given, derivatives)
 
-    def corrected(self, x: Tensor, level: Level, given: Tensor, residual: Residual, pattern: Pattern) -> Estimate:
-        """The reference's answer with the network's added."""
+    def corrected(self, x: Tensor, level: Level, raw: Tensor, residual: Residual, pattern: Pattern) -> Estimate:
+        """The reference's answer with the network's, raw `(n, d)`, added."""
         alpha, sigma = (expand(v, x).double() for v in level)
-        change = self.change(x, level, given, residual, pattern)
+        change = self.change(level, raw, residual, pattern)
         estimate = Estimate(residual.estimate.x0 + change, residual.estimate.eps - alpha / sigma * change)
         if not pattern.whole:
             estimate = standard_normal_elsewhere(estimate, x.double(), alpha, sigma, pattern.queried)
         return Estimate(*(v.to(x.dtype) for v in estimate))
 
-    def change(self, x: Tensor, level: Level, given: Tensor, residual: Residual, pattern: Pattern) -> Tensor:
+    def change(self, level: Level, raw: Tensor, residual: Residual, pattern: Pattern) -> Tensor:
         """What the network adds to the reference's `E[x0]`, `(n, d)`; without meaning where nothing is queried."""
         shrunk = residual._replace(scale=residual.scale * self.shrinkage_at(level, pattern))
-        return shrunk.scaled(self.raw(x, level, given).double())
+        return shrunk.scaled(raw.double())
 
     def shrinkage_at(self, level: Level, pattern: Pattern) -> Tensor:
         """The factors of the network's answer, `(n, d)`: `shrinkage` interpolated between its knots."""

@@ -16,8 +16,9 @@ from scorefield.likelihood.level_density import LevelDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import Divergence
 from scorefield.progress import Report, part, silent
+from scorefield.tables.bound import BoundDenoiser
 from scorefield.tables.corrected_rows import level_density_of, numbers_log_density
-from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
+from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
 
@@ -92,7 +93,7 @@ def row_log_density(
         x = torch.where(ask, values[:, :numbers], 0.0)[index]
         one = model.bound(condition[:1])
         if isinstance(one, BoundDenoiser) and divergence == "exact":
-            found = numbers_log_density(one.model, condition, x, tolerance, evaluations, batch, hear)
+            found, _ = numbers_log_density(one.model, condition, x, tolerance, evaluations, batch, hear)
             parts.append(_placed(found, codes.new_zeros(len(rows)), index))
             continue
         asking: Model = model
@@ -112,6 +113,40 @@ def row_log_density(
         found = replace(found, value=found.value - extra, interval=found.interval - extra[:, None])
         parts.append(_placed(found, codes.new_zeros(len(rows)), index))
     return _summed(parts)
+
+
+@torch.no_grad()
+def joint_numbers(
+    model: MaskedDenoiser, layout: Layout, draws: Tensor, tolerance: float, evaluations: int | None, report: Report
+) -> tuple[LogDensity, Tensor]:
+    """`log p(numbers | codes)` of all numbers there are in rows, and by how much it differs at other draws.
+
+    Args:
+        model: of rows.
+        layout: of the rows.
+        draws: `(k + 1, n, numbers + codes)`, of the noise in their cells: the same entries are there, and near.
+        tolerance: in nats.
+        evaluations: instead of a tolerance.
+        report: hears how far the work is.
+
+    Returns:
+        Of the first draw, and the differences of the others, `(k, n)`.
+    """
+    values, numbers = draws[0].double(), layout.numbers
+    given = _condition(layout, values, torch.isfinite(values))
+    ask = torch.isnan(given[:, :numbers])
+    x = torch.where(ask, draws[..., :numbers].double(), 0.0)
+    zero = values.new_zeros(len(values))
+    total = LogDensity(zero, zero, torch.stack([zero, zero], 1), zero, zero.long())
+    beside, whole = values.new_zeros(len(draws) - 1, len(values)), ask.all(1)
+    share = float(whole.double().mean()) if len(values) else 1.0  # of the work
+    for mine, hear in ((whole, part(report, 0.0, share)), (ask.any(1) & ~whole, part(report, share, 1.0))):
+        index = mine.nonzero()[:, 0]
+        if len(index):
+            own, far = x[0, index], (x[1:] - x[0])[:, index]
+            found, differ = numbers_log_density(model, given[index], own, tolerance, evaluations, None, hear, far)
+            total, beside = _summed([total, _placed(found, zero, index)]), beside.index_copy(1, index, differ)
+    return total, beside
 
 
 def _condition(layout: Layout, values: Tensor, wanted: Tensor) -> Tensor:

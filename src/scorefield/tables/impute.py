@@ -106,7 +106,7 @@ def _numbers(
     noise = normal(len(given), (numbers,), seed, "start", first=index, dtype=torch.float64)
     if recalibration is not None:
         noise = recalibration.spread(given, noise)
-    bound = model.bound(given)
+    bound = model.bound(given, derivatives=False)
     start = alpha * centre(bound, numbers) + (alpha**2 + sigma**2) ** 0.5 * noise
     return run(plan, bound, start)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorefield.progress import Report, counted, part, silent
+from scorefield.progress import Report, part, silent
 from scorefield.tables.answers import densities
 from scorefield.tables.conform import free_name
 from scorefield.tables.measures import modelled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EXPECTED = 64  # rows of the model's own, over which a column's expected surprise is the mean
-_EVALUATIONS = 32  # of the ODE for a column's surprise
+_TOLERANCE = 1e-2  # nats, of a column's surprise
 
 
 def outliers(
@@ -103,9 +103,9 @@ def listed(
 def expected(model: TrainedTable, seed: int = 0, report: Report = silent) -> dict[Name, float]:
     """`E[log p(value | rest of the row)]` of each column in the model, over rows of the model's own, in nats."""
     own = model.sample(_EXPECTED, seed=seed, repeats=False)
-    columns = modelled(model.codec)
-    each = counted(columns, len(columns), report, "expected log-densities")
-    return {column.name: float(_given_rest(model, own, column.name, seed).mean()) for column in each}
+    names = [column.name for column in modelled(model.codec)]
+    found = model.log_density_of_each(own, names, tolerance=_TOLERANCE, seed=seed, report=report)
+    return dict(zip(names, found.mean(0).tolist(), strict=True))
 
 
 def surprises(
@@ -130,11 +130,7 @@ def surprises(
     import pandas as pd
 
     usual = expected(model, seed) if usual is None else usual
-    out: dict[Name, Any] = {}
-    for name, mean in counted(usual.items(), len(usual), report, "surprising columns"):
-        out[name] = np.where(rows[name].isna(), np.nan, mean - _given_rest(model, rows, name, seed))
-    return pd.DataFrame(out, index=rows.index)
-
-
-def _given_rest(model: TrainedTable, rows: pd.DataFrame, name: Name, seed: int) -> np.ndarray:
-    return model.log_density(rows, name, draws=1, evaluations=_EVALUATIONS, seed=seed).value.numpy()
+    names = list(usual)
+    found = model.log_density_of_each(rows, names, tolerance=_TOLERANCE, seed=seed, report=report).numpy()
+    away = np.array(list(usual.values())) - found
+    return pd.DataFrame(np.where(rows[names].isna(), np.nan, away), index=rows.index, columns=names)

@@ -37,8 +37,8 @@ class RowModel(Protocol):
         """How many rows are best evaluated at once."""
         ...
 
-    def bound(self, given: Tensor) -> BoundRows:
-        """The model of rows with this condition, `(n, numbers + codes)`."""
+    def bound(self, given: Tensor, derivatives: bool = True) -> BoundRows:
+        """The model of rows with this condition, `(n, numbers + codes)`; if it is not differentiated, a quicker one."""
         ...
 
     def log_codes(self, given: Tensor) -> tuple[Tensor, ...]:

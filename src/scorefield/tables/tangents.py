@@ -6,6 +6,8 @@ direction a tangent goes through the layers as the value does; the derivatives o
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
@@ -28,14 +30,17 @@ class Entrance:
         self.weight = _entering(network)
         self._constant = network.inputs(network.features(given.new_zeros(len(given), d), given))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The layer's answers at x `(n, dim)`, `(members, n, width)`."""
-        moving = torch.where(self.queried, x, 0.0)
+    def __call__(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """The layer's answers at x `(n, dim)` of the rows of an index, by default of all, `(members, n, width)`."""
+        queried, constant = self.queried, self._constant
+        if index is not None:
+            queried, constant = queried[index], constant[:, index]
+        moving = torch.where(queried, x, 0.0)
         parts = [moving]
         if self.waves:
             place = WAVE * moving
             parts += [place.sin(), place.cos() - 1]
-        return torch.baddbmm(self._constant, torch.cat(parts, 1).expand(len(self.weight), -1, -1), self.weight)
+        return torch.baddbmm(constant, torch.cat(parts, 1).expand(len(self.weight), -1, -1), self.weight)
 
     def places(self, x: Tensor, directions: Tensor, dtype: torch.dtype) -> Tensor:
         """How what enters moves with x along directions `(q, n, dim)`, `(members, q n, kinds dim)`."""
@@ -65,16 +70,22 @@ class LevelNetwork:
         d = network.dim
         self._outputs = Layer(network.outputs.weight[..., :d], network.outputs.bias[..., :d])
         self._dtype = dtype or level_feature.dtype
-        slopes = _entering(network)
-        self._slopes = slopes.to(self._dtype)
         self._pairs = [(up.weight.to(self._dtype), down.weight.to(self._dtype)) for up, down in self._blocks]
-        self._through = [torch.bmm(slopes, up.weight).to(self._dtype) for up, _ in self._blocks[:1]]
         self._last = self._outputs.weight.to(self._dtype)
 
+    @cached_property
+    def _slopes(self) -> Tensor:
+        return _entering(self.network).to(self._dtype)
+
+    @cached_property
+    def _through(self) -> list[Tensor]:
+        slopes = _entering(self.network)
+        return [torch.bmm(slopes, up.weight).to(self._dtype) for up, _ in self._blocks[:1]]
+
     @torch.no_grad()
-    def answer(self, x: Tensor, entrance: Entrance) -> Tensor:
-        """The mean of the members' raw answers, `(n, dim)`, products of the derivatives' type."""
-        h = entrance(x)
+    def answer(self, x: Tensor, entrance: Entrance, index: Tensor | None = None) -> Tensor:
+        """The mean of the members' raw answers at x `(n, dim)`, products of the derivatives' type; see `Entrance`."""
+        h = entrance(x, index)
         for (up, down), (first, second) in zip(self._blocks, self._pairs, strict=True):
             inner = torch.bmm(h.to(self._dtype), first).to(h).add_(up.bias)
             h = h.add_(torch.bmm(silu(inner).to(self._dtype), second)).add_(down.bias)

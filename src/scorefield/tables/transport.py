@@ -19,7 +19,7 @@ def conditional_mean(model: RowModel, given: Tensor, numbers: int, coordinate: i
     """`E[x0 | given]` of one number of each row, `(n,)`: evaluated twice, the second time at the first answer's x."""
     parts = []
     for part in given.split(_ROWS):
-        bound = model.bound(part)
+        bound = model.bound(part, derivatives=False)
         first = centre(bound, numbers)
         parts.append(bound(first, Level(1.0, bound.sigma_max)).x0)
     whole = torch.cat(parts) if parts else given.new_zeros(0, numbers)
@@ -52,7 +52,7 @@ def values_at(
         start, rows = given.new_zeros(len(part), numbers), part // m
         deviate = (alpha**2 + sigma**2) ** 0.5 * z.reshape(-1)[part]
         start[:, coordinate] = alpha * mean[rows] + deviate
-        out[part] = run(plan, model.bound(given[rows]), start)[:, coordinate]
+        out[part] = run(plan, model.bound(given[rows], derivatives=False), start)[:, coordinate]
     return out.reshape(len(given), m)
 
 
@@ -82,5 +82,5 @@ def deviates_of(
         row, own = torch.arange(len(index)), column[index]
         start = given.new_zeros(len(index), numbers)
         start[row, own] = x[index]
-        out[index] = run(plan, model.bound(given[index]), start)[row, own] - mean[index]
+        out[index] = run(plan, model.bound(given[index], derivatives=False), start)[row, own] - mean[index]
     return out / (1.0 + model.sigma_max**2) ** 0.5
