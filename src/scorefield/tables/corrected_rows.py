@@ -16,8 +16,7 @@ from scorefield.likelihood.corrected import Points, Slopes, corrected_log_densit
 from scorefield.likelihood.level_density import USUAL, LevelDensity
 from scorefield.likelihood.reference import Reference
 from scorefield.progress import Report
-from scorefield.tables.bound import BoundDenoiser
-from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.row_model import by_pattern, centre
 from scorefield.tables.tangents import Entrance, LevelNetwork

@@ -16,9 +16,8 @@ from scorefield.likelihood.level_density import LevelDensity
 from scorefield.likelihood.student import student_quantile
 from scorefield.likelihood.traces import Divergence
 from scorefield.progress import Report, part, silent
-from scorefield.tables.bound import BoundDenoiser
 from scorefield.tables.corrected_rows import level_density_of, numbers_log_density
-from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.denoiser import BoundDenoiser, MaskedDenoiser
 from scorefield.tables.objective import gated
 from scorefield.tables.row_model import BoundRows, Layout, RowModel, centre
 
