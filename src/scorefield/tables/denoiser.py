@@ -75,9 +75,7 @@ class BoundDenoiser:
 
     def _of_one_kind(self, x: Tensor, level: Level, index: Tensor | None) -> Estimate:
         """The answer for rows, by default all, of which all are queried as a whole, or none."""
-        pattern, laws = self.pattern, None
-        if index is not None:
-            pattern = Pattern(*(v[index] for v in pattern))
+        pattern = self.pattern if index is None else Pattern(*(v[index] for v in self.pattern))
         alpha, sigma = (expand(v, x).double() for v in level)
         if pattern.whole:
             residual = self.model.residual(x.double(), alpha, sigma, pattern)
