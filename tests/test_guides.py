@@ -96,6 +96,18 @@ def test_the_guide_to_sequences_runs(capsys: pytest.CaptureFixture[str]) -> None
     assert all(abs(v - w) < 0.05 for v, w in zip(found, (0.3, -0.2, 0.8), strict=True)), theta
 
 
+def test_the_guide_to_graphs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "graphs.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "graphs.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "truncated Gaussian, 178 rows, 13 columns, score matching"
+    assert lines[3].split()[:2] == ["total_phenols", "flavanoids"]
+    assert (tmp_path / "graph.png").stat().st_size > 10_000
+
+
 def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
     exec(compile(code, "diffusers.md", "exec"), {})

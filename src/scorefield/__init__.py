@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import check as check
     from scorefield import data as data
     from scorefield import discrete as discrete
+    from scorefield import graphs as graphs
     from scorefield import interop as interop
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
@@ -62,6 +63,7 @@ _MODULES = {  # public name: the module's place
     "data": "data",
     "discrete": "discrete",
     "editing": "conditioning.editing",
+    "graphs": "graphs",
     "guidance": "conditioning.guidance",
     "interop": "interop",
     "inverse": "conditioning.inverse",
