@@ -100,6 +100,7 @@ def recovery(n: int, share: float, repeats: int) -> list[str]:
     areas: dict[str, list[float]] = {name: [] for name in METHODS}
     seconds = dict.fromkeys(METHODS, 0.0)
     for seed in range(repeats):
+        print(f"{n} rows, repeat {seed}", flush=True)
         draw = np.random.default_rng(seed)
         K = design(share, draw)
         x = truncated(K, 0.0, n, draw)
@@ -118,6 +119,7 @@ def tests(kind: str, n: int, d: int, repeats: int) -> str:
     K = np.eye(d) + 0.3 * (np.eye(d, k=1) + np.eye(d, k=-1))
     i, j = np.triu_indices(d, 1)
     there = K[i, j] != 0
+    print(f"tests: {kind}, {n} rows, {d} columns", flush=True)
     false, true, held, found_true, found_false = [], [], [], [], []
     for seed in range(repeats):
         draw = np.random.default_rng(1000 + seed)
@@ -163,8 +165,8 @@ def main() -> None:
     lines = [
         "# Sparse graphs",
         "",
-        f"Written by `benchmarks/graphs.py`, {options.repeats} repeats (tests of edges: {2 * options.repeats}); errors are",
-        "standard ones over them.",
+        f"Written by `benchmarks/graphs.py`, {options.repeats} repeats ({2 * options.repeats} for tests); errors are",
+        "standard ones over them. Seconds are the processor's.",
         "",
         "Edges recovered among 100 truncated normal columns, the designs of Yu, Drton and Shojaie (2019): area under",
         "the curve of true against false positives along a path. With its weights and multiplier the problem is that",
