@@ -96,7 +96,7 @@ def test_the_largest_penalty_is_where_the_first_edge_comes(name: str) -> None:
     x = draw(100, D)
     largest = float(graphs.path(x, model, count=2).penalties[0])
     at = graphs.path(x, model, penalties=[1.001 * largest, largest, 0.999 * largest])
-    assert at.edges.tolist() == [0, 0, 1]
+    assert at.edges.tolist() == [0, 0, 1] and float(at.violation.max()) < 2e-7
 
 
 @pytest.mark.parametrize("name", ["Gaussian", "truncated", "gamma"])

@@ -54,8 +54,11 @@ class EdgeTests:
         return torch.erfc(self.z.abs() / math.sqrt(2)).fill_diagonal_(1)
 
     def adjusted(self) -> Tensor:
-        """P-values adjusted for the number of pairs, `(d, d)` (Benjamini and Hochberg 1995): edges below 0.05 are
-        false in at most 5 % of cases, on average and but for dependence."""
+        """P-values adjusted for the number of pairs, `(d, d)` (Benjamini and Hochberg 1995).
+
+        Of the edges below 0.05 at most 5 % are false on average where p-values are right far in their tails, which
+        takes many rows: hundreds for tens of columns (benchmarks/graphs.md).
+        """
         from scipy.stats import false_discovery_control
 
         i, j = torch.triu_indices(len(self.names), len(self.names), 1)

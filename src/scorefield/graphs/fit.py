@@ -157,11 +157,10 @@ class ScoreGraph:
 
         Args:
             choose: "ebic", the least criterion along the path; "tests", the edges whose adjusted p-value is at most
-                `rate`, which keeps the share of false ones below it (see `GraphFit.tests` for the cost); "stability",
-                edges found in many halves of the data.
+                `rate` (see `GraphFit.tests` for the cost); "stability", edges found in many halves of the data.
             penalty: instead, of the scaled data: this one, > 0.
             gamma: of the criterion, from 0 to 1.
-            rate: of false edges among those found, > 0 and < 1.
+            rate: of false edges among those found, > 0 and < 1, as far as the tests' normal law holds: many rows.
             share: of the halves, > 0.5 and <= 1.
             multiplier: see `graphs.path`.
             seed: of the halves.
