@@ -185,7 +185,7 @@ class ScoreGraph:
         words = f"eBIC, gamma {gamma:g}, penalty {float(found.penalties[best]):.4g}"
         chosen = _of(sample, found.matrices[best], words)
         if choose == "tests":
-            chosen = _refitted(sample, chosen.tests().graph(rate), f"tests, {100 * rate:g} % of false edges")
+            chosen = _refitted(sample, chosen.tests().graph(rate), f"tests, adjusted p at most {rate:g}")
         report(1.0, "chosen")
         return chosen
 
