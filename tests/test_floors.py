@@ -15,7 +15,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("denoiser", "analytic"),
     ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
     ("training",),
-    ("records", "tables", "posterior", "discrete"),
+    ("records", "tables", "posterior", "discrete", "manifolds"),
     ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving", "partitioned"),
     ("cli",),
     ("__main__",),

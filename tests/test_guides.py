@@ -123,3 +123,19 @@ def test_the_guide_to_large_data_runs(
     exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "large-data.md", "exec"), {})
     assert capsys.readouterr().out == "Stream('records.npy': 640 data rows of 3, float64, in 1 blocks)\n"
     assert (tmp_path / "run" / "model.json").exists()
+
+
+def test_the_guide_to_manifolds_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "manifolds.md").read_text(encoding="utf-8"), re.DOTALL))
+    for whole, part in {
+        "steps=400, batch=256": "steps=2, batch=16",
+        "sample(1000,": "sample(5,",
+        "1000, s": "5, s",
+    }.items():
+        assert whole in code
+        code = code.replace(whole, part)
+    exec(compile(code, "manifolds.md", "exec"), {})
+    model, score, mixture, uniform, exact = capsys.readouterr().out.splitlines()
+    assert model.startswith("TrainedScore(on Sphere(d=2)") and exact == "tensor(True)"
+    assert score.startswith("score model ") and uniform == "uniform -2.53" and " von Mises-Fisher laws " in mixture
