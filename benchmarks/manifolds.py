@@ -113,7 +113,7 @@ def measure(name: str, x: Tensor, splits: int, steps: int) -> Iterator[tuple[str
             yield method, chosen, float(value.mean())
         begun = time.thread_time()
         model, value = score(part, steps, seed)
-        yield "score model", f"{time.thread_time() - begun:.0f} s", float(value.mean())
+        yield "score model", f"in {time.thread_time() - begun:.0f} s", float(value.mean())
         print(name, seed, "score model", f"{float(value.mean()):.3f}", flush=True)
         if name.startswith("volcan") and not seed:
             picture(part, model, ROOT / "docs" / "images" / "manifolds.png")
@@ -169,11 +169,11 @@ def report(results: dict[str, list[tuple[str, str, float]]], sizes: dict[str, in
 
 HEAD = """# Densities on the sphere
 
-By `python benchmarks/manifolds.py`, on one thread: held-out log-densities, means over {splits} random splits (60 % to train,
-20 % to choose, 20 % to test), in nats per steradian; more is better. The standard error is that of the mean over the
-splits. Chosen on the validation part: the components of the mixture (best of two starts each), the width of the kernels
-(a von Mises-Fisher law around every training point), when the training of the score model ends. The score model's density
-is that of the data blurred by {degrees:g} degree; for it, `chosen` is the processor time of training and held-out densities."""
+By `python benchmarks/manifolds.py`, on one thread: held-out log-densities, means over {splits} random splits (60 % to
+train, 20 % to choose, 20 % to test), in nats per steradian; more is better. The standard error is that of the mean over
+the splits. Chosen on the validation part: the components of the mixture (best of two starts each), the width of the
+kernels (a von Mises-Fisher law around every training point), when the training of the score model ends. The score
+model's density is that of the data blurred by {degrees:g} degree."""
 
 
 def main() -> None:

@@ -221,7 +221,7 @@ def test_the_objective_of_the_trainer_weighs_levels_alike(manifold: Manifold) ->
 
 @small
 def test_walks_converge_to_the_heat_kernel_with_weak_order_1(manifold: Manifold) -> None:
-    """The mean of the first eigenfunction after k steps, `m(sigma^2 / k)^k`, m known: the error is halved by twice k."""
+    """The mean of the first eigenfunction after k steps is `m(sigma^2 / k)^k`, m known: errors halve with twice k."""
     sigma, n = 1.0, 4000
     z = torch.linspace(0, 12, 20_001, dtype=F64)
     d = 1 if isinstance(manifold, Torus) else manifold.dim

@@ -68,10 +68,10 @@ class HeatMixture:
 
     def sample(self, n: int, seed: int, sigma: float | Tensor = 0.0, *, first: int = 0) -> Tensor:
         """n samples of the law noised by sigma; sample i is a pure function of (seed, first + i)."""
-        like = {"first": first, "dtype": torch.float64, "device": self.centres.device}
-        u = uniform(n, (), seed, "heat mixture component", **like)
+        device = self.centres.device
+        u = uniform(n, (), seed, "heat mixture component", first=first, dtype=torch.float64, device=device)
         k = torch.searchsorted(self.weights.cumsum(0), u).clamp(max=len(self.weights) - 1)
-        z = normal(n, self.manifold.shape, seed, "heat mixture noise", **like)
+        z = normal(n, self.manifold.shape, seed, "heat mixture noise", first=first, dtype=torch.float64, device=device)
         level = (self.sigmas[k].square() + torch.as_tensor(sigma, dtype=torch.float64) ** 2).sqrt()
         return self.manifold.diffuse(self.centres[k].double(), z, level).to(self.centres.dtype)
 
