@@ -100,7 +100,7 @@ def score(part: Split, steps: int, seed: int) -> tuple[TrainedScore, Tensor]:
     """A score model of the training part, its weights those of the least loss on the validation part."""
     settings = replace(DEFAULT, steps=steps, evaluate_every=50, patience=8, seed=seed)
     found = fit(SPHERE, part.train, held=part.valid, settings=settings, sigma_min=SIGMA_MIN)
-    return found, found.log_density(part.test, tolerance=1e-3)
+    return found, found.log_density(part.test)
 
 
 def measure(name: str, x: Tensor, splits: int, steps: int) -> Iterator[tuple[str, str, float]]:
@@ -162,8 +162,8 @@ def report(results: dict[str, list[tuple[str, str, float]]], sizes: dict[str, in
         for method in dict.fromkeys(m for m, _, _ in found):
             values = torch.tensor([v for m, _, v in found if m == method], dtype=torch.float64)
             chosen = ", ".join(c for m, c, _ in found if m == method)
-            error = float(values.std()) / math.sqrt(len(values))
-            lines.append(f"| {method} | {float(values.mean()):.3f} | {error:.3f} | {chosen.strip(', ')} |")
+            error = f"{float(values.std()) / math.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+            lines.append(f"| {method} | {float(values.mean()):.3f} | {error} | {chosen.strip(', ')} |")
     return "\n".join(lines) + "\n"
 
 
