@@ -21,12 +21,15 @@ _MODULES = (
     "exported",
     "flat",
     "gl",
+    "levels",
     "plane",
     "player",
     "question",
     "questions",
     "recorded",
+    "results",
     "socket",
+    "tabs",
     "theming",
 )
 _SCENES = ("common", "diffusion", "field", "langevin")
