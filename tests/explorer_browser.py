@@ -16,7 +16,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests n
 pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
 
     from scorefield.explorer.session import Session
 
@@ -69,6 +69,27 @@ def watched(browser: Browser) -> Iterator[Page]:
     trouble = [text for text in page.locator(".trouble:visible").all_inner_texts() if text]
     context.close()
     assert not errors and not trouble
+
+
+class Held:
+    """The server's answers on their way to a page, which can be kept back."""
+
+    def __init__(self, page: Page) -> None:
+        self.waiting: list[str | bytes] | None = None
+        page.route_web_socket(re.compile("/ws"), self._connect)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        self.route = route
+        server = route.connect_to_server()
+        server.on_message(lambda message: route.send(message) if self.waiting is None else self.waiting.append(message))
+
+    def hold(self) -> None:
+        self.waiting = []
+
+    def release(self) -> None:
+        for message in self.waiting or []:
+            self.route.send(message)
+        self.waiting = None
 
 
 def scene(page: Page, address: str, name: str, state: str = "", choice: int | None = 1) -> None:
