@@ -64,12 +64,12 @@ export class Plane {
   /** Draws both axes, each {name, ticks: [{at, text}]} with places from 0 to 1. */
   axes(across, up) {
     this.names = [across.name, up.name];
-    const text = (x, y, anchor, words) => { const made = svg("text", { x, y, "text-anchor": anchor, class: "tick" }); made.textContent = words; return made; };
+    const text = (x, y, anchor, words, kind = "tick") => { const made = svg("text", { x, y, "text-anchor": anchor, class: kind }); made.textContent = words; return made; };
     const inside = (v) => Math.min(960, Math.max(40, v));
     this.axisLayer.replaceChildren(
       ...across.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M${1000 * at} 1000v-12`, class: "rule" }), text(inside(1000 * at), 978, "middle", words)]),
       ...up.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M0 ${1000 - 1000 * at}h12`, class: "rule" }), text(18, inside(1008 - 1000 * at), "start", words)]),
-      ...(across.ticks.length && across.name.length < 4 ? [text(982, 978, "end", across.name), text(18, 40, "start", up.name)] : []));
+      ...(across.ticks.length && across.name.length < 4 ? [text(982, 978, "end", across.name, "tick name"), text(18, 40, "start", up.name, "tick name")] : []));
   }
 
   /** The map of an array between two values, with a bar that says what its colours mean: {label, unit, from: where its values
