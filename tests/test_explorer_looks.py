@@ -170,3 +170,22 @@ def test_on_a_phone_the_picture_stays_in_sight(page: Page, address: str) -> None
         picture, slider = page.locator(".plane-box").first.bounding_box(), control(page, main).bounding_box()
         assert picture and slider and picture["y"] >= 0 and picture["y"] + picture["height"] <= slider["y"] < 844
         page.goto("about:blank")
+
+
+@needed
+def test_a_lecture_goes_by_steps_that_are_links(page: Page, address: str) -> None:
+    page.goto(f"{address}#/langevin?preset=unequal weights&n=500&steps=20&play=1&lecture=5")
+    until(lambda: shown(page, "step") == "20")  # nobody was asked, and the walk began by itself
+    bar = page.locator(".lecture")
+    assert bar.inner_text().count("nobody crosses") == 1 and page.locator(".option").count() == 0
+    page.locator("body").press("PageDown")
+    until(lambda: "mode=annealed" in page.evaluate("location.hash") and "Annealed" in bar.inner_text())
+    control(page, "back").click()
+    until(lambda: "mode=one" in page.evaluate("location.hash"))
+    link = page.evaluate("location.href")
+    page.goto("about:blank")
+    page.goto(link)
+    until(lambda: "nobody crosses" in bar.inner_text())
+    page.locator("#lecture").click()
+    until(lambda: not bar.is_visible() and page.locator(".option").count() == 3)
+    assert "lecture" not in page.evaluate("location.hash")

@@ -21,6 +21,7 @@ _MODULES = (
     "exported",
     "flat",
     "gl",
+    "lecture",
     "levels",
     "plane",
     "player",

@@ -1,6 +1,7 @@
 // Scenes as addresses: #/field?sigma=0.5. The controls live in the address, so that a state can be shared.
 
 import { controls, make, prose } from "./controls.js";
+import { Lecture } from "./lecture.js";
 import { Panels } from "./results.js";
 import { Superseded } from "./socket.js";
 
@@ -87,8 +88,15 @@ export function start(scenes, connect) {
     history.replaceState(null, "", text);
   };
 
+  const lecture = new Lecture(Object.keys(scenes), (name, values) => {
+    const here = parse(), state = name ? new URLSearchParams() : here.state;
+    for (const [key, value] of Object.entries(values)) if (value === null) state.delete(key); else state.set(key, value);
+    location.hash = `#/${name ?? here.name}${state.size ? `?${state}` : ""}`;
+  });
+
   const open = () => {
     const { name, state } = parse();
+    lecture.opened(state.get("lecture"));
     if (now) { now.context.alive.value = false; now.context.panels.close(); now.scene.close(); connection.clear(); }
     const here = context(name, state, connection, address), module = scenes[name];
     here.about = (done) => {

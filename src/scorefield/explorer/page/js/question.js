@@ -2,6 +2,7 @@
 // answers, and two sentences explain it, with their formula and source.
 
 import { make, prose } from "./controls.js";
+import { lecturing } from "./lecture.js";
 import { QUESTIONS } from "./questions.js";
 
 const remembered = new Map();
@@ -25,10 +26,10 @@ export function question(scene, lock) {
   const choice = recall(scene);
 
   const reveal = (picked) => {
-    const right = picked === correct;
-    const verdict = make("p", { className: "verdict" }, ...prose(right ? "As you said: " : `You said “${options[picked]}”. `),
+    const right = picked === correct, said = picked === null ? "" : right ? "As you said: " : `You said “${options[picked]}”. `;
+    const verdict = make("p", { className: "verdict" }, ...prose(said),
       make("strong", {}, ...prose(options[correct])), ".");
-    verdict.dataset.right = right;
+    verdict.dataset.right = right || picked === null;
     heading.textContent = "The answer";
     body.replaceChildren(make("p", { className: "prompt" }, prompt), verdict, make("p", {}, ...prose(answer)),
       make("p", { className: "formula" }, ...prose(formula)), make("p", { className: "source" }, ...prose(source)));
@@ -40,7 +41,7 @@ export function question(scene, lock) {
     show.dataset.name = "answer";
     show.addEventListener("click", () => { seen = true; reveal(picked); });
     body.replaceChildren(make("p", { className: "prompt" }, prompt),
-      make("p", { className: "doing" }, ...prose(`You said “${options[picked]}”. ${doing}`)), show);
+      make("p", { className: "doing" }, ...prose(`${picked === null ? "" : `You said “${options[picked]}”. `}${doing}`)), show);
   };
   const showQuestion = () => {
     lock(true);
@@ -61,13 +62,14 @@ export function question(scene, lock) {
     });
     body.replaceChildren(form);
   };
-  if (choice === null) showQuestion();
+  if (lecturing()) unlocked(null);
+  else if (choice === null) showQuestion();
   else unlocked(Number(choice));
   return {
     root,
     moved() {
       const picked = recall(scene);
-      if (seen || picked === null) return;
+      if (seen || picked === null || lecturing()) return;
       seen = true;
       setTimeout(() => reveal(Number(picked)), 1200);
     },

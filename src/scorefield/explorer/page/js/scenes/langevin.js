@@ -39,7 +39,7 @@ class Langevin {
     this.picture = paced((result) => this.showParticles(result));
     place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
-    this.subject.load(() => this.refresh());
+    this.subject.load(() => { this.refresh(); if (context.text("play", "") === "1" && !this.run.input.disabled) this.begin(); });
   }
 
   build() {

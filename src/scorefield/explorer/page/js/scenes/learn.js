@@ -62,6 +62,7 @@ class Learn {
     this.preset.set(this.context.text("preset", "two modes"));
     this.context.about(({ kind }) => { this.own.hidden = kind === "none"; });
     this.refresh();
+    if (this.context.text("play", "") === "1" && !this.train.input.disabled) this.begin();
   }
 
   /** What is to be learned. */
