@@ -83,9 +83,14 @@ def opened(page: Page, address: str, name: str, state: str) -> None:
     settled(page)
 
 
+def pause(page: Page) -> None:
+    """Longer than the page waits with anything, by its own clock."""
+    page.evaluate("() => new Promise((done) => setTimeout(done, 450))")
+
+
 def settled(page: Page) -> None:
     """Every result is there, of the settings on screen."""
-    page.wait_for_timeout(450)  # what is computed once the controls rest
+    pause(page)  # what is computed once the controls rest
     until(lambda: page.locator("[data-stale]").count() == 0 and "at first" not in page.locator("main").inner_text())
 
 
@@ -98,7 +103,7 @@ def test_a_result_of_other_settings_is_greyed(page: Page, address: str, on_digit
     for which in moved:
         held.hold()
         control(page, which).evaluate(CHANGE)
-        page.wait_for_timeout(350)
+        pause(page)
         before = page.evaluate(TEXTS)
         assert page.locator("[data-stale]").count(), which
         held.release()
@@ -205,7 +210,7 @@ def test_a_first_answer_has_no_interval(page: Page, address: str) -> None:
     page.evaluate(WATCH)
     held.hold()
     control(page, "tolerance").evaluate(CHANGE)
-    page.wait_for_timeout(400)
+    pause(page)
     held.release()
     settled(page)
     first = [text for text in seen if "at first" in text]
@@ -245,7 +250,7 @@ def test_samplers_are_compared_at_equal_noise_levels(page: Page, address: str) -
         assert told == pytest.approx([min(level, top) for top in tops], rel=6e-3)
     control(page, "forwards").click()
     until(lambda: "forward process" in captions.first.inner_text())
-    until(lambda: control(page, "play").inner_text() == "Play", 30)  # it has played the whole way
+    until(lambda: control(page, "play").inner_text() == "Play")  # it has played the whole way
     told = [numbers(captions.nth(k).inner_text().split("σ/α =")[1])[0] for k in (0, 1)]
     assert told[1] == pytest.approx(tops[1], rel=6e-3) and told[0] > 80
     control(page, "forwards").click()
