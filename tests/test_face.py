@@ -14,7 +14,13 @@ import scorefield
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
+FILES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, ast.Module]:
+    """The package's and the tools' own code."""
+    return {str(file.relative_to(ROOT)): ast.parse(file.read_text("utf-8")) for file in FILES}
 
 
 def test_the_readme_is_short_and_begins_with_a_picture() -> None:
@@ -104,8 +110,8 @@ def found(node: ast.AST) -> Iterator[str]:
         yield "fork"
 
 
-def test_nothing_of_one_system_is_used_unguarded() -> None:
-    faults = {str(file.relative_to(ROOT)): list(unguarded(ast.parse(file.read_text("utf-8")))) for file in SOURCES}
+def test_nothing_of_one_system_is_used_unguarded(sources: dict[str, ast.Module]) -> None:
+    faults = {file: list(unguarded(tree)) for file, tree in sources.items()}
     assert not {file: names for file, names in faults.items() if names}
 
 
@@ -118,20 +124,20 @@ def test_what_is_of_one_system_is_found() -> None:
     assert not list(unguarded(ast.parse(good)))
 
 
-def test_texts_are_read_and_written_in_one_encoding() -> None:
+def test_texts_are_read_and_written_in_one_encoding(sources: dict[str, ast.Module]) -> None:
     """Without `encoding` Windows takes its own."""
     text_calls = {"read_text": 0, "write_text": 1}
     faults = []
-    for file in SOURCES:
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for file, tree in sources.items():
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or any(k.arg in ("encoding", None) for k in node.keywords):
                 continue
             if isinstance(node.func, ast.Attribute) and node.func.attr in text_calls:
                 if len(node.args) <= text_calls[node.func.attr]:
-                    faults.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+                    faults.append(f"{file}:{node.lineno}")
             if isinstance(node.func, ast.Name) and node.func.id == "open":
                 modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
                 modes += [k.value.value for k in node.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
                 if not any("b" in str(mode) for mode in modes):
-                    faults.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+                    faults.append(f"{file}:{node.lineno}")
     assert not faults
