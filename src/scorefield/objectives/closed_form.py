@@ -159,10 +159,6 @@ def exponential_family(
     """
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge must be finite and >= 0, got {ridge}.")
-    x = x.detach().double()
-    support.check(x)
-    w = _weights(weights, x)
-    gradients, fields, divergences = derivatives(statistics, support, x)
     w, gradients, fields, divergences = _rows(x, statistics, weights, support)
     k = divergences.shape[1]
     identity = torch.eye(k, dtype=w.dtype, device=w.device)
@@ -176,7 +172,6 @@ def exponential_family(
     return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics, float(loss), optimism)
 
 
-def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def score_test(
     x: Tensor,
     statistics: Statistics,
@@ -233,15 +228,15 @@ def score_test(
 def _rows(
     x: Tensor, statistics: Statistics, weights: Tensor | None, support: Support
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Checked: weights that sum to 1, and `_derivatives`."""
+    """Checked: weights that sum to 1, and `derivatives`."""
     check_batch("x", x)
     check_real("x", x)
     x = x.detach().double()
     support.check(x)
-    return (_weights(weights, x), *_derivatives(statistics, support, x))
+    return (_weights(weights, x), *derivatives(statistics, support, x))
 
 
-def _derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each statistic the gradient, its field, both `(n, k, d)`, and that one's divergence `(n, k)`."""
     shape, d = x.shape[1:], x[0].numel()
     k = _count(statistics(x[:1]))
