@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
     from scorefield import manifolds as manifolds
+    from scorefield import mcmc as mcmc
     from scorefield import metrics as metrics
     from scorefield import nets as nets
     from scorefield import objectives as objectives
