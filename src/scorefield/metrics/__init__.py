@@ -14,7 +14,8 @@ from scorefield.metrics.distances import energy_distance, frechet, sliced_wasser
 from scorefield.metrics.kernel import TwoSample, mmd
 from scorefield.metrics.neighbours import Coverage, coverage, memorisation, nearest
 from scorefield.metrics.samples import Sample, floor
-from scorefield.metrics.stein import InverseMultiquadric, SquaredExponential, SteinTest, stein_test, stein_thinned
+from scorefield.metrics.stein import SteinTest, stein_test, stein_thinned
+from scorefield.numerics.kernels import InverseMultiquadric, SquaredExponential
 
 __all__ = [
     "energy_distance",
