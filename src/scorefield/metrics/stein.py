@@ -30,6 +30,9 @@ from scorefield.metrics.stein_kernel import (
 from scorefield.numerics.kernels import InverseMultiquadric, RadialKernel
 from scorefield.numerics.random import uniform
 
+IMQ = InverseMultiquadric()
+"""The default kernel: of the median distance, power -1/2."""
+
 
 class SteinTest(NamedTuple):
     """A kernel Stein discrepancy and its test.
@@ -52,7 +55,7 @@ def stein_test(
     score: StaticScore,
     x: Sample,
     *,
-    kernel: RadialKernel = InverseMultiquadric(),
+    kernel: RadialKernel = IMQ,
     diffusion: Diffusion | None = None,
     memory: float = 0.0,
     bootstraps: int = 499,
@@ -98,9 +101,7 @@ def stein_test(
     return SteinTest((total - trace) / (n * (n - 1)), total / n**2, (1 + at_least) / (bootstraps + 1), scale)
 
 
-def stein_thinned(
-    score: StaticScore, x: Sample, m: int, *, kernel: RadialKernel = InverseMultiquadric(), seed: int = 0
-) -> Tensor:
+def stein_thinned(score: StaticScore, x: Sample, m: int, *, kernel: RadialKernel = IMQ, seed: int = 0) -> Tensor:
     """Which m of the rows of x, some perhaps more than once, are together most like the score's law: `(m,)`, in order.
 
     Greedy Stein thinning (Riabiz and others 2022): each row is the one that makes the discrepancy of those so far

@@ -1,7 +1,7 @@
 """The Stein kernel of a score: a kernel whose mean over the score's own law is 0, in either argument.
 
-With the diffusion Stein operator `T g = (1 / p) div(p m g)` of a matrix field m (Gorham, Duncan, Vollmer and Mackey 2019;
-m = 1: Langevin's) applied to a kernel k in both arguments,
+With the diffusion Stein operator `T g = (1 / p) div(p m g)` of a matrix field m (Gorham, Duncan, Vollmer and Mackey
+2019; m = 1: Langevin's) applied to a kernel k in both arguments,
 
     u(x, y) = w(x) . w(y) k + w(x) . m(y)^T grad_y k + w(y) . m(x)^T grad_x k + tr(m(x)^T [grad_x grad_y^T k] m(y)),
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from scorefield.core import StaticScore
 from scorefield.metrics.kernel import median_distance
 from scorefield.metrics.samples import Sample, rows_of
-from scorefield.numerics.kernels import RadialKernel, derivatives, squared_distances
+from scorefield.numerics.kernels import RadialKernel, squared_distances
 
 Diffusion: TypeAlias = Callable[[Tensor], Tensor]
 """m: points `(n, *shape)` to matrices `(n, d, d)`, each point by itself, differentiable by `torch.func`."""
@@ -122,7 +122,7 @@ def stein_rows(points: SteinPoints, kernel: RadialKernel, scale: float, chunk: i
 
 def stein_kernel(a: SteinPoints, b: SteinPoints, kernel: RadialKernel, scale: float) -> Tensor:
     """u of each point of a and each of b, `(a, b)`."""
-    k, slope, curve = derivatives(kernel.profile, squared_distances(a.x, b.x) / scale**2, 2)
+    k, slope, curve = kernel.derivatives(squared_distances(a.x, b.x) / scale**2, 2)
     # grad_x k = 2 slope (x - y) / scale^2, grad_y k minus that; ahead = m(x)^T (x - y), behind = m(y)^T (x - y)
     if a.m is None or b.m is None:
         along = a.w @ b.x.T - (a.w * a.x).sum(1)[:, None] + (a.x @ b.w.T - (b.x * b.w).sum(1))
@@ -138,6 +138,6 @@ def stein_kernel(a: SteinPoints, b: SteinPoints, kernel: RadialKernel, scale: fl
 
 def stein_diagonal(a: SteinPoints, kernel: RadialKernel, scale: float) -> Tensor:
     """u of each point with itself, `(n,)`."""
-    k, slope = derivatives(kernel.profile, a.x.new_zeros(()), 1)
+    k, slope = kernel.derivatives(a.x.new_zeros(()), 1)
     both = a.x.shape[1] if a.m is None else a.m.flatten(1).square().sum(1)
     return a.w.square().sum(1) * k - 2 * slope * both / scale**2
