@@ -272,14 +272,21 @@ def test_divergence_and_log_density_belong_to_the_score(name: str, base: Gaussia
     assert math.isclose(s.loss(new).value, float(value), rel_tol=1e-9)
 
 
+def median(x: Tensor, times: float) -> float:
+    return times * float(torch.pdist(x).median())
+
+
 CONVERGING: dict[str, Callable[[Tensor], Callable[[Tensor], Tensor]]] = {
-    "Stein": nonparametric.stein_gradient,
-    "SSGE": nonparametric.ssge,
-    "nu": nonparametric.nu_method,
-    "KEF": nonparametric.kernel_exponential_family,
-    "KEF, base": lambda x: nonparametric.kernel_exponential_family(x, base=closed_form.gaussian(x).law),
-    "KEF, centres": lambda x: nonparametric.kernel_exponential_family(x, centres=30),
-    "lite": lambda x: nonparametric.kernel_exponential_family_lite(x, centres=60),
+    "Stein": lambda x: nonparametric.stein_gradient(x, 0.3 / len(x), radial=SquaredExponential(median(x, 1.5))),
+    "SSGE": lambda x: nonparametric.ssge(x, 8, radial=SquaredExponential(median(x, 1.5))),
+    "nu": lambda x: nonparametric.nu_method(
+        x, math.isqrt(len(x)), kernel=CurlFree(InverseMultiquadric(median(x, 2.0)))
+    ),
+    "KEF": lambda x: nonparametric.kernel_exponential_family(x, 1 / len(x), radial=InverseMultiquadric(median(x, 2.0))),
+    "KEF, centres": lambda x: nonparametric.kernel_exponential_family(
+        x, 1 / len(x), radial=InverseMultiquadric(median(x, 2.0)), centres=30, base=closed_form.gaussian(x).law
+    ),
+    "lite, chosen": lambda x: nonparametric.kernel_exponential_family_lite(x, centres=20, folds=2),
 }
 
 
@@ -289,12 +296,12 @@ def test_with_more_data_the_estimate_nears_the_true_score(name: str, law: str) -
     new = LAWS[law].sample(500, 99).double()
     true = LAWS[law].score(new)
 
-    def error(n: int) -> float:
-        found = [CONVERGING[name](LAWS[law].sample(n, k).double())(new) for k in (0, 1)]
-        return float(sum((s - true).square().sum() for s in found) / (2 * true.square().sum()))
+    def error(n: int, repeats: int) -> float:
+        found = [CONVERGING[name](LAWS[law].sample(n, k).double())(new) for k in range(repeats)]
+        return float(sum((s - true).square().sum() for s in found) / (repeats * true.square().sum()))
 
-    few, many = error(40), error(160)
-    assert many < 0.75 * few and many < 0.3, (few, many)
+    few, many = error(40, 4), error(400, 1)
+    assert many < 10**-0.25 * few and many < 0.15, (few, many)
 
 
 # ---------------------------------------------------------------------------------------------------------- uses

@@ -29,7 +29,7 @@ STEPS = tuple(NuMethod(k) for k in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96
 """What a number of steps is chosen among."""
 COUNTS = tuple(Leading(k) for k in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128))
 """What a number of eigenfunctions is chosen among."""
-SCALES = (0.35, 0.6, 1.0, 1.7, 3.0)
+SCALES = (0.4, 0.8, 1.6, 3.2, 6.4)
 """What a kernel's scale is chosen among, in median distances."""
 _FOLDS, _CENTRES = whole(2, 1000), whole(1, 100_000)
 
@@ -69,7 +69,7 @@ def fit(
     Example:
         >>> from scorefield.analytic import Gaussian
         >>> x = Gaussian(torch.zeros(1), torch.eye(1)).sample(200, seed=0)
-        >>> s = fit(x, filter=NuMethod(10))
+        >>> s = fit(x)
         >>> [round(v) for v in s(torch.tensor([[-1.0], [0.0], [1.0]])).flatten().tolist()]
         [1, 0, -1]
     """
