@@ -1,8 +1,8 @@
 """Comparing Bayesian models by how they predict, without normalising constants: the sequential Hyvarinen score.
 
-Each observation is scored by the predictive law given those before it, `H = 2 laplacian log q(y) + |grad log q(y)|^2`
-(less is better). Constants of q cancel, so that priors need not integrate to 1, where marginal likelihoods are
-arbitrary (Dawid and Musio 2015; Shao, Jacob, Ding and Tarokh 2019). The difference of two models' totals is the H-factor.
+Each observation is scored by the predictive law given those before it: `H = 2 laplacian log q(y) + |grad log q(y)|^2`,
+less is better. Constants of q cancel, so that priors need not integrate to 1, where marginal likelihoods are arbitrary
+(Dawid and Musio 2015; Shao, Jacob, Ding and Tarokh 2019). The difference of two models' totals is the H-factor.
 """
 
 from __future__ import annotations
