@@ -1,8 +1,8 @@
 """Is this sample from this run's law? A Stein test by the run's score, and a two-sample test by its draws.
 
-The sample is noised, and the noised density's score is the model's at that level: records need no density of their own,
-and a law of the run is one of the noised run. A score that is only nearly that of the run's own draws would reject every
-large sample, so that draws of the run, as many as the sample has, go through the same test.
+The sample is noised, and the noised density's score is the model's at that level: records need no density of their
+own. A score that is only nearly that of the run's own draws would reject every large sample, so that draws of the run,
+as many as the sample has, go through the same test.
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ def _of_table(model: TrainedTable, sample: str | Path, seed: int) -> tuple[_Ques
     there = encoded[:, :numbers].isfinite().all(1) & encoded[:, numbers:].isfinite().all(1)
     notes = []
     if not bool(there.all()):
-        notes.append(f"{int((~there).sum()):,} rows with holes were left out.")
+        notes.append(
+            f"{int((~there).sum()):,} rows with holes, or without a number that only some rows have, were left out."
+        )
     encoded = encoded[there]
     encoded = encoded[_some(len(encoded), sample, seed)]
     empty = torch.full((2 * len(encoded), *model.codec.shape), torch.nan, dtype=torch.float64)

@@ -112,10 +112,8 @@ def losses(estimates: Sequence[KernelScore] | Sequence[KernelEnergy], points: Te
     if base is not None:
         s0, extra = jacobian_trace(lambda z: base_score(base, z).flatten(1).reshape(z.shape), points)
         s0 = s0.flatten(1)
-    if isinstance(estimates[0], KernelEnergy):
-        found = [(one._field(rows), one._divergence(rows)) for one in estimates]
-    else:
-        found = _fields(estimates, rows)
+    scores = [one for one in estimates if isinstance(one, KernelScore)]
+    found = _fields(scores, rows) if scores else [(one._field(rows), one._divergence(rows)) for one in estimates]
     return torch.stack([div + extra + (s + s0).square().sum(1) / 2 for s, div in found])
 
 
