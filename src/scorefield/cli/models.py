@@ -227,7 +227,7 @@ def check(
         raise ValueError("--sample asks one thing of one run: scorefield check RUN --sample FILE, without other data.")
     report: check.CheckReport | check.SampleCheck
     with ProgressBar("laws" if sample is None else "tests"):
-        if sample is None:
+        if sample is None or run is None:
             report = check.laws(None if run is None else runs.load(run), data, seed=seed)
         else:
             report = check.of_sample(runs.load(run), sample, seed=seed)
