@@ -193,16 +193,18 @@ def iterates(steps: Callable[[int], Step], operator: Callable[[Tensor], Tensor],
 
 def after_steps(
     filters: Sequence[Iterative], operator: Callable[[Tensor], Tensor], h: Tensor
-) -> dict[Iterative, Filtered]:
+) -> dict[Filter, Filtered]:
     """What `iterates` gives for each filter, those that differ in their number of steps alone in one run."""
-    found: dict[Iterative, Filtered] = {}
+    found: dict[Filter, Filtered] = {}
     families: dict[Iterative, list[Iterative]] = {}
     for filter in filters:
         families.setdefault(replace(filter, steps=1), []).append(filter)
     for family in families.values():
         last = max(filter.steps for filter in family)
         for k, result in zip(range(1, last + 1), iterates(family[0].step, operator, h), strict=False):
-            found.update({filter: result for filter in family if filter.steps == k})
+            for filter in family:
+                if filter.steps == k:
+                    found[filter] = result
     return found
 
 

@@ -95,7 +95,7 @@ def _dense(kernel: FieldKernel, x: Tensor, scale: float, h: Tensor, filters: Seq
 def _free(product: Callable[[Tensor], Tensor], h: Tensor, filters: Sequence[Filter]) -> list[Filtered]:
     """The same by products with the matrix alone."""
     iterative = [filter for filter in filters if isinstance(filter, Landweber | NuMethod)]
-    found: dict[Filter, Filtered] = {**after_steps(iterative, product, h)}
+    found = after_steps(iterative, product, h)
     for filter in filters:
         if isinstance(filter, Cutoff | Leading):
             raise ValueError(
