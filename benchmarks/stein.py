@@ -159,7 +159,8 @@ def main() -> None:
     draw(curves, HERE.parent / "docs" / "images" / "stein_power.png")
     parts = [
         "# Goodness of fit by a score",
-        "`python benchmarks/stein.py`: tests of `scorefield.metrics` on laws whose scores are exact.",
+        f"`python benchmarks/stein.py --size {a.size} --chains {a.chains} --power {a.power}`: tests of "
+        "`scorefield.metrics` on laws whose scores are exact.",
         "## Size",
         sizes(a.size),
         "## Dependent samples",
@@ -171,7 +172,7 @@ def main() -> None:
         table,
         "",
     ]
-    (HERE / "stein.md").write_text("\n\n".join(parts), encoding="utf-8")
+    (HERE / "stein.md").write_text("\n\n".join(parts).replace("\n\n\n", "\n\n"), encoding="utf-8")
 
 
 if __name__ == "__main__":
