@@ -13,7 +13,7 @@ FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_memory", "_files", "_optional", "_ranges", "_tensor", "progress", "core", "numerics"),
     ("schedules", "levels", "times", "nets", "data"),
     ("denoiser", "analytic"),
-    ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
+    ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "nonparametric", "conditioning"),
     ("training",),
     ("records", "tables", "posterior", "discrete", "manifolds"),
     ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving", "partitioned"),

@@ -106,6 +106,19 @@ def test_the_guide_to_graphs_runs(
     assert lines[0] == "truncated Gaussian, 178 rows, 13 columns, score matching"
     assert lines[3].split()[:2] == ["total_phenols", "flavanoids"]
     assert (tmp_path / "graph.png").stat().st_size > 10_000
+def test_the_guides_to_stein_and_kernels_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("stein.md", "kernels.md"):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), name, "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    radius, log_radius = (float(line.split()[-1]) for line in lines[:2])
+    assert radius < 0.05 and radius <= log_radius
+    value, rest = lines[2].split(" +- ", 1)
+    assert abs(float(value) - 1.6487) < 4 * float(rest.split(";")[0])
+    factors = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines[3:7]}
+    assert factors["bmi, s5, bp"] > factors["bmi, s5"] > factors["bmi"] > factors["age"]
+    kernel, gaussian = float(lines[7].split(":")[1].split("+-")[0]), float(lines[8].split(":")[1])
+    assert kernel < gaussian and lines[9].startswith("Chains(20 chains")
 
 
 def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:

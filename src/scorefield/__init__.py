@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import mcmc as mcmc
     from scorefield import metrics as metrics
     from scorefield import nets as nets
+    from scorefield import nonparametric as nonparametric
     from scorefield import objectives as objectives
     from scorefield import plans as plans
     from scorefield import posterior as posterior
@@ -76,6 +77,7 @@ _MODULES = {  # public name: the module's place
     "mcmc": "mcmc",
     "metrics": "metrics",
     "nets": "nets",
+    "nonparametric": "nonparametric",
     "objectives": "objectives",
     "plans": "plans",
     "posterior": "posterior",
