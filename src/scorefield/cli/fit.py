@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from scorefield._files import shown
 from scorefield.cli.app import Batch, Parts, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.logs import loggers
 from scorefield.cli.progress import ProgressBar, say_end, watch
@@ -63,7 +64,7 @@ def schema(
 )
 def fit(
     data: str,
-    *,
+    *others: Annotated[str, Parameter(show=False)],
     output: Annotated[Path, Parameter(("--output", "-o"))],
     time: str | None = None,
     steps: TrainingSteps | None = None,
@@ -147,6 +148,8 @@ def fit(
             several times.
     """
 
+    if others:
+        raise ValueError(_several(data, others))
     first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
     with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
         from scorefield import runs
@@ -266,6 +269,18 @@ def _bounds(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         if not (name.strip() and colon):
             raise ValueError(f"--bounds takes a parameter and its ends, such as a=0:1 or b=0:, got {text!r}.")
     return found
+
+
+def _several(data: str, others: tuple[str, ...]) -> str:
+    """That one source is fitted, for a shell that made several names of a pattern."""
+    given = shown([data, *others], 100)
+    if not all(name.endswith(".tar") for name in (data, *others)):
+        return f"fit takes one source, got {given}; give one, and the run's folder by -o."
+    folders = {str(Path(name).parent) for name in (data, *others)}
+    pattern = f"{folders.pop()}/*.tar" if len(folders) == 1 else "*/*.tar"
+    return (
+        f"fit takes one source, got the shards {given}; give a pattern in quotes, such as '{pattern}', or their folder."
+    )
 
 
 def _refuse(data: str, kind: str, told: ImageReading | None) -> None:
