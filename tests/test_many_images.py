@@ -68,6 +68,25 @@ def test_a_training_waits_for_no_block(folder: Path, tmp_path: Path) -> None:
     loop.close()
 
 
+def test_what_reads_ahead_ends_with_the_training(folder: Path, tmp_path: Path) -> None:
+    stream, gate, seen = open_stream(folder), threading.Event(), []
+
+    def read(k: int) -> np.ndarray:
+        seen.append(k)
+        gate.wait(60)
+        return stream.read(k)
+
+    def readers() -> int:
+        return sum(thread.name.startswith("reader") for thread in threading.enumerate())
+
+    before, loop = readers(), begun(replace(stream, read=read), tmp_path / "run")
+    next(loop)
+    assert readers() > before
+    threading.Timer(0.2, gate.set).start()
+    loop.close()  # waits for the block that is being read, and for no other
+    assert readers() == before and len(seen) == 1
+
+
 def test_the_run_is_one_whatever_was_decoded_when(folder: Path, tmp_path: Path) -> None:
     list(begun(folder, tmp_path / "whole", readers=3))
     waiting = open_stream(folder)

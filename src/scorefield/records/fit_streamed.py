@@ -15,10 +15,10 @@ from torch import nn
 from scorefield.data.dataset import Array, Dataset, grid_of
 from scorefield.data.streams import Stream
 from scorefield.data.streams.order import Order, buffer_rows, drawn_rows
-from scorefield.data.streams.reader import Reader
+from scorefield.data.streams.reader import Reader, gathered
 from scorefield.records.beginnings import drawn, ends_of, untrained
 from scorefield.records.encoded import Encoded
-from scorefield.records.measured import SAMPLE_BYTES, kept_or_measured, looked_at, sampled_rows
+from scorefield.records.measured import SAMPLE_BYTES, THREADS, kept_or_measured, looked_at, sampled_rows
 from scorefield.records.streamed import Later, Streamed
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.heldout import BINS, POINTS
@@ -147,7 +147,18 @@ def prepare_streamed(
         return TrainedModel(cast(Any, copy), codec, {}, frequencies, {"data": data})
 
     seconds, shown = time.perf_counter() - begun, drawn if stream.kind == "image" else None
-    return Preparation(model, x, test, finish, condition, held_condition, seconds=seconds, look=look, pictures=shown)
+    return Preparation(
+        model,
+        x,
+        test,
+        finish,
+        condition,
+        held_condition,
+        seconds=seconds,
+        look=look,
+        pictures=shown,
+        close=x.reader.close,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,14 +189,19 @@ def extract(stream: Stream, info: Mapping[str, Any]) -> Extract:
         held = held_rows(n, data["held_share"], seed)
         order = Order(stream, np.sort(held), seed, data["stream"]["buffer"])
         kept, sample = held_at_hand(stream, held), sampled_rows(order)
-        records = stream.rows(np.concatenate([kept, sample]))
+        records = _read(stream, np.concatenate([kept, sample]))
         training: Array | None = records[len(kept) :]
         note = f"Training records are {len(sample):,} of the {len(order):,}, drawn by the seed."
         note = note if len(sample) < len(order) else ""
     else:
         kept = drawn_rows(n, min(n, HELD_ROWS), 0, "stream/evaluate")
-        records, training = stream.rows(kept), None
+        records, training = _read(stream, kept), None
         note = f"Real records are {len(kept):,} of the {n:,}, drawn by a fixed seed." if len(kept) < n else ""
     labels = None if stream.labels is None else stream.labels[kept]
     real = Dataset(records[: len(kept)], stream.kind, stream.columns, labels, stream.source)
     return Extract(real, training, note)
+
+
+def _read(stream: Stream, rows: Array) -> Array:
+    """Records of a stream, image files decoded by several threads."""
+    return gathered(stream, rows, THREADS) if stream.decoded else stream.rows(rows)

@@ -32,7 +32,8 @@ SAMPLE_ROWS, SAMPLE_BYTES = 1 << 16, 256 << 20
 LOOKED_ROWS, LOOKED_LEAST, LOOKED_BYTES = 2048, 64, 64 << 20
 """Of the image files whose pixels stand for those of all, where there are more than twice as many, at most."""
 _ABOUT = ("records", "held_share", "dequantise", "stream", "columns", "images", "grid")
-_THREADS = 8
+THREADS = min(8, (os.cpu_count() or 1) + 2)
+"""That decode image files at once; PIL does so without Python's lock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ def measure(order: Order, look: int | None, noise: int | None) -> Measured:
     """
     if look is not None:
         rows = some_rows(order, look)
-        records = gathered(order.stream, rows, min(_THREADS, (os.cpu_count() or 1) + 2))
+        records = gathered(order.stream, rows, THREADS)
         counts = grey_counts(records, np.arange(len(records)))
         if np.count_nonzero(counts) > 1 and counts[len(counts) // 2 :].any():
             return _made(order.stream, Statistics(None, counts), records, noise)
