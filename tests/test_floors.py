@@ -12,7 +12,7 @@ import scorefield
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_memory", "_files", "_optional", "_ranges", "_tensor", "progress", "core", "numerics"),
     ("schedules", "levels", "times", "nets", "data"),
-    ("denoiser", "analytic"),
+    ("denoiser", "analytic", "pretrained"),
     ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "nonparametric", "conditioning"),
     ("training",),
     ("records", "tables", "posterior", "discrete", "manifolds"),

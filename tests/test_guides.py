@@ -106,6 +106,8 @@ def test_the_guide_to_graphs_runs(
     assert lines[0] == "truncated Gaussian, 178 rows, 13 columns, score matching"
     assert lines[3].split()[:2] == ["total_phenols", "flavanoids"]
     assert (tmp_path / "graph.png").stat().st_size > 10_000
+
+
 def test_the_guides_to_stein_and_kernels_run(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("stein.md", "kernels.md"):
         text = (DOCS / name).read_text(encoding="utf-8")

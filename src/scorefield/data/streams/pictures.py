@@ -40,7 +40,7 @@ def pictures_stream(folder: str | Path, how: ImageReading = AS_FOUND, labels: bo
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
     classes = np.repeat(np.arange(len(names)), counts).astype(np.int64) if names else None
-    return _stream(str(folder), [_Entry(path, path) for path in files], how, classes, None)
+    return _stream(str(folder), [_Entry(path, path) for path in files], how, classes, None, tuple(names) or None)
 
 
 def tar_stream(
@@ -115,7 +115,14 @@ def _label(file: IO[bytes] | None, name: Path) -> int:
     return int(text)
 
 
-def _stream(source: str, entries: list[_Entry], how: ImageReading, labels: Array | None, grid: Grid | None) -> Stream:
+def _stream(
+    source: str,
+    entries: list[_Entry],
+    how: ImageReading,
+    labels: Array | None,
+    grid: Grid | None,
+    classes: tuple[str, ...] | None = None,
+) -> Stream:
     check_count(len(entries), source, "records")
     first = entries[0]
     arrays = first.name.suffix.lower() == ".npy"
@@ -156,6 +163,8 @@ def _stream(source: str, entries: list[_Entry], how: ImageReading, labels: Array
         lambda rows: some(rows.tolist()),
         labels,
         how.to_json() or None,
+        classes,
+        decoded=like is not None,
     )
 
 
