@@ -20,7 +20,7 @@ help:
 	@echo "make fuzz    give 100,000 damaged files and texts to every reader: INPUTS=... SEED=..."
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and fix what it can"
-	@echo "make bench   measure samplers, log-density and overhead beside other libraries: benchmarks/results.md"
+	@echo "make bench   measure samplers, log-density and overhead beside other libraries, and every wrapper: benchmarks/results.md"
 	@echo "make bench-tables DATA=folder  measure densities, generated rows, imputation and prediction on tables"
 	@echo "make bench-sbi  measure posteriors of eight simulators beside the library sbi: benchmarks/sbi.md"
 	@echo "make docs    the site with the lessons, the guides and the reference: docs/_build/html/index.html"
@@ -73,7 +73,7 @@ $(BENCH)/.stamp: $(STAMP)
 
 bench: $(BENCH)/.stamp
 	@$(BENCH)/bin/python benchmarks/run.py
-	@$(BENCH)/bin/python benchmarks/interop.py
+	@$(BENCH)/bin/python benchmarks/wrappers.py
 
 # DATA: the folder of the four tables with a published split; without it the two of scikit-learn are measured.
 bench-tables: $(BENCH)/.stamp

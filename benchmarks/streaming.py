@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 RECORDS: dict[str, tuple[tuple[int, ...], Any]] = {"rows": ((16,), np.float32), "images": ((32, 32, 3), np.uint8)}
+WARM = 5  # steps of each before the clock runs
 IN_MEMORY = 200_000_000  # bytes of the part that is trained on in memory
 
 
@@ -73,30 +74,42 @@ def trained(path: Path, stream: bool, steps: int, batch: int, run: Path) -> dict
     }
 
 
-def side_by_side(path: Path, steps: int, batch: int, folder: Path) -> dict[str, float]:
-    """Seconds a step of both in one process, turn by turn, so that what else the machine does meets both alike.
+def side_by_side(path: Path, steps: int, batch: int) -> dict[str, float]:
+    """Seconds a step of one training on a file in memory and as it is needed, turn by turn in one process.
 
-    A buffer is 20,000 rows here, so that as many rows are read as are trained on.
+    So what else the machine does meets both alike. Rows are standard normal, so that both take them as they are, and a
+    buffer is 65,536 rows, so that at least as many are read as are trained on.
     """
-    from scorefield.records import fit_streamed
-    from scorefield.records.fit import fit
+    import torch
 
-    fit_streamed.buffer_rows = lambda stream: 20_000
-    settings = {"steps": 10**9, "batch": batch, "precision": "float32", "evaluate_every": 10**9}
+    from scorefield import Denoiser, Settings, nets, train
+    from scorefield.data.streams import npy_stream
+    from scorefield.data.streams.order import Order
+    from scorefield.data.streams.reader import Reader
+    from scorefield.records.array_codec import ArrayCodec
+    from scorefield.records.streamed import Streamed
+
+    stream, memory = npy_stream(path), torch.from_numpy(np.load(path))
+    (d,), names = stream.shape, tuple(stream.columns or ())
+    codec = ArrayCodec(names, (0.0,) * d, (1.0,) * d, (0.0,) * d)
+    order = Order(stream, np.zeros(0, np.int64), 0, 1 << 16)
+    settings = Settings(steps=10**9, batch=batch, precision="float32")
     loops = {
-        name: fit(path, folder / name, settings=settings, stream=name == "stream") for name in ("stream", "memory")
+        name: train(Denoiser(nets.network_for((d,), rows=len(stream))), x, settings=settings)
+        for name, x in (("stream", Streamed(codec, Reader(order))), ("memory", memory))
     }
     found = {f"{name} {clock}": 0.0 for name in loops for clock in ("wall", "processor")}
     for step in range(steps):
-        for name, loop in loops.items():
+        for name, loop in loops.items() if step % 2 else reversed(loops.items()):
             begun, worked = time.perf_counter(), time.process_time()
             next(loop)
-            if step >= 3:
-                found[f"{name} wall"] += (time.perf_counter() - begun) / (steps - 3)
-                found[f"{name} processor"] += (time.process_time() - worked) / (steps - 3)
+            if step >= WARM:
+                found[f"{name} wall"] += (time.perf_counter() - begun) / (steps - WARM)
+                found[f"{name} processor"] += (time.process_time() - worked) / (steps - WARM)
     for loop in loops.values():
         loop.close()  # type: ignore[attr-defined]
-    return found
+    ratios = {f"{clock} ratio": found[f"memory {clock}"] / found[f"stream {clock}"] for clock in ("wall", "processor")}
+    return found | ratios
 
 
 def main() -> None:
@@ -130,9 +143,7 @@ def main() -> None:
         for name in ("stream", "memory"):
             (Path(folder) / name).rename(Path(folder) / f"{name}.npy")
         if given.side_by_side:
-            answer = side_by_side(Path(folder) / "stream.npy", given.steps, given.batch, Path(folder))
-            print(json.dumps({**answer, **{f"{clock} ratio": answer[f"memory {clock}"] / answer[f"stream {clock}"]
-                                           for clock in ("wall", "processor")}}))  # fmt: skip
+            print(json.dumps(side_by_side(Path(folder) / "stream.npy", given.steps, given.batch)))
             return
         if given.alone:
             path, run = Path(folder) / "stream.npy", Path(folder) / "run"

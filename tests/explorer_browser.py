@@ -16,7 +16,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests n
 pytest.importorskip("uvicorn", reason="the page's tests need uvicorn")
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
 
     from scorefield.explorer.session import Session
 
@@ -71,6 +71,27 @@ def watched(browser: Browser) -> Iterator[Page]:
     assert not errors and not trouble
 
 
+class Held:
+    """The server's answers on their way to a page, which can be kept back."""
+
+    def __init__(self, page: Page) -> None:
+        self.waiting: list[str | bytes] | None = None
+        page.route_web_socket(re.compile("/ws"), self._connect)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        self.route = route
+        server = route.connect_to_server()
+        server.on_message(lambda message: route.send(message) if self.waiting is None else self.waiting.append(message))
+
+    def hold(self) -> None:
+        self.waiting = []
+
+    def release(self) -> None:
+        for message in self.waiting or []:
+            self.route.send(message)
+        self.waiting = None
+
+
 def scene(page: Page, address: str, name: str, state: str = "", choice: int | None = 1) -> None:
     """Open a scene, and answer its question unless choice is None."""
     page.goto(f"{address}#/{name}?{state}")
@@ -96,7 +117,7 @@ def numbers(text: str) -> list[float]:
     return [float(part) for part in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", text.replace("−", "-"))]
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "the page did not say it in time"

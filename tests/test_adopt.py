@@ -81,7 +81,7 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ):
         with pytest.raises(ValueError, match=said):
             adopted(source)
-    with pytest.raises(ValueError, match=r"adopted\(sigma_data=\.\.\.\) must be"):
+    with pytest.raises(ValueError, match=r"from_diffusers\(sigma_data=\.\.\.\) must be"):
         adopted((unet(), SCHEDULERS["v"]), sigma_data=0.0)
     adopted((unet(), SCHEDULERS["v"])).save(tmp_path)
     damaged = json.loads((tmp_path / "model.json").read_text())

@@ -202,6 +202,21 @@ def test_a_run_is_checked_on_the_rows_that_it_held_out(run: Path) -> None:
     assert names(report.failed) <= {"calibration"}, str(report)  # briefly trained, all else holds
 
 
+def test_a_sample_is_held_against_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command: draws of the run are its law, records of twice the size are not."""
+    from scorefield.cli.app import app
+    from scorefield.cli.models import check as _  # noqa: F401
+
+    drawn = TrainedModel.load(run).sample(300, seed=5)
+    for name, records in (("own", drawn), ("other", 1.3 * drawn)):
+        np.save(tmp_path / f"{name}.npy", records)
+    app(["check", str(run), "--sample", str(tmp_path / "own.npy")], result_action="return_value")
+    assert "Nothing speaks against this sample being from the run's law" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        app(["check", str(run), "--sample", str(tmp_path / "other.npy")], result_action="return_value")
+    assert end.value.code == 1 and "This sample is not from the run's law" in capsys.readouterr().out
+
+
 def test_a_run_is_checked_on_other_records_and_without_any(run: Path) -> None:
     model = TrainedModel.load(run)
     other = load("ring")

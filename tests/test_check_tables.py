@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import torch
 
-from scorefield.check import CheckReport, columns, tables
+from scorefield.check import CheckReport, SampleCheck, columns, of_sample, tables
 from scorefield.check import runs as check_runs
 from scorefield.check.columns import column_laws
 from scorefield.check.report import Row
+from scorefield.data import DataError
 from scorefield.plans import default
 from scorefield.tables import calibrate as calibrating
 from scorefield.tables.calibrate import calibrate, questions
@@ -192,3 +193,42 @@ def test_a_calibrated_plan_does_not_lose_to_the_default_on_questions_of_its_own(
     stored = replace(model, plans={4: found.plan})
     assert stored.plan(4) is found.plan and stored.plan(5) == model.plan(5)
     assert len(stored.sample(5, steps=4)) == 5 and found.untuned.name == default(4).name
+
+
+# ------------------------------------------------------------------------------------------------------------ samples
+
+
+def complete(n: int, seed: int) -> pd.DataFrame:
+    return rows(n, seed).dropna()
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_rows_of_the_law_are_not_spoken_against(model: TrainedTable, seed: int) -> None:
+    found = of_sample(model, model.sample(150, seed=100 + seed), seed=seed)
+    assert found.passed and found.trusted and "Nothing speaks against" in str(found), str(found)
+    assert "codes are compared by draws alone" in found.note
+
+
+CHANGED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "a relation": lambda f: f.assign(y=np.random.default_rng(0).permutation(f["y"].to_numpy())),
+    "a spread": lambda f: f.assign(x=1.5 * f["x"]),
+    "a category": lambda f: f.assign(kind="c"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_rows_of_another_law_are_found_out(model: TrainedTable, name: str) -> None:
+    found = of_sample(model, CHANGED[name](complete(400, 7)))
+    assert not found.passed and str(found).startswith("This sample is not from the run's law"), str(found)
+    assert found.to_json()["passed"] is False
+
+
+def test_a_few_rows_say_nothing(model: TrainedTable) -> None:
+    with pytest.raises(DataError, match="too few to say anything"):
+        of_sample(model, complete(12, 0))
+
+
+def test_a_score_that_is_not_of_the_draws_does_not_decide() -> None:
+    found = SampleCheck(100, 0.002, 0.004, 0.3)
+    assert found.passed and not found.trusted and "only these decide" in str(found)
+    assert not replace(found, own=0.5).passed and SampleCheck(100, None, None, 0.01).p_value == 0.01

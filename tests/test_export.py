@@ -135,6 +135,23 @@ def test_the_noise_of_a_stochastic_plan_is_an_input(tmp_path: Path) -> None:
     assert apart(answers(tmp_path / "a.onnx", inputs)[0], model.sample(5, steps=2, seed=0)) < CLOSE
 
 
+def test_guidance_is_part_of_a_sampler(tmp_path: Path) -> None:
+    model = learned(Denoiser(nets.ResidualMLP(4, width=16, depth=1, classes=3)), IRIS)
+    condition = torch.arange(6) % 3
+    inputs = {"noise": normal(6, (4,), 0, "start"), "condition": condition}
+    plain = model.sample(6, steps=2, seed=0, condition=condition)
+    for scale in (0.0, 2.5):
+        written = export_model(model, tmp_path / "g.onnx", 2, guidance=scale)
+        wanted = model.sample(6, steps=2, seed=0, condition=condition, guidance=scale)
+        assert apart(answers(tmp_path / "g.onnx", inputs)[0], wanted) < CLOSE < apart(plain, wanted)
+        assert written.about["guidance"] == scale
+    for source, steps, said in ((model, None, "give steps"), (untrained(IRIS), 2, "knows none")):
+        with pytest.raises(ValueError, match=said):
+            export_model(source, tmp_path / "x.onnx", steps, guidance=2.0)
+    with pytest.raises(ValueError, match="guidance"):
+        export_model(model, tmp_path / "x.onnx", 2, guidance=float("nan"))
+
+
 def test_what_the_model_does_not_know_is_nan(tmp_path: Path) -> None:
     model = untrained(IRIS, classes=3)
     export_model(model, tmp_path / "m.onnx")

@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from scorefield.objectives import families
+from scorefield.objectives import closed_form, families
 from scorefield.objectives.families import Family, fit
 
 
@@ -136,6 +136,31 @@ def test_wald_rejects_what_is_false_as_often_as_it_says() -> None:
     assert fit(draw.gamma(2.5, 1 / 1.5, 800), families.gamma()).wald([1.0, 1.5]) < 1e-6
 
 
+def test_the_score_test_of_a_normal_mean_is_the_one_by_hand() -> None:
+    x = torch.from_numpy(np.random.default_rng(5).normal(0.2, 1.5, 50))
+    m, square = x.mean(), x.square().mean()
+    each = -x / square + m / square * (x.square() / square - 1)  # the slope of mean / variance, cleared of the other's
+    statistic = float(each.mean() ** 2 / (each.square().mean() / 50))
+    p = closed_form.score_test(x[:, None], lambda x: torch.cat([x, -(x**2) / 2], 1), {0: 0.0})
+    assert p == pytest.approx(stats.chi2.sf(statistic, 1), rel=1e-9)
+
+
+@pytest.mark.parametrize("values", [{0: 1.5}, {0: 1.5, 1: 1.5}])  # shape - 1, and the rate
+def test_the_score_test_rejects_what_is_true_as_often_as_it_says(values: dict[int, float]) -> None:
+    draw, family = np.random.default_rng(6), families.gamma()
+    p = []
+    for _ in range(120):
+        x = torch.from_numpy(draw.gamma(2.5, 1 / 1.5, (600, 1)))
+        p.append(closed_form.score_test(x, family.statistics, values, support=family.support))
+    assert stats.binomtest(int(np.sum(np.array(p) < 0.05)), 120, 0.05).pvalue > 1e-3
+    assert closed_form.score_test(x, family.statistics, {0: 3.0}, support=family.support) < 1e-6
+
+
+def test_the_manner_of_statsmodels_is_the_same_fit() -> None:
+    x = pd.DataFrame({"wait": np.random.default_rng(0).gamma(2.5, 1 / 1.5, 500)})
+    assert families.ScoreExpFamily(x, families.gamma()).fit().summary() == fit(x, families.gamma()).summary()
+
+
 def test_the_criterion_chooses_the_family_that_holds_the_truth() -> None:
     draw = np.random.default_rng(3)
     wins = 0
@@ -178,6 +203,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "shape": (lambda: fit(torch.ones(2, 2, 2), families.normal()), r"\(n,\) or \(n, d\)"),
     "level": (lambda: fit(torch.rand(9), families.beta()).interval(1.5), "level"),
     "wald": (lambda: fit(torch.rand(9), families.beta()).wald([1.0]), "wald takes 2 values, a, b"),
+    "no such place": (lambda: closed_form.score_test(torch.rand(9, 1), torch.log, {1: 0.0}), "from 0 to 0"),
     "degree": (lambda: families.polynomial(0), "degree"),
 }
 

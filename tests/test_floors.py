@@ -12,10 +12,10 @@ import scorefield
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
     ("_memory", "_files", "_optional", "_ranges", "_tensor", "progress", "core", "numerics"),
     ("schedules", "levels", "times", "nets", "data"),
-    ("denoiser", "analytic"),
-    ("objectives", "plans", "likelihood", "mcmc", "metrics", "conditioning"),
+    ("denoiser", "analytic", "pretrained"),
+    ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "nonparametric", "conditioning"),
     ("training",),
-    ("records", "tables", "posterior", "discrete"),
+    ("records", "tables", "posterior", "discrete", "manifolds"),
     ("estimators", "report", "runs", "interop", "check", "web", "explorer", "serving", "partitioned"),
     ("cli",),
     ("__main__",),

@@ -96,6 +96,33 @@ def test_the_guide_to_sequences_runs(capsys: pytest.CaptureFixture[str]) -> None
     assert all(abs(v - w) < 0.05 for v, w in zip(found, (0.3, -0.2, 0.8), strict=True)), theta
 
 
+def test_the_guide_to_graphs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "graphs.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "graphs.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "truncated Gaussian, 178 rows, 13 columns, score matching"
+    assert lines[3].split()[:2] == ["total_phenols", "flavanoids"]
+    assert (tmp_path / "graph.png").stat().st_size > 10_000
+
+
+def test_the_guides_to_stein_and_kernels_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("stein.md", "kernels.md"):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), name, "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    radius, log_radius = (float(line.split()[-1]) for line in lines[:2])
+    assert radius < 0.05 and radius <= log_radius
+    value, rest = lines[2].split(" +- ", 1)
+    assert abs(float(value) - 1.6487) < 4 * float(rest.split(";")[0])
+    factors = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines[3:7]}
+    assert factors["bmi, s5, bp"] > factors["bmi, s5"] > factors["bmi"] > factors["age"]
+    kernel, gaussian = float(lines[7].split(":")[1].split("+-")[0]), float(lines[8].split(":")[1])
+    assert kernel < gaussian and lines[9].startswith("Chains(20 chains")
+
+
 def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
     exec(compile(code, "diffusers.md", "exec"), {})
@@ -111,3 +138,19 @@ def test_the_guide_to_large_data_runs(
     exec(compile("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "large-data.md", "exec"), {})
     assert capsys.readouterr().out == "Stream('records.npy': 640 data rows of 3, float64, in 1 blocks)\n"
     assert (tmp_path / "run" / "model.json").exists()
+
+
+def test_the_guide_to_manifolds_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "manifolds.md").read_text(encoding="utf-8"), re.DOTALL))
+    for whole, part in {
+        "steps=400, batch=256": "steps=2, batch=16",
+        "sample(1000,": "sample(5,",
+        "1000, s": "5, s",
+    }.items():
+        assert whole in code
+        code = code.replace(whole, part)
+    exec(compile(code, "manifolds.md", "exec"), {})
+    model, score, mixture, uniform, exact = capsys.readouterr().out.splitlines()
+    assert model.startswith("TrainedScore(on Sphere(d=2)") and exact == "tensor(True)"
+    assert score.startswith("score model ") and uniform == "uniform -2.53" and " von Mises-Fisher laws " in mixture

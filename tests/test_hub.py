@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
 
-from scorefield import Denoiser, Settings, TrainedModel, TrainedTable, fit, fit_frame, nets
+from scorefield import Denoiser, Settings, TrainedModel, TrainedTable, fit, fit_frame, interop, nets
+from scorefield._files import FileError
 from scorefield.interop import hub
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.evaluate import evaluate
@@ -65,6 +67,33 @@ def cached(run: Path, cache: Path, name: str = "me/digits") -> Path:
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text(commit)
     return snapshot
+
+
+def test_a_pipeline_of_diffusers_is_read_from_the_cache(tmp_path: Path, monkeypatch: Any) -> None:
+    network = diffusers.UNet2DModel(
+        4, 1, 1, down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), block_out_channels=(32,)
+    )
+    snapshot = tmp_path / "snapshot"
+    diffusers.DDPMPipeline(network.eval(), diffusers.DDIMScheduler()).save_pretrained(snapshot)
+    asked: list[tuple[str, list[str]]] = []
+
+    def fetched(repo: str, allow_patterns: list[str], **_: Any) -> str:
+        asked.append((repo, allow_patterns))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
+    expected = TrainedModel.from_diffusers(snapshot).sample(2, steps=3)
+    for name in ("me/cats", "hub:me/cats", Path("hub:me/cats")):
+        assert np.array_equal(TrainedModel.from_diffusers(name).sample(2, steps=3), expected)
+    assert interop.from_diffusers("me/cats").sigma_max > 100
+    assert {repo for repo, _ in asked} == {"me/cats"} and len(asked) == 4
+    assert all(name.endswith((".json", ".safetensors")) for _, names in asked for name in names)
+    (snapshot / "unet" / "config.json").rename(snapshot / "config.json")  # as old pipelines of one network lie
+    (snapshot / "unet" / "diffusion_pytorch_model.safetensors").rename(snapshot / "diffusion_pytorch_model.safetensors")
+    (snapshot / "unet").rmdir()
+    assert np.array_equal(TrainedModel.from_diffusers(snapshot).sample(2, steps=3), expected)
+    with pytest.raises(FileError, match="no such folder"):
+        TrainedModel.from_diffusers(Path("me/cats"))  # a path is never a name
 
 
 def test_the_card_says_what_the_run_is(run: Path) -> None:

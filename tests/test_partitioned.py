@@ -176,6 +176,13 @@ def test_four_processes_write_the_same_bytes_as_one(
     assert files(tmp_path / "out") == files(alone[name])
 
 
+def test_the_command_line_starts_a_cluster_of_its_own(scorefield, homes: Path, tmp_path: Path) -> None:
+    for name, cluster in (("alone", ()), ("two", ("--cluster", "local:2"))):
+        code, out, err = scorefield("density", homes / "run", homes / "rows", "-o", tmp_path / name, *cluster)
+        assert code == 0 and f"{sum(SIZES)} rows" in out, err
+    assert files(tmp_path / "two") == files(tmp_path / "alone")
+
+
 def test_a_killed_worker_loses_nothing(cluster: Client, homes: Path, tmp_path: Path) -> None:
     how, killed, pids = Sample(steps=10, seed=1), [], list(cluster.run(os.getpid).values())
 

@@ -17,8 +17,8 @@ from scorefield import guidance, plans, run
 from scorefield.core import Levels
 from scorefield.denoiser import FLOW, SCORE
 from scorefield.interop import Adapted, FlowTimes, PlanScheduler, convention_of, from_diffusers, levels_of
-from scorefield.interop.convention import Convention
 from scorefield.plans import Plan
+from scorefield.pretrained.convention import Convention
 from test_diffusers import HIDDEN, UNET, X, close, conditioned, theirs
 
 N = 6

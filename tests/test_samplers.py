@@ -171,10 +171,10 @@ PAIRS = [
 
 @pytest.mark.parametrize(("sampler", "target"), PAIRS)
 def test_exact_samples_stay_exact(sampler: str, target: str) -> None:
-    """Detailed balance, or at least invariance: 1,000 chains that start in the target are still in it after 5 steps."""
+    """Detailed balance, or at least invariance: 4,000 chains that start in the target are still in it after 8 steps."""
     at = TARGETS[target]
-    x = at.draw(1000, 1)
-    chains = SAMPLERS[sampler](at.energy, x, 0.9 * at.scale, 5, seed=2)
+    x = at.draw(4000, 1)
+    chains = SAMPLERS[sampler](at.energy, x, 0.9 * at.scale, 8, seed=2)
     for values, cdf in at.laws:
         assert stats.kstest(values(chains.state).numpy(), cdf).pvalue > 1e-4
     moved = (chains.state != x).any(1).double().mean()
@@ -213,11 +213,11 @@ def _check_mean(values: Tensor, truth: Tensor) -> None:
 
 ADAPTIVE = {
     "langevin, diagonal": (
-        0.574, lambda e, x: langevin.adjusted(e, x, 1e-4, 500, seed=3, burn_in=350, adapt="diagonal")
+        0.574, lambda e, x: langevin.adjusted(e, x, 1e-4, 700, seed=3, burn_in=500, adapt="diagonal")
     ),
     "hmc, dense": (0.8, lambda e, x: hmc(e, x, 100.0, 300, seed=3, leaps=3, burn_in=240, adapt="dense")),
     "underdamped, dense": (
-        0.9, lambda e, x: underdamped.adjusted(e, x, 0.01, 500, seed=3, burn_in=350, adapt="dense")
+        0.9, lambda e, x: underdamped.adjusted(e, x, 0.01, 700, seed=3, burn_in=500, adapt="dense")
     ),
 }  # fmt: skip
 """The acceptance that is aimed at, and a run with far too short or too long a step to begin with."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scorefield.analytic import Gaussian, GaussianMixture
 from scorefield.metrics import InverseMultiquadric, SquaredExponential, energy_distance, stein_test, stein_thinned
-from scorefield.metrics.stein import _stein
+from scorefield.metrics.stein_kernel import stein_diagonal, stein_kernel, stein_points
 
 KERNELS = {
     "IMQ": InverseMultiquadric(),
@@ -35,25 +35,71 @@ LAWS = {
 }
 
 
+def matrices(x: Tensor) -> Tensor:
+    """A diffusion that is neither constant nor symmetric, `(n, d) -> (n, d, d)`."""
+    d = x.shape[1]
+    turn = torch.arange(d * d, dtype=x.dtype).reshape(d, d).sin()
+    growing = (1 + x.square().sum(1)).sqrt()[:, None, None] * torch.eye(d, dtype=x.dtype)
+    return growing + turn * x.cos()[:, :, None]
+
+
+DIFFUSIONS: dict[str, Callable[[Tensor], Tensor] | None] = {"none": None, "matrices": matrices}
+
+
+@pytest.mark.parametrize("diffusion", DIFFUSIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_stein_kernel_is_what_derivatives_make_of_the_kernel(kernel: str) -> None:
-    k, scale = KERNELS[kernel], KERNELS[kernel].scale or 1.3
+def test_the_stein_kernel_is_what_derivatives_make_of_the_kernel(kernel: str, diffusion: str) -> None:
+    """Both Stein operators `(1 / p) div(p m g)`, written out with the density of a law and applied to the kernel."""
+    k, scale, m = KERNELS[kernel], KERNELS[kernel].scale or 1.3, DIFFUSIONS[diffusion] or (lambda x: torch.eye(3)[None])
+    law = LAWS["correlated"]
     g = torch.Generator().manual_seed(0)
-    x, s, y, r = (torch.randn(4, 3, generator=g, dtype=torch.float64) for _ in range(4))
+    x, y = (torch.randn(4, 3, generator=g, dtype=torch.float64) for _ in range(2))
 
-    def value(a: Tensor, b: Tensor) -> Tensor:
-        return k.profile((a - b).square().sum() / scale**2)
+    def density(a: Tensor) -> Tensor:
+        return law.log_density(a[None])[0].exp()
 
-    def u(a: Tensor, sa: Tensor, b: Tensor, rb: Tensor) -> Tensor:
-        mixed = torch.func.jacfwd(torch.func.grad(value, 1), 0)(a, b)
-        slopes = sa @ torch.func.grad(value, 1)(a, b) + rb @ torch.func.grad(value, 0)(a, b)
-        return sa @ rb * value(a, b) + slopes + mixed.trace()
+    def operator(g: Callable[[Tensor], Tensor], a: Tensor) -> Tensor:
+        """The operator applied to each row of a matrix of fields `(r, d)`."""
+        flow = torch.func.jacfwd(lambda z: density(z) * g(z) @ m(z[None])[0].to(z).T)(a)
+        return flow.diagonal(dim1=-2, dim2=-1).sum(-1) / density(a)
 
-    found = _stein(x, s, y, r, k, scale)
+    def u(a: Tensor, b: Tensor) -> Tensor:
+        def inner(z: Tensor) -> Tensor:
+            return operator(lambda v: k.derivatives((z - v).square().sum() / scale**2, 0)[0] * torch.eye(3).to(z), b)
+
+        return operator(lambda z: inner(z)[None], a)[0]
+
+    p, q = (stein_points(law.score, part, DIFFUSIONS[diffusion]) for part in (x, y))
+    found, diagonal = stein_kernel(p, q, k, scale), stein_diagonal(p, k, scale)
     for i in range(4):
         for j in range(4):
-            torch.testing.assert_close(found[i, j], u(x[i], s[i], y[j], r[j]))
-        torch.testing.assert_close(_stein(x, s, x, s, k, scale, pairs=False)[i], u(x[i], s[i], x[i] + 1e-9, s[i]))
+            torch.testing.assert_close(found[i, j], u(x[i], y[j]))
+        torch.testing.assert_close(diagonal[i], u(x[i], x[i] + 1e-9), rtol=1e-5, atol=1e-6)
+
+
+def test_a_diffusion_of_ones_is_none_and_a_constant_one_moves_into_the_score() -> None:
+    x = LAWS["correlated"].sample(30, 0)
+    ones = stein_test(LAWS["correlated"].score, x, diffusion=lambda x: torch.eye(3).expand(len(x), 3, 3), bootstraps=19)
+    torch.testing.assert_close(torch.tensor(ones), torch.tensor(stein_test(LAWS["correlated"].score, x, bootstraps=19)))
+    twice = stein_test(
+        LAWS["correlated"].score, x, diffusion=lambda x: 2 * torch.eye(3).expand(len(x), 3, 3), bootstraps=19
+    )
+    assert math.isclose(twice.v_statistic, 4 * ones.v_statistic, rel_tol=1e-9) and twice.p_value == ones.p_value
+
+
+def test_both_statistics_reject_the_same_samples() -> None:
+    """The wild bootstrap of the U-statistic, written out, has the p-value of the V-statistic's."""
+    from scorefield.metrics.stein import _signs
+
+    for k in range(5):
+        x = 1.1 * LAWS["correlated"].sample(40, k)
+        points = stein_points(LAWS["correlated"].score, x)
+        u = stein_kernel(points, points, InverseMultiquadric(1.0), 1.0)
+        u = u - u.diag().diag()
+        signs = _signs(40, 99, 0.0, k)
+        p = (1 + int(((signs * (u @ signs)).sum(0) >= u.sum()).sum())) / 100
+        found = stein_test(LAWS["correlated"].score, x, kernel=InverseMultiquadric(1.0), bootstraps=99, seed=k)
+        assert found.p_value == p and math.isclose(found.value, float(u.sum()) / (40 * 39))
 
 
 @pytest.mark.parametrize("name", LAWS)

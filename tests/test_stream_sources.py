@@ -213,6 +213,14 @@ def test_bad_shards_are_one_sentence(name: str, tmp_path: Path) -> None:
         list(open_stream(shard(tmp_path / "x.tar", members)).blocks())
 
 
+def test_names_that_a_shell_made_of_a_pattern_are_one_sentence(scorefield: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tars(tmp_path)
+    code, _, err = scorefield("fit", folder / "0.tar", folder / "1.tar", "-o", tmp_path / "run")
+    assert code == 2 and f"a pattern in quotes, such as '{folder}/*.tar'" in err and err.count("\n") == 1
+    code, _, err = scorefield("fit", "ring", "run", "--steps", 2, "-o", tmp_path / "run")
+    assert code == 2 and "fit takes one source, got ['ring', 'run']" in err and err.count("\n") == 1
+
+
 def test_shards_hold_files_alone_and_are_not_compressed(tmp_path: Path) -> None:
     path = shard(tmp_path / "x.tar", {f"{i}.png": png(IMAGES[i]) for i in range(30)})
     with tarfile.open(path, "a") as file:

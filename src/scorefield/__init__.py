@@ -17,11 +17,15 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield import check as check
     from scorefield import data as data
     from scorefield import discrete as discrete
+    from scorefield import graphs as graphs
     from scorefield import interop as interop
     from scorefield import levels as levels
     from scorefield import likelihood as likelihood
+    from scorefield import manifolds as manifolds
+    from scorefield import mcmc as mcmc
     from scorefield import metrics as metrics
     from scorefield import nets as nets
+    from scorefield import nonparametric as nonparametric
     from scorefield import objectives as objectives
     from scorefield import plans as plans
     from scorefield import posterior as posterior
@@ -62,15 +66,18 @@ _MODULES = {  # public name: the module's place
     "data": "data",
     "discrete": "discrete",
     "editing": "conditioning.editing",
+    "graphs": "graphs",
     "guidance": "conditioning.guidance",
     "interop": "interop",
     "inverse": "conditioning.inverse",
     "langevin": "mcmc.langevin",
     "levels": "levels",
     "likelihood": "likelihood",
+    "manifolds": "manifolds",
     "mcmc": "mcmc",
     "metrics": "metrics",
     "nets": "nets",
+    "nonparametric": "nonparametric",
     "objectives": "objectives",
     "plans": "plans",
     "posterior": "posterior",

@@ -46,7 +46,7 @@ def in_words(size: int) -> str:
 
 def _of_machine() -> int:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -59,11 +59,11 @@ def _of_machine() -> int:
 
 def _of_container() -> int:
     """What a control group (version 2) leaves; caches that it would give back are counted as free."""
-    group = Path("/sys/fs/cgroup")
     try:
-        most = (group / "memory.max").read_text().strip()
-        used = int((group / "memory.current").read_text())
-        kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        group = Path("/sys/fs/cgroup")
+        most = (group / "memory.max").read_text("utf-8").strip()
+        used = int((group / "memory.current").read_text("utf-8"))
+        kept = dict(line.split() for line in (group / "memory.stat").read_text("utf-8").splitlines())
         return _UNKNOWN if most == "max" else int(most) - used + int(kept.get("inactive_file", 0))
     except (OSError, ValueError):
         return _UNKNOWN
@@ -76,6 +76,6 @@ def _of_process() -> int:
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit == resource.RLIM_INFINITY:
             return _UNKNOWN
-        return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return limit - int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
     except (ImportError, OSError):
         return _UNKNOWN

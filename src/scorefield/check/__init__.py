@@ -7,5 +7,6 @@ from scorefield.check.exact import library
 from scorefield.check.models import of_model
 from scorefield.check.report import CheckReport, Row
 from scorefield.check.runs import laws, of_trained
+from scorefield.check.sample import SampleCheck, of_sample
 
-__all__ = ["laws", "library", "of_model", "of_trained", "CheckReport", "Row"]
+__all__ = ["laws", "library", "of_model", "of_trained", "of_sample", "CheckReport", "Row", "SampleCheck"]

@@ -67,7 +67,7 @@ def _of_numbers(model: TrainedTable, rows: Tensor, unseen: bool, seed: int) -> l
         found += calibration(model, rows, seed)
     found += [*column_laws(model, rows, seed), *_error_bars(model, rows, seed)]
     if found[0].passed:  # the one loop refuses a model that contradicts itself
-        found.append(_named(step_error(m, x, _whole(model, rows), model.plan(18), scales, seed)))
+        found.append(_named(step_error(m, x, whole(model, rows), model.plan(18), scales, seed)))
     return found
 
 
@@ -78,7 +78,7 @@ def _named(row: Row) -> Row:
 # ------------------------------------------------------------------------------------------------------ conditions
 
 
-def _whole(model: TrainedTable, rows: Tensor) -> Tensor:
+def whole(model: TrainedTable, rows: Tensor) -> Tensor:
     """The question about all numbers that a row has, its codes given."""
     numbers = model.layout.numbers
     given = rows.clone()
@@ -91,7 +91,7 @@ def _some_given(model: TrainedTable, rows: Tensor, seed: int) -> Tensor:
     numbers = model.layout.numbers
     chosen = uniform(len(rows), (numbers,), seed, "check given", dtype=torch.float64) < 0.5
     chosen[::2] = False
-    given = _whole(model, rows)
+    given = whole(model, rows)
     given[:, :numbers] = torch.where(chosen & given[:, :numbers].isnan(), rows[:, :numbers], given[:, :numbers])
     return given
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from scorefield.cli.app import ExportedSteps, app
+from scorefield.cli.app import ExportedSteps, Guidance, app
 from scorefield.cli.progress import ProgressBar
 
 
@@ -22,6 +22,7 @@ def export(
     *,
     output: Annotated[Path, Parameter(("--output", "-o"))],
     steps: ExportedSteps | None = None,
+    guidance: Guidance = 1.0,
     quiet: bool = False,
 ) -> None:
     """Write a model as one file that runs without scorefield: its denoiser, or a whole sampler.
@@ -33,11 +34,12 @@ def export(
         run: folder of a trained model.
         output: file to write: .onnx (for onnxruntime and others) or .pt2 (for torch.export.load).
         steps: network evaluations of a sampler, which is written in place of the denoiser; each takes about a second.
+        guidance: of a sampler conditional on classes: 1 follows the class, more exaggerates it.
         quiet: show no progress.
     """
     from scorefield import runs
     from scorefield.interop.export import export_model
 
     with ProgressBar("tracing the model", quiet):
-        written = export_model(runs.load_for(run, "export"), output, steps)
+        written = export_model(runs.load_for(run, "export"), output, steps, guidance=guidance)
     print(written)

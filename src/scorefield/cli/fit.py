@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from scorefield._files import shown
 from scorefield.cli.app import Batch, Parts, Probability, Rate, Readers, Seed, TrainingSteps, app, seconds, warn
 from scorefield.cli.logs import loggers
 from scorefield.cli.progress import ProgressBar, say_end, watch
@@ -63,7 +64,7 @@ def schema(
 )
 def fit(
     data: str,
-    *,
+    *others: Annotated[str, Parameter(show=False)],
     output: Annotated[Path, Parameter(("--output", "-o"))],
     time: str | None = None,
     steps: TrainingSteps | None = None,
@@ -125,7 +126,8 @@ def fit(
             AutoencoderKL); densities are then of latents.
         stream: read records as they are needed, in an order that follows from the seed: of .npy and .parquet files, of
             folders of images or .parquet files, of .tar shards (WebDataset), of what datasets saved; numbers and images
-            alone. Default: for what comes so alone, and .npy files that do not fit into memory comfortably.
+            alone. Default: for what comes so alone, .npy files that do not fit into memory comfortably, and
+            folders of more than 10,000 images.
         readers: threads that read ahead, of records that are read as they are needed; 1 unless given.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
@@ -146,10 +148,13 @@ def fit(
             several times.
     """
 
+    if others:
+        raise ValueError(_several(data, others))
     first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
     with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
         from scorefield import runs
         from scorefield.data.dataset import grid_of
+        from scorefield.data.streams.opening import many_images
         from scorefield.records.files import is_streamed
         from scorefield.report.facts import busy_words, precision_words
         from scorefield.training import parallel
@@ -192,9 +197,12 @@ def fit(
     plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
     form = runs.kind_of_source(data, energy=energy, grid=records is not None, stream=bool(stream))
     folder = output if resume else None
-    streamed = form is runs.RECORDS and is_streamed(data, stream, folder, grid_of(options["grid"]))
+    asked = False if stream is None and autoencoder is not None else stream  # latents are made of all pictures
+    streamed = form is runs.RECORDS and is_streamed(data, asked, folder, grid_of(options["grid"]))
     if streamed:
         options |= {"stream": True, "images": told, "leave_out": leave_out or None}
+        if stream is None and not resume and Path(data).is_dir() and many_images(data) and first:
+            print(f"{data}: many images, decoded as they are needed; --no-stream decodes all of them first.")
     source = _source(data, reading, told, folder, leave_out, form, streamed=streamed, quiet=quiet)
     last = watch(
         runs.fit(source, output, settings=settings, options=options, resume=resume, log=heard),
@@ -261,6 +269,18 @@ def _bounds(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         if not (name.strip() and colon):
             raise ValueError(f"--bounds takes a parameter and its ends, such as a=0:1 or b=0:, got {text!r}.")
     return found
+
+
+def _several(data: str, others: tuple[str, ...]) -> str:
+    """That one source is fitted, for a shell that made several names of a pattern."""
+    given = shown([data, *others], 100)
+    if not all(name.endswith(".tar") for name in (data, *others)):
+        return f"fit takes one source, got {given}; give one, and the run's folder by -o."
+    folders = {str(Path(name).parent) for name in (data, *others)}
+    pattern = f"{folders.pop()}/*.tar" if len(folders) == 1 else "*/*.tar"
+    return (
+        f"fit takes one source, got the shards {given}; give a pattern in quotes, such as '{pattern}', or their folder."
+    )
 
 
 def _refuse(data: str, kind: str, told: ImageReading | None) -> None:

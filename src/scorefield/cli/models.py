@@ -198,23 +198,39 @@ def calibrate(
 @app.command(
     help_epilogue="""Examples:
   scorefield check
-  scorefield check run table.csv"""
+  scorefield check run table.csv
+  scorefield check run --sample new.csv"""
 )
-def check(run: Path | None = None, data: str | None = None, *, json: Path | None = None, seed: Seed = 0) -> None:
+def check(
+    run: Path | None = None,
+    data: str | None = None,
+    *,
+    sample: str | None = None,
+    json: Path | None = None,
+    seed: Seed = 0,
+) -> None:
     """Hold the laws of exactness against the installed library and, for a run, against its model.
 
-    Exit code 0 if all hold, 1 if one fails.
+    With --sample: is that sample from the run's law? By a test with the run's score, and one with its draws. Exit code
+    0 if all holds, or nothing speaks against the sample; else 1.
 
     Args:
         run: folder of a trained model; default: the library alone, with exact models.
         data: records to hold against the model; default: what it was fitted to, where that can be loaded again.
+        sample: file (or what else `data` may be) of which that is asked, instead of the laws; records or tables.
         json: file to write the figures to.
         seed: of all noise.
     """
     from scorefield import _files, check, runs
 
-    with ProgressBar("laws"):
-        report = check.laws(None if run is None else runs.load(run), data, seed=seed)
+    if sample is not None and (run is None or data is not None):
+        raise ValueError("--sample asks one thing of one run: scorefield check RUN --sample FILE, without other data.")
+    report: check.CheckReport | check.SampleCheck
+    with ProgressBar("laws" if sample is None else "tests"):
+        if sample is None or run is None:
+            report = check.laws(None if run is None else runs.load(run), data, seed=seed)
+        else:
+            report = check.of_sample(runs.load(run), sample, seed=seed)
     print(report)
     if json is not None:
         _files.write_json(json, report.to_json())

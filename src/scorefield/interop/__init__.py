@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorefield.interop.adapters import Adapted, from_edm, from_eps, from_flow
-from scorefield.interop.adopting import adopted
-from scorefield.interop.convention import Convention
 from scorefield.interop.diffusers_folder import pipeline_of, to_diffusers
-from scorefield.interop.diffusers_models import DiffusersNetwork, from_diffusers, joined
-from scorefield.interop.schedulers import convention_of, levels_of
+from scorefield.interop.diffusers_models import from_diffusers
+from scorefield.pretrained.convention import Convention
+from scorefield.pretrained.networks import DiffusersNetwork, joined
+from scorefield.pretrained.schedulers import convention_of, levels_of
+from scorefield.records.trained import TrainedModel
 from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, SigmaTimes, Times, evenly
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ __all__ = [
     "SigmaTimes",
     "LogSigmaTimes",
 ]
+
+adopted = TrainedModel.from_diffusers
 
 
 def __getattr__(name: str) -> object:

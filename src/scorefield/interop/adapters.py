@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scorefield._tensor import check_batch, is_traced
 from scorefield.core import Estimate, Level, check_level
 from scorefield.denoiser import DATA, EDM_F, FLOW, NOISE, Target, plain
-from scorefield.interop.convention import Convention
+from scorefield.pretrained.convention import Convention
 from scorefield.times import BetaTimes, Between, FlowTimes, LogSigmaTimes, SigmaTimes, cumulative
 
 Network: TypeAlias = Callable[..., Tensor]

@@ -13,7 +13,7 @@ from torch import Tensor
 from scorefield import nets
 from scorefield.core import Level
 from scorefield.denoiser import ANGLE, TARGETS, Denoiser
-from scorefield.interop.convention import Convention
+from scorefield.pretrained.convention import Convention
 from scorefield.times import BetaTimes
 
 ENTRIES = 1000
@@ -38,6 +38,7 @@ class DenoiserUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers'
         sigma_max: greatest.
         scale: an image of diffusers is `scale * encoded + shift`.
         shift: see scale.
+        run: what else the run's folder says, see `records.exchanged`; None: nothing.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -53,12 +54,15 @@ class DenoiserUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers'
         sigma_max: float,
         scale: float,
         shift: float,
+        run: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         targets = {known.name: known for known in TARGETS}
         made = nets.build(network["name"], network["config"])
         self.denoiser = Denoiser(made, targets[target], sigma_data=sigma_data, sigma_min=sigma_min, sigma_max=sigma_max)
         self.scale, self.shift = scale, shift
+        for name, shape in (run or {}).get("moments", {}).items():  # of the training data, kept for the way back
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
         ends = torch.tensor([sigma_min, sigma_max], dtype=torch.float64).log()
         ratio = scale * torch.linspace(float(ends[0]), float(ends[1]), ENTRIES, dtype=torch.float64).exp()
         self.convention = Convention(BetaTimes(1 / (1 + ratio**2)), ANGLE)

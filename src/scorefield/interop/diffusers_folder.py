@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scorefield import _optional, nets
+from scorefield import _optional
 from scorefield.core import Levels
 from scorefield.denoiser import Denoiser
 from scorefield.plans import Plan
+from scorefield.records.exchanged import described
 from scorefield.records.image_codec import ImageCodec
+from scorefield.records.stored import Parts
 from scorefield.records.trained import TrainedModel
 
 
@@ -43,21 +45,14 @@ def pipeline_of(model: TrainedModel, steps: int = 18, plan: Plan | None = None) 
     from scorefield.interop.denoiser_unet import DenoiserUNet
     from scorefield.interop.plan_scheduler import PlanScheduler
 
-    unit = 2 / (codec.levels - 1) if codec.levels else 1.0
-    module = DenoiserUNet(  # by name: diffusers takes arguments by place for defaults, and forgets them
-        sample_size=(codec.height, codec.width),
-        in_channels=codec.channels,
-        out_channels=codec.channels,
-        network={"name": nets.name_of(own.network), "config": dict(own.network.config)},  # type: ignore[arg-type]
-        target=own.target.name,
-        sigma_data=own.sigma_data,
-        sigma_min=own.sigma_min,
-        sigma_max=own.sigma_max,
-        scale=unit * codec.std,
-        shift=unit * codec.mean - (1 if codec.levels else 0),
-    )
+    steps = steps if plan is None else plan.evaluations
+    parts = Parts.of(model if plan is None else replace(model, plans={**model.plans, steps: plan}))
+    arguments = described(parts)  # by name: diffusers takes arguments by place for defaults, and forgets them
+    module = DenoiserUNet(**arguments)
     module.denoiser.network.load_state_dict(own.network.state_dict())
-    table = _scaled(model.plan(steps) if plan is None else plan, unit * codec.std)
+    for name in arguments["run"]["moments"]:
+        getattr(module, name).copy_(getattr(parts, name))
+    table = _scaled(parts.plans.get(steps) or model.plan(steps), arguments["scale"])
     return package.DDPMPipeline(module.eval(), PlanScheduler.from_plan(table, module.convention))
 
 

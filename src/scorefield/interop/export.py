@@ -57,7 +57,9 @@ class Exported:
         return f"{self.path}: {self.about['what']}, {told[0]} -> {told[1]}; within {self.difference:.0e} of the model."
 
 
-def export_model(model: TrainedModel | TrainedTable, path: str | Path, steps: int | None = None) -> Exported:
+def export_model(
+    model: TrainedModel | TrainedTable, path: str | Path, steps: int | None = None, *, guidance: float = 1.0
+) -> Exported:
     """Write a trained model as a graph that runs without this library: its denoiser, or a whole sampler.
 
     The denoiser answers `x0, eps` at `x = x0 + sigma * eps` in the codec's standardised units, NaN where the model is
@@ -69,6 +71,8 @@ def export_model(model: TrainedModel | TrainedTable, path: str | Path, steps: in
         model: of records, or of a table whose numbers all exist in every row.
         path: to write; `.onnx` (for onnxruntime and others) or `.pt2` (`torch.export.load`).
         steps: network evaluations of a sampler; default: the denoiser alone.
+        guidance: of a sampler conditional on classes, as `TrainedModel.sample` has it; other scales than 1 take the
+            network twice a step.
 
     Returns:
         What was written. The file was run beside the model first.
@@ -92,7 +96,8 @@ def export_model(model: TrainedModel | TrainedTable, path: str | Path, steps: in
         raise ValueError(f"a model is exported to a file that ends in .onnx or .pt2, got {path.name!r}.")
     if steps is not None:
         _ranges.EXPORTED("export_model(steps=...)", steps)
-    graph = graph_of(model, steps)
+    _ranges.real(0, 1e3)("export_model(guidance=...)", guidance)
+    graph = graph_of(model, steps, guidance)
     about = {"format": "scorefield export", "version": 1, "written_by": __version__, **graph.about}
     with _quiet(), torch.no_grad():
         traced = _traced(graph, isinstance(model.model, Energy))
@@ -103,12 +108,16 @@ def export_model(model: TrainedModel | TrainedTable, path: str | Path, steps: in
     return Exported(path, inputs, dict(zip(graph.outputs, shapes, strict=True)), difference, about)
 
 
-def graph_of(model: TrainedModel | TrainedTable, steps: int | None = None) -> Graph:
+def graph_of(model: TrainedModel | TrainedTable, steps: int | None = None, guidance: float = 1.0) -> Graph:
     """What `export_model` writes, before it is traced."""
+    if guidance != 1 and (steps is None or isinstance(model, TrainedTable)):
+        raise ValueError(
+            f"guidance is for samplers of arrays and images of classes, got {guidance:g}; give steps, or leave it out."
+        )
     if isinstance(model, TrainedTable):
         return table_denoiser_graph(model) if steps is None else table_sampler_graph(model, steps)
     if isinstance(model, TrainedModel):
-        return denoiser_graph(model) if steps is None else sampler_graph(model, steps)
+        return denoiser_graph(model) if steps is None else sampler_graph(model, steps, guidance)
     raise TypeError(f"export_model takes a TrainedModel or a TrainedTable, got {type(model).__name__}.")
 
 

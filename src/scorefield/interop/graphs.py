@@ -131,10 +131,12 @@ class SamplerGraph(nn.Module):
         model: evaluated once a row.
         plan: how it steps.
         decode: standardised tensors to records.
+        guidance: towards the class, `conditioning.guidance.classifier_free`; other scales than 1 evaluate twice a row.
     """
 
-    def __init__(self, model: Denoiser | Energy, plan: Plan, decode: nn.Module) -> None:
+    def __init__(self, model: Denoiser | Energy, plan: Plan, decode: nn.Module, guidance: float = 1.0) -> None:
         super().__init__()
+        self.guidance = guidance
         self.answer, self.decode, self.plan = _Answer(model), decode, PlanRows.of(plan)
         alpha, sigma = self.plan.levels[0]
         self.scale = math.hypot(alpha * model.sigma_data, sigma)
@@ -142,8 +144,15 @@ class SamplerGraph(nn.Module):
     def forward(self, noise: Tensor, *more: Tensor) -> tuple[Tensor]:
         condition = more[-1] if self.answer.classes else None
         fresh = more[0] if self.plan.noisy else None
-        last = self.plan.steps(noise * self.scale, lambda y, level: self.answer(y, level, condition), fresh)
+        last = self.plan.steps(noise * self.scale, lambda y, level: self._guided(y, level, condition), fresh)
         return (self.decode(last),)
+
+    def _guided(self, x: Tensor, level: Level, condition: Tensor | None) -> Estimate:
+        found: Estimate = self.answer(x, level, condition)
+        if self.guidance == 1 or condition is None:
+            return found
+        base = self.answer(x, level, torch.full_like(condition, self.answer.classes))
+        return Estimate(*(b + self.guidance * (v - b) for v, b in zip(found, base, strict=True)))
 
 
 # -------------------------------------------------------------------------------------------------- of trained models
@@ -168,12 +177,14 @@ def denoiser_graph(model: TrainedModel) -> Graph:
     return Graph(DenoiserGraph(own), {"x": x, "sigma": sigma, **_condition(own.classes)}, ("x0", "eps"), about)
 
 
-def sampler_graph(model: TrainedModel, steps: int) -> Graph:
-    """New records from noise, as `model.sample(steps=steps)` makes them."""
-    own, plan = model.drawing(steps)
+def sampler_graph(model: TrainedModel, steps: int, guidance: float = 1.0) -> Graph:
+    """New records from noise, as `model.sample(steps=steps, guidance=guidance)` makes them."""
+    own, plan = model.drawing(steps, guidance)
+    if guidance != 1 and not own.classes:
+        raise ValueError(f"guidance is towards a class, and this model knows none, got {guidance:g}; leave it out.")
     shape, latent = model.codec.shape, isinstance(model.codec, LatentCodec)
     dtype = next(own.parameters()).dtype
-    module = SamplerGraph(own, plan, decoder(model.codec, model.ends))
+    module = SamplerGraph(own, plan, decoder(model.codec, model.ends), guidance)
     inputs = {"noise": torch.zeros(BATCH, *shape, dtype=dtype)}
     words: dict[str, Any] = {"noise": ["n", *shape]}
     if module.plan.noisy:
@@ -185,6 +196,7 @@ def sampler_graph(model: TrainedModel, steps: int) -> Graph:
         "what": "sampler",
         "plan": plan.name,
         "evaluations": plan.evaluations,
+        **({} if guidance == 1 else {"guidance": guidance}),
         "inputs": {**words, **_condition_words(own.classes)},
         "units": "noise and fresh are standard normal draws; sample is "
         + ("on the autoencoder's scale, for it to decode" if latent else "in the user's units"),

@@ -12,27 +12,16 @@ from typing import Any
 from scorefield import _files, runs
 from scorefield._files import reason, shown
 from scorefield._optional import package
+from scorefield.pretrained.hub import INSTALL, PREFIX, fetched
+from scorefield.pretrained.hub import is_name as is_name
 
 FILES = ("model.json", "model.safetensors", "README.md")
 """All that is pushed, fetched and read of a run; nothing else in a folder of the Hub is opened."""
-PREFIX = "hub:"
-_NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
-_INSTALL = "scorefield[hub]"
 _TAGS = {  # by what the codec is called in model.json
     "image": ["image-generation"],
     "latent": ["image-generation"],
     "grid": ["time-series"],
 }
-
-
-def is_name(text: str) -> bool:
-    """Whether a text is the name of a repository, USER/NAME, with or without `hub:` before it.
-
-    Example:
-        >>> is_name("me/digits"), is_name("hub:me/digits"), is_name("./me/digits"), is_name("digits")
-        (True, True, False, False)
-    """
-    return re.fullmatch(_NAME, text.removeprefix(PREFIX)) is not None
 
 
 def card(folder: str | Path, name: str | None = None, comparison: runs.Comparison | None = None) -> str:
@@ -98,7 +87,7 @@ def push(
     text = card(folder, name, comparison)
     if name is None:
         return _copied(Path(folder), Path(target), text)
-    hub = package("huggingface_hub", "push to the Hub", _INSTALL)
+    hub = package("huggingface_hub", "push to the Hub", INSTALL)
     with tempfile.TemporaryDirectory() as whole:
         _copied(Path(folder), Path(whole) / "run", text)
         try:
@@ -127,16 +116,7 @@ def fetch(name: str, *, revision: str | None = None, cache: str | Path | None = 
     Raises:
         ValueError: for another name, a missing package, or what cannot be fetched.
     """
-    if not is_name(name):
-        raise ValueError(f"a repository of the Hub is written as hub:USER/NAME, got {shown(name)}.")
-    hub, repo = package("huggingface_hub", "loading from the Hub", _INSTALL), name.removeprefix(PREFIX)
-    try:
-        found = hub.snapshot_download(
-            repo, revision=revision, cache_dir=cache, local_files_only=offline, allow_patterns=list(FILES)
-        )
-    except Exception as fault:  # of many libraries below: whatever it is, one sentence with its reason
-        raise ValueError(f"hub:{repo} cannot be fetched: {reason(fault)}.") from fault
-    return Path(found)
+    return fetched(name, FILES, revision=revision, cache=cache, offline=offline)
 
 
 def load(name: str, *, revision: str | None = None, cache: str | Path | None = None, offline: bool = False) -> Any:

@@ -15,12 +15,12 @@ from torch import Tensor
 from scorefield._files import shown
 from scorefield.core import Level
 from scorefield.interop.adapters import Adapted
-from scorefield.interop.convention import Convention
-from scorefield.interop.schedulers import convention_of
 from scorefield.interop.stored import convention_from_json, prediction_to_json
 from scorefield.plans import Plan
 from scorefield.plans.plan import last_uses
 from scorefield.plans.run import check_range
+from scorefield.pretrained.convention import Convention
+from scorefield.pretrained.schedulers import convention_of
 from scorefield.times import LogSigmaTimes, times_to_json
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scorefield._files import shown
 from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Target
-from scorefield.interop.convention import NEGATIVE_F, Convention
+from scorefield.pretrained.convention import NEGATIVE_F, Convention
 from scorefield.times import times_from_json
 
 PREDICTIONS: dict[str, Target] = {

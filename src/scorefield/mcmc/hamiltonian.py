@@ -58,9 +58,9 @@ def hmc(
         ValueError: as `langevin.adjusted`.
 
     Example:
-        >>> scales = torch.tensor([0.01, 100.0])
+        >>> scales = torch.tensor([0.1, 10.0])
         >>> energy = lambda x: (x / scales).square().sum(1) / 2
-        >>> chains = hmc(energy, torch.zeros(20, 2), 1.0, 250, seed=0, burn_in=150, leaps=6, adapt="diagonal")
+        >>> chains = hmc(energy, torch.zeros(20, 2), 1.0, 300, seed=0, burn_in=200, leaps=6, adapt="diagonal")
         >>> bool(((chains.pooled.std(0) / scales - 1).abs() < 0.2).all())
         True
     """

@@ -89,16 +89,16 @@ def tempered(
         total += float(weight.logsumexp(0)) - math.log(len(x))
         variance += _relative_variance(weight) / len(x)
         power = 1.0 if increase == 1 - power else power + increase
-        index = _resampled(weight, seed, step)
+        index = resampled(weight, seed, step)
         x, ratio, base = x[index], ratio[index], base[index]
-        mover = _Mover(log_ratio, log_first, power, seed, step)
+        mover = Mover(log_ratio, log_first, power, seed, step)
         x, ratio, base, share = mover.moved(x, ratio, base, last_moves if power == 1 else moves)
         step += 1
         report(power, "particles")
     return Tempered(x, total, math.sqrt(variance), step, share)
 
 
-class _Mover:
+class Mover:
     """Moves of particles at one law."""
 
     def __init__(
@@ -154,7 +154,7 @@ def _relative_variance(weight: Tensor) -> float:
     return float(share.var(correction=0))
 
 
-def _resampled(weight: Tensor, seed: int, step: int) -> Tensor:
+def resampled(weight: Tensor, seed: int, step: int) -> Tensor:
     """Systematic resampling, in an order without meaning."""
     n = len(weight)
     start = float(uniform(1, (), seed, "resample", row=step, dtype=torch.float64))

@@ -12,65 +12,26 @@ does this.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from scorefield.core import StaticScore
-from scorefield.metrics.kernel import median_distance
-from scorefield.metrics.samples import CHUNK, Sample, check_count, rows_of
+from scorefield.metrics.samples import CHUNK, Sample, check_count
+from scorefield.metrics.stein_kernel import (
+    Diffusion,
+    scale_of,
+    stein_diagonal,
+    stein_kernel,
+    stein_points,
+    stein_rows,
+)
+from scorefield.numerics.kernels import InverseMultiquadric, RadialKernel
 from scorefield.numerics.random import uniform
 
-
-def _check_scale(scale: float | None) -> None:
-    if scale is not None and not 0 < scale < math.inf:
-        raise ValueError(f"a kernel's scale must be > 0 and finite, got {scale}.")
-
-
-@dataclass(frozen=True)
-class InverseMultiquadric:
-    """`k = (1 + |x - y|^2 / scale^2)^power`: only for p itself is the discrepancy 0 in the limit (Gorham, Mackey 2017).
-
-    Args:
-        scale: in the units of the data, > 0; None: the median distance within the sample.
-        power: between -1 and 0.
-    """
-
-    scale: float | None = None
-    power: float = -0.5
-
-    def __post_init__(self) -> None:
-        _check_scale(self.scale)
-        if not -1 < self.power < 0:
-            raise ValueError(f"InverseMultiquadric(power=...) must be between -1 and 0, got {self.power}.")
-
-    def profile(self, t: Tensor) -> Tensor:
-        """k as a function of `|x - y|^2 / scale^2`."""
-        return (1 + t) ** self.power
-
-
-@dataclass(frozen=True)
-class SquaredExponential:
-    """`k = exp(-|x - y|^2 / (2 scale^2))`, the Gaussian kernel; it may miss samples that fall apart.
-
-    Args:
-        scale: in the units of the data, > 0; None: the median distance within the sample.
-    """
-
-    scale: float | None = None
-
-    def __post_init__(self) -> None:
-        _check_scale(self.scale)
-
-    def profile(self, t: Tensor) -> Tensor:
-        """k as a function of `|x - y|^2 / scale^2`."""
-        return (-t / 2).exp()
-
-
-Kernel = InverseMultiquadric | SquaredExponential
+IMQ = InverseMultiquadric()
+"""The default kernel: of the median distance, power -1/2."""
 
 
 class SteinTest(NamedTuple):
@@ -78,8 +39,9 @@ class SteinTest(NamedTuple):
 
     Args:
         value: the squared discrepancy, unbiased (U-statistic): about 0 for a sample of the score's law.
-        v_statistic: with the diagonal, >= 0; what the test rejects for.
-        p_value: of a sample of the score's law giving as large a one.
+        v_statistic: with the diagonal, >= 0.
+        p_value: of a sample of the score's law giving as large a one, of either statistic: signs of size 1 leave the
+            diagonal as it is, so that both reject the same samples.
         scale: of the kernel.
     """
 
@@ -93,7 +55,8 @@ def stein_test(
     score: StaticScore,
     x: Sample,
     *,
-    kernel: Kernel = InverseMultiquadric(),
+    kernel: RadialKernel = IMQ,
+    diffusion: Diffusion | None = None,
     memory: float = 0.0,
     bootstraps: int = 499,
     seed: int = 0,
@@ -104,7 +67,9 @@ def stein_test(
     Args:
         score: `(n, *shape) -> (n, *shape)`.
         x: `(n, *shape)`, n >= 2.
-        kernel: `InverseMultiquadric` or `SquaredExponential`.
+        kernel: `InverseMultiquadric`, `SquaredExponential`, or any radial kernel.
+        diffusion: matrices m(x), `(n, *shape) -> (n, d, d)`, of the diffusion Stein discrepancy (Gorham and others
+            2019): one that grows with |x| tells laws with heavy tails apart. None: the identity.
         memory: of x, 0 for independent draws; for a Markov chain about the steps after which it has forgotten: the
             bootstrap's signs then stay the same so long (Chwialkowski, Strathmann and Gretton 2016).
         bootstraps: random signs; the p-value is a multiple of `1 / (bootstraps + 1)`.
@@ -122,12 +87,13 @@ def stein_test(
     check_count("bootstraps", bootstraps, 1)
     if not (math.isfinite(memory) and memory >= 0):
         raise ValueError(f"stein_test(memory=...) must be >= 0, got {memory}.")
-    points, scores, scale = _prepared(score, x, kernel, seed)
-    n = len(points)
-    signs = _signs(n, bootstraps, memory, seed).to(points)
+    check_count("chunk", chunk, 1)
+    points = stein_points(score, x, diffusion)
+    n, scale = len(points), scale_of(kernel, points.x, seed)
+    signs = _signs(n, bootstraps, memory, seed).to(points.x)
     total = trace = 0.0
-    drawn = torch.zeros(bootstraps, dtype=points.dtype, device=points.device)
-    for start, u in _rows(points, scores, kernel, scale, chunk):
+    drawn = torch.zeros(bootstraps, dtype=points.x.dtype, device=points.x.device)
+    for start, u in stein_rows(points, kernel, scale, chunk):
         total += float(u.sum())
         trace += float(u.diagonal(start).sum())
         drawn += (signs[start : start + len(u)] * (u @ signs)).sum(0)
@@ -135,9 +101,7 @@ def stein_test(
     return SteinTest((total - trace) / (n * (n - 1)), total / n**2, (1 + at_least) / (bootstraps + 1), scale)
 
 
-def stein_thinned(
-    score: StaticScore, x: Sample, m: int, *, kernel: Kernel = InverseMultiquadric(), seed: int = 0
-) -> Tensor:
+def stein_thinned(score: StaticScore, x: Sample, m: int, *, kernel: RadialKernel = IMQ, seed: int = 0) -> Tensor:
     """Which m of the rows of x, some perhaps more than once, are together most like the score's law: `(m,)`, in order.
 
     Greedy Stein thinning (Riabiz and others 2022): each row is the one that makes the discrepancy of those so far
@@ -156,62 +120,15 @@ def stein_thinned(
         [0, 1, 3]
     """
     check_count("m", m, 1)
-    points, scores, scale = _prepared(score, x, kernel, seed)
-    cost = _stein(points, scores, points, scores, kernel, scale, pairs=False) / 2
+    points = stein_points(score, x)
+    scale = scale_of(kernel, points.x, seed)
+    cost = stein_diagonal(points, kernel, scale) / 2
     chosen = torch.empty(m, dtype=torch.int64)
     for k in range(m):
         best = int(cost.argmin())
         chosen[k] = best
-        cost += _stein(points[best : best + 1], scores[best : best + 1], points, scores, kernel, scale)[0]
+        cost += stein_kernel(points[best : best + 1], points, kernel, scale)[0]
     return chosen
-
-
-def _prepared(score: StaticScore, x: Sample, kernel: Kernel, seed: int) -> tuple[Tensor, Tensor, float]:
-    """Points and scores `(n, d)` in float64, and the kernel's scale."""
-    points = rows_of("x", x, 2)
-    scores: object = score(points)
-    if not isinstance(scores, Tensor) or scores.shape != points.shape:
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(f"the score must have x's shape, {tuple(points.shape)}, got {got}.")
-    points, flat = points.flatten(1), scores.detach().flatten(1).to(points)
-    if not bool(torch.isfinite(flat).all()):
-        row = int((~torch.isfinite(flat)).any(1).nonzero()[0])
-        raise ValueError(f"the score is not finite at row {row}; leave rows out where the density is 0.")
-    scale = median_distance(points, seed) if kernel.scale is None else kernel.scale
-    if not 0 < scale < math.inf:
-        raise ValueError(f"the kernel needs a scale > 0, got {scale:g}; give it one (are all rows of x equal?).")
-    return points, flat, scale
-
-
-def _rows(points: Tensor, scores: Tensor, kernel: Kernel, scale: float, chunk: int) -> Iterator[tuple[int, Tensor]]:
-    """Rows of u, from which on."""
-    for start in range(0, len(points), chunk):
-        part = slice(start, start + chunk)
-        yield start, _stein(points[part], scores[part], points, scores, kernel, scale)
-
-
-def _stein(x: Tensor, s: Tensor, y: Tensor, r: Tensor, kernel: Kernel, scale: float, pairs: bool = True) -> Tensor:
-    """u of each x `(a, d)`, with score s, and each y `(b, d)`, with score r: `(a, b)`; or of each x with itself."""
-    d = x.shape[1]
-    if pairs:
-        t = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square() / scale**2
-        both, along = s @ r.T, s @ y.T - (s * x).sum(1)[:, None] + (x @ r.T - (y * r).sum(1))
-    else:
-        t, both, along = x.new_zeros(len(x)), s.square().sum(1), x.new_zeros(len(x))
-    k, slope, curve = _derivatives(kernel.profile, t)
-    # grad_x k = 2 slope (x - y) / scale^2, grad_y k minus that
-    return both * k + 2 * slope * along / scale**2 - (2 * d * slope + 4 * t * curve) / scale**2
-
-
-def _derivatives(profile: Callable[[Tensor], Tensor], t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A function of numbers, its slope and its curvature at each."""
-    unit = torch.ones_like(t)
-
-    def slope(v: Tensor) -> Tensor:
-        found: Tensor = torch.func.jvp(profile, (v,), (unit,))[1]
-        return found
-
-    return profile(t), slope(t), torch.func.jvp(slope, (t,), (unit,))[1]
 
 
 def _signs(n: int, bootstraps: int, memory: float, seed: int) -> Tensor:

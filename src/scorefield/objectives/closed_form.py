@@ -9,7 +9,7 @@ field v of `objectives.supports` takes a gradient's place: `G = E[<grad T, v>]`,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -157,16 +157,11 @@ def exponential_family(
         >>> exponential_family(x, lambda x: torch.cat([x, -(x**2) / 2], 1)).theta.round(decimals=6).tolist()
         [0.0, 1.5]
     """
-    check_batch("x", x)
-    check_real("x", x)
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge must be finite and >= 0, got {ridge}.")
-    x = x.detach().double()
-    support.check(x)
-    w = _weights(weights, x)
-    gradients, fields, divergences = derivatives(statistics, support, x)
+    w, gradients, fields, divergences = _rows(x, statistics, weights, support)
     k = divergences.shape[1]
-    identity = torch.eye(k, dtype=x.dtype, device=x.device)
+    identity = torch.eye(k, dtype=w.dtype, device=w.device)
     G = torch.einsum("n,nid,njd->ij", w, gradients, fields) + ridge * identity
     inverse = _inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics")
     theta = -inverse @ (w @ divergences)
@@ -175,6 +170,70 @@ def exponential_family(
     loss = theta @ (G - ridge * identity) @ theta / 2 + theta @ (w @ divergences)
     optimism = float((inverse * omega).sum())
     return ExponentialFamilyFit(theta, inverse @ omega @ inverse, statistics, float(loss), optimism)
+
+
+def score_test(
+    x: Tensor,
+    statistics: Statistics,
+    values: Mapping[int, float],
+    *,
+    weights: Tensor | None = None,
+    support: Support = EVERYWHERE,
+) -> float:
+    """The p-value of the score test that some theta have these values; the others are fitted with them.
+
+    With u the loss's slope per sample there, S the tested and R the other parameters, `e = u_S - G_SR G_RR^-1 u_R` and
+    `mean(e) . Var(mean(e))^-1 mean(e)` is chi-squared with as many degrees of freedom as there are values. The variance
+    is that under the hypothesis, where Wald's test takes it at the estimate (Boos 1992).
+
+    Args:
+        x: samples, `(n, *shape)`, as for `exponential_family`.
+        statistics: T, likewise.
+        values: of theta, by its place from 0 to k - 1; at least one.
+        weights: of the samples, `(n,)`.
+        support: of the data.
+
+    Raises:
+        ValueError: for a place that there is not; see also `exponential_family`.
+
+    Example:
+        >>> x = torch.special.ndtri(torch.linspace(0.01, 0.99, 99))[:, None]
+        >>> family = lambda x: torch.cat([x, -(x**2) / 2], 1)
+        >>> round(score_test(x, family, {0: 0.0}), 6), score_test(x + 1, family, {0: 0.0}) < 1e-6
+        (1.0, True)
+    """
+    w, gradients, fields, divergences = _rows(x, statistics, weights, support)
+    k = divergences.shape[1]
+    if not values or not all(0 <= place < k for place in values):
+        raise ValueError(f"score_test(values=...) takes places from 0 to {k - 1}, got {sorted(values)}.")
+    G = torch.einsum("n,nid,njd->ij", w, gradients, fields)
+    G = (G + G.T) / 2
+    tested = torch.tensor(sorted(values))
+    other = torch.tensor([place for place in range(k) if place not in values], dtype=torch.long)
+    theta = w.new_zeros(k)
+    theta[tested] = w.new_tensor([values[place] for place in sorted(values)])
+    each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences
+    if len(other):
+        inverse = _inverse(G[other][:, other], "the matrix E[grad T grad T^T]", "statistics")
+        theta[other] = -inverse @ (w @ each[:, other])
+        each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences
+        each = each[:, tested] - each[:, other] @ inverse @ G[other][:, tested]
+    mean = w @ each
+    spread = (w.square()[:, None] * each).T @ each
+    square = mean @ _inverse(spread, "the variance of the tested slopes", "tested statistics") @ mean
+    half = torch.tensor(len(tested) / 2, dtype=torch.float64)
+    return float(torch.special.gammaincc(half, square.cpu() / 2))
+
+
+def _rows(
+    x: Tensor, statistics: Statistics, weights: Tensor | None, support: Support
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Checked: weights that sum to 1, and `derivatives`."""
+    check_batch("x", x)
+    check_real("x", x)
+    x = x.detach().double()
+    support.check(x)
+    return (_weights(weights, x), *derivatives(statistics, support, x))
 
 
 def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -145,6 +145,27 @@ def fit(x: Any, family: Family, *, weights: Tensor | None = None) -> FamilyFit:
     return FamilyFit(family, found, len(points))
 
 
+@dataclass(frozen=True, eq=False)
+class ScoreExpFamily:
+    """Data and the family that is to be fitted to them, in the manner of statsmodels: `fit` gives the results.
+
+    Args:
+        x: `(n, d)` or `(n,)`: a data frame, an array or a tensor of numbers.
+        family: of the functions below, or one's own.
+
+    Example:
+        >>> ScoreExpFamily([1.0, 2.0, 3.0, 4.0], normal()).fit()
+        FamilyFit(normal: mean = 2.5 +- 0.56, variance = 1.25 +- 0.5)
+    """
+
+    x: Any
+    family: Family
+
+    def fit(self, *, weights: Tensor | None = None) -> FamilyFit:
+        """See `families.fit`."""
+        return fit(self.x, self.family, weights=weights)
+
+
 # ------------------------------------------------------------------------------------------------------- the families
 
 

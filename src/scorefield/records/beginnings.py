@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scorefield import nets
+from scorefield.data import grid_png
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.records.draws import encoded_draws
 from scorefield.records.encoded import Encoded
@@ -22,16 +23,34 @@ from scorefield.training.precision import as_trained
 from scorefield.training.rows import Rows, deviation, parts
 from scorefield.training.run import sigma_range
 
+_SHOWN = 32  # new images that loggers are shown
 _STEPS, _PIXELS = 18, 20_000  # evaluations and pixels of the draws by which black and white are told
 _LEAST_DRAWN, _MOST_DRAWN = 8, 64  # images of them
 _FULL_COVARIANCE = 256  # most dimensions of which the whole covariance is kept
 
 
-def untrained(x: Rows, labels: Tensor | None, options: Mapping[str, Any], rows: int) -> tuple[Denoiser | Energy, Any]:
+class Scales(NamedTuple):
+    """Of encoded records: their standard deviation, and the least and greatest noise to train on."""
+
+    sigma_data: float
+    sigma_min: float
+    sigma_max: float
+
+
+def scales_of(x: Rows) -> Scales:
+    """Those of encoded training rows, or of some of them."""
+    sigma_min, sigma_max = sigma_range(x)
+    return Scales(x.deviation() if isinstance(x, Encoded) else deviation(x), sigma_min, sigma_max)
+
+
+def untrained(
+    shape: tuple[int, ...], scales: Scales, labels: Tensor | None, options: Mapping[str, Any], rows: int
+) -> tuple[Denoiser | Energy, Any]:
     """An untrained model, and how often each class occurs.
 
     Args:
-        x: encoded training rows, or some of them.
+        shape: of an encoded record.
+        scales: of encoded training rows.
         labels: of the training rows, where the model is to know them.
         options: of `fit`.
         rows: to train on.
@@ -40,24 +59,18 @@ def untrained(x: Rows, labels: Tensor | None, options: Mapping[str, Any], rows: 
     if labels is not None:
         counts = np.bincount(labels.numpy())
         classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
-    sigma_min, sigma_max = sigma_range(x)
-    scales: Any = {
-        "sigma_data": x.deviation() if isinstance(x, Encoded) else deviation(x),
-        "sigma_min": sigma_min,
-        "sigma_max": sigma_max,
-    }
     if options["energy"]:
-        if len(x.shape) != 2:
-            raise ValueError(f"an energy network is for tables; these records have shape {tuple(x.shape[1:])}.")
-        return Energy(nets.ScalarMLP(x.shape[1], classes=classes), **scales), frequencies
+        if len(shape) != 1:
+            raise ValueError(f"an energy network is for tables; these records have shape {shape}.")
+        return Energy(nets.ScalarMLP(shape[0], classes=classes), **scales._asdict()), frequencies
     network = nets.network_for(
-        tuple(x.shape[1:]),
+        shape,
         classes=classes,
         size=options["size"],
         rows=rows,
         kind=options.get("network", "auto"),
     )
-    return Denoiser(network, **scales), frequencies
+    return Denoiser(network, **scales._asdict()), frequencies
 
 
 def ends_of(made: TrainedModel, counts: Counts | None) -> Ends:
@@ -86,6 +99,11 @@ def ends_of(made: TrainedModel, counts: Counts | None) -> Ends:
         precision=as_trained(made.info, like.device),
     )
     return measured(np.concatenate([codec.decode_floats(part) for part in drawn]), counts)
+
+
+def drawn(made: TrainedModel) -> dict[str, bytes]:
+    """A grid of new images, for loggers."""
+    return {"samples": grid_png(made.sample(_SHOWN, steps=_STEPS), columns=8)}
 
 
 def moments(x: Rows) -> tuple[Tensor, Tensor]:

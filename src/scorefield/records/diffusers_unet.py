@@ -15,6 +15,7 @@ from scorefield._tensor import expand
 from scorefield.core import Level
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.plans import Plan, unipc
+from scorefield.pretrained.networks import contiguous_norms
 from scorefield.times import BetaTimes, FlowTimes, Times, evenly, times_from_json, times_to_json
 
 NAME = "diffusers UNet2DModel"
@@ -22,18 +23,6 @@ NAME = "diffusers UNet2DModel"
 _CLASS = "UNet2DModel"
 _NEAR = 2e-3
 """How far from a whole index of a table float32's log(sigma / alpha) leaves an entry of it, and more."""
-
-
-def contiguous_norms(module: Any) -> Any:
-    """The module, whose group norms get contiguous inputs: those of others have no batched derivatives in torch."""
-    for part in module.modules():
-        if isinstance(part, nn.GroupNorm) and _contiguous not in part._forward_pre_hooks.values():
-            part.register_forward_pre_hook(_contiguous)
-    return module
-
-
-def _contiguous(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return given[0].contiguous(), *given[1:]
 
 
 class DiffusersUNet(nn.Module):

@@ -11,7 +11,7 @@ from scorefield.data import DataError, Dataset, ImageReading, load
 from scorefield.data.dataset import Grid, grid_of
 from scorefield.data.reading import is_folder_of_images
 from scorefield.data.streams import Stream, open_stream
-from scorefield.data.streams.opening import form_of, too_large
+from scorefield.data.streams.opening import form_of, many_images, too_large
 from scorefield.progress import Report, silent
 from scorefield.training.run import OPTIONS
 
@@ -101,7 +101,7 @@ def open_to_fit(
         return read_to_fit(source, images, folder, report, grid)
     if isinstance(source, Dataset):
         raise DataError(f"{source.source} is in memory already; leave stream out.")
-    stored = _stored(folder)
+    stored = stored_options(folder)
     with _files.reading(Path(source), "the source of a training", DataError):
         images = images or remembered(stored)
         columns = stored.get("columns") or None
@@ -122,17 +122,20 @@ def is_streamed(
 
     Args:
         source: of the records.
-        stream: what is told; None: as the training in `folder` began, else where they do not fit into memory.
+        stream: what is told; None: as the training in `folder` began, else where they do not fit into memory, or are
+            more image files than are decoded quickly.
         folder: of a training that is resumed.
         grid: "series" or "volume", as `data.load`.
     """
     if stream is not None:
         return stream
-    stored = _stored(folder)
-    return "stream" in stored if stored else not isinstance(source, Dataset) and too_large(source, grid)
+    stored = stored_options(folder)
+    if stored:
+        return "stream" in stored
+    return not isinstance(source, Dataset) and (too_large(source, grid) or (grid is None and many_images(source)))
 
 
-def _stored(folder: Path | None) -> dict[str, Any]:
+def stored_options(folder: Path | None) -> dict[str, Any]:
     """The options of the training in a folder; none where there is none."""
     return _files.read_json(folder / OPTIONS) if folder is not None and (folder / OPTIONS).exists() else {}
 

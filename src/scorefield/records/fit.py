@@ -13,16 +13,16 @@ from torch import nn
 
 from scorefield.analytic import GaussianMixture
 from scorefield.core import Model
-from scorefield.data import TOYS, Dataset, ImageReading, grid_png, split
+from scorefield.data import TOYS, Dataset, ImageReading, split
 from scorefield.data.dataset import Array, Grid, grid_of
 from scorefield.data.streams import Stream
 from scorefield.data.toys import Dots
 from scorefield.records.array_codec import ArrayCodec
 from scorefield.records.autoencoder import Autoencoder, opened
-from scorefield.records.beginnings import ends_of, moments, untrained
+from scorefield.records.beginnings import drawn, ends_of, moments, scales_of, untrained
 from scorefield.records.codec import Codec, fit_codec
 from scorefield.records.encoded import Encoded
-from scorefield.records.files import open_to_fit
+from scorefield.records.files import open_to_fit, stored_options
 from scorefield.records.fit_streamed import prepare_streamed, streamed_options
 from scorefield.records.held import digest
 from scorefield.records.latents import check_pictures, latent_rows
@@ -37,7 +37,6 @@ HELD_SHARE = 0.1
 """Of the records, held out unless told otherwise."""
 GRID_DEFAULT = Settings(seconds=DEFAULT_SECONDS, batch=32, optimizer="muon", centre=0.0)
 """Of a training on images, series or volumes: many small steps, which benchmarks/images.py chose."""
-_STEPS, _SHOWN = 18, 32  # evaluations of new images that loggers are shown, and how many of these
 
 
 def fit(
@@ -79,7 +78,7 @@ def fit(
             wrote, or a module with `encode(x (n, c, h, w)) -> z` and `decode(z) -> x`; see `records.autoencoder`. A run
             holds the weights of the one of a folder; a module is handed over again by `TrainedModel.load`.
         stream: read the records as they are needed, see `data.streams`; default: where they do not fit into memory
-            comfortably, and when resuming as before.
+            comfortably, of folders of more than 10,000 images, and when resuming as before.
         leave_out: columns that are not read, of tables that are read as they are needed.
         readers: threads that read ahead, of records that are read as they are needed; the answer does not depend on it.
         resume: go on with what the folder holds, bit for bit as if never stopped.
@@ -100,22 +99,23 @@ def fit(
         images,
         Path(folder) if resume else None,
         grid=grid,
-        stream=stream,
+        stream=False if stream is None and by is not None else stream,
         leave_out=leave_out,
         labels=labels is not False,
     )
     if isinstance(found, Stream):
         chosen = streamed_options(
             found, size=size, network=network, energy=energy, labels=labels, dequantise=dequantise, share=held_share,
-            latents=by is not None,
+            latents=by is not None, stored=stored_options(Path(folder)) if resume else {},
         )  # fmt: skip
         return train_in_folder(
             Path(folder),
             chosen,
-            lambda settings: prepare_streamed(found, chosen, settings.seed, readers, begun),
+            lambda settings: prepare_streamed(found, chosen, settings.seed, readers, begun, Path(folder)),
             default=GRID_DEFAULT if found.gridded else Settings(seconds=DEFAULT_SECONDS),
             settings=settings,
             resume=resume,
+            log=log,
         )
     dataset = found
     options = {
@@ -183,7 +183,7 @@ def prepare(
         torch.as_tensor(dataset.labels[rows]) if options["labels"] and dataset.labels is not None else None
         for rows in cut
     )
-    model, frequencies = untrained(x, condition, options, len(x))
+    model, frequencies = untrained(tuple(x.shape[1:]), scales_of(x), condition, options, len(x))
     data = {
         "source": options["source"],
         "kind": dataset.kind,
@@ -205,13 +205,8 @@ def prepare(
     def look(copy: nn.Module) -> TrainedModel:
         return TrainedModel(cast(Any, copy), codec, {}, frequencies, {"data": data})
 
-    exact, shown = _exact(dataset, codec), _drawn if dataset.kind == "image" else None
+    exact, shown = _exact(dataset, codec), drawn if dataset.kind == "image" else None
     return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look, pictures=shown)
-
-
-def _drawn(made: TrainedModel) -> dict[str, bytes]:
-    """A grid of new images, for loggers."""
-    return {"samples": grid_png(made.sample(_SHOWN, steps=_STEPS), columns=8)}
 
 
 def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from scorefield.data.dataset import Array, Dataset, grid_of
 from scorefield.data.streams import Stream
 from scorefield.data.streams.order import Order, buffer_rows, drawn_rows
-from scorefield.data.streams.reader import Reader
-from scorefield.records.beginnings import ends_of, moments, untrained
+from scorefield.data.streams.reader import Reader, gathered
+from scorefield.records.beginnings import drawn, ends_of, untrained
 from scorefield.records.encoded import Encoded
-from scorefield.records.statistics import codec_of, survey
-from scorefield.records.streamed import Streamed
+from scorefield.records.measured import SAMPLE_BYTES, THREADS, kept_or_measured, looked_at, sampled_rows
+from scorefield.records.streamed import Later, Streamed
 from scorefield.records.trained import FORM, TrainedModel
+from scorefield.training.heldout import BINS, POINTS
 from scorefield.training.run import Preparation
 
 HELD_SHARE, HELD_ROWS = 0.1, 20_000
 """Of the rows, held out at most, unless told otherwise."""
-SAMPLE_ROWS, SAMPLE_BYTES = 1 << 16, 256 << 20
-"""Of the training rows that stand for all of them where all would have to be in memory, at most."""
+_HELD_POINTS = POINTS // BINS
+"""Different held-out rows that held-out losses are taken at."""
 
 
 def streamed_options(
@@ -37,8 +40,12 @@ def streamed_options(
     dequantise: bool | None,
     share: float | None,
     latents: bool,
+    stored: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What a resumed training must share with the one that began, as `records.fit.fit` stores it.
+
+    Of the arguments of `records.fit.fit`, `stored` are the options of the training that is resumed: those which began
+    before some image files were enough to begin with looked at all.
 
     Raises:
         ValueError: for options that such records have not.
@@ -52,6 +59,7 @@ def streamed_options(
         raise ValueError(f"{stream.source} has no class labels to condition on; leave labels out.")
     if network != "auto" and not stream.gridded:
         raise ValueError(f"network={network!r} is for series, images and volumes; leave it out.")
+    looked = stored["stream"].get("looked") if stored.get("stream") else looked_at(stream)
     options = {
         "source": stream.source,
         "format": FORM,
@@ -61,7 +69,7 @@ def streamed_options(
         "labels": stream.labels is not None and stream.kind == "image" if labels is None else labels,
         "dequantise": dequantise if dequantise is not None else not stream.gridded,
         "held_share": min(HELD_SHARE, HELD_ROWS / len(stream)) if share is None else share,
-        "stream": {"buffer": buffer_rows(stream)},
+        "stream": {"buffer": buffer_rows(stream), **({} if looked is None else {"looked": looked})},
     }
     if network != "auto":
         options["network"] = network
@@ -85,19 +93,15 @@ def held_rows(n: int, share: float, seed: int) -> Array:
     return drawn_rows(n, min(max(round(n * share), 1), n - 1), seed, "stream/held-out")
 
 
-def sampled_rows(order: Order) -> Array:
-    """Rows, rising, that stand for all that are trained on where those would have to be in memory: all of few rows."""
-    count = min(len(order), SAMPLE_ROWS, max(2048, SAMPLE_BYTES // max(1, order.stream.nbytes)))
-    return order.row(np.sort(drawn_rows(len(order), count, order.seed, "stream/sample")))
-
-
 def held_at_hand(stream: Stream, held: Array) -> Array:
-    """Those of the held-out rows that are kept in memory: the first of their random order."""
+    """Those of the held-out rows that an evaluation takes: the first of their random order."""
     return held[: min(HELD_ROWS, max(2048, SAMPLE_BYTES // max(1, stream.nbytes)))]
 
 
-def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, readers: int, begun: float) -> Preparation:
-    """Hold rows out, pass once through the others for the codec, build the network.
+def prepare_streamed(
+    stream: Stream, options: Mapping[str, Any], seed: int, readers: int, begun: float, folder: Path | None = None
+) -> Preparation:
+    """Hold rows out, look at the others for the codec, build the network.
 
     Args:
         stream: of the records.
@@ -105,19 +109,20 @@ def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, read
         seed: of the training.
         readers: threads that read ahead.
         begun: when the work began, as `time.perf_counter` says it.
+        folder: of the run, which keeps what was found for the next time; None: nothing is kept.
     """
     held = held_rows(len(stream), options["held_share"], seed)
     order = Order(stream, np.sort(held), seed, options["stream"]["buffer"])
-    kept, sample = held_at_hand(stream, held), sampled_rows(order)
-    found, records = survey(order, np.concatenate([kept, sample]))
-    codec, noise = codec_of(stream, found), seed if options["dequantise"] else None
-    x = Streamed(codec, Reader(order, readers), noise)
-    test, some = Encoded(codec, records[: len(kept)], None, noise), Encoded(codec, records[len(kept) :], None, noise)
+    noise = seed if options["dequantise"] else None
+    found = kept_or_measured(folder, options, order, options["stream"].get("looked"), noise)
+    codec = found.codec
+    x, kept = Streamed(codec, Reader(order, readers), noise), held[:_HELD_POINTS]
+    test = Encoded(codec, cast(Any, Later(stream, kept)), None, noise)
     condition, held_condition = (
         torch.from_numpy(stream.labels[rows]) if options["labels"] and stream.labels is not None else None
         for rows in (order.row(np.arange(len(order))) if options["labels"] else kept, kept)
     )
-    model, frequencies = untrained(some, condition, options, len(x))
+    model, frequencies = untrained(codec.shape, found.scales, condition, options, len(x))
     data = {
         "source": options["source"],
         "kind": stream.kind,
@@ -127,19 +132,33 @@ def prepare_streamed(stream: Stream, options: Mapping[str, Any], seed: int, read
         "held_share": options["held_share"],
         "dequantised": options["dequantise"],
         "columns": stream.columns,
-        "classes": None,
-        "stream": {**options["stream"], "sample": len(sample), "held": len(kept)},
+        "classes": stream.classes,
+        "stream": {**options["stream"], "sample": found.rows},
     }
-
     if "images" in options:
         data["images"] = options["images"]
 
     def finish(info: dict[str, Any]) -> TrainedModel:
-        made = TrainedModel(model, codec, {}, frequencies, {"data": data, **info}, *moments(some))
+        about = {"data": data, **info}
+        made = TrainedModel(model, codec, {}, frequencies, about, found.mean, found.covariance)
         return replace(made, ends=ends_of(made, None if noise is not None else found.counts))
 
-    seconds = time.perf_counter() - begun
-    return Preparation(model, x, test, finish, condition, held_condition, seconds=seconds)
+    def look(copy: nn.Module) -> TrainedModel:
+        return TrainedModel(cast(Any, copy), codec, {}, frequencies, {"data": data})
+
+    seconds, shown = time.perf_counter() - begun, drawn if stream.kind == "image" else None
+    return Preparation(
+        model,
+        x,
+        test,
+        finish,
+        condition,
+        held_condition,
+        seconds=seconds,
+        look=look,
+        pictures=shown,
+        close=x.reader.close,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,14 +189,19 @@ def extract(stream: Stream, info: Mapping[str, Any]) -> Extract:
         held = held_rows(n, data["held_share"], seed)
         order = Order(stream, np.sort(held), seed, data["stream"]["buffer"])
         kept, sample = held_at_hand(stream, held), sampled_rows(order)
-        records = stream.rows(np.concatenate([kept, sample]))
+        records = _read(stream, np.concatenate([kept, sample]))
         training: Array | None = records[len(kept) :]
         note = f"Training records are {len(sample):,} of the {len(order):,}, drawn by the seed."
         note = note if len(sample) < len(order) else ""
     else:
         kept = drawn_rows(n, min(n, HELD_ROWS), 0, "stream/evaluate")
-        records, training = stream.rows(kept), None
+        records, training = _read(stream, kept), None
         note = f"Real records are {len(kept):,} of the {n:,}, drawn by a fixed seed." if len(kept) < n else ""
     labels = None if stream.labels is None else stream.labels[kept]
     real = Dataset(records[: len(kept)], stream.kind, stream.columns, labels, stream.source)
     return Extract(real, training, note)
+
+
+def _read(stream: Stream, rows: Array) -> Array:
+    """Records of a stream, image files decoded by several threads."""
+    return gathered(stream, rows, THREADS) if stream.decoded else stream.rows(rows)

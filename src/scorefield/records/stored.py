@@ -54,6 +54,11 @@ class Parts(NamedTuple):
     distilled: Mapping[int, Distilled]
     ends: Ends
 
+    @staticmethod
+    def of(model: Any) -> Parts:
+        """Those of a `TrainedModel`."""
+        return Parts(*(getattr(model, name) for name in Parts._fields))
+
 
 def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The JSON-able header and the tensors of a folder."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.data.dataset import Array
 from scorefield.data.streams.reader import Reader
+from scorefield.data.streams.stream import Stream
 from scorefield.records.codec import Codec
 
 
@@ -59,3 +62,27 @@ class Streamed:
 
     def _encoded(self, records: np.ndarray, rows: np.ndarray) -> Tensor:
         return self.codec.encode(records, seed=self.seed, first=torch.from_numpy(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Later:
+    """Some records of a stream as `Encoded` takes an array: read when the first of them is asked for, then kept.
+
+    Args:
+        stream: of the records.
+        rows: their numbers `(m,)`.
+    """
+
+    stream: Stream
+    rows: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Array:
+        found: Array = self._records[index]
+        return found
+
+    @cached_property
+    def _records(self) -> Array:
+        return self.stream.rows(self.rows)

@@ -21,12 +21,15 @@ from scorefield.denoiser import Denoiser, Energy
 from scorefield.likelihood import LogDensity
 from scorefield.numerics.random import noise_like, uniform
 from scorefield.plans import Plan, default
+from scorefield.pretrained.pipelines import located
 from scorefield.progress import Report, silent
+from scorefield.records.adopted import adopted_parts
 from scorefield.records.codec import Codec
 from scorefield.records.density import BitsPerDim, DensityOptions, Options, bits_per_dim, record_log_density
 from scorefield.records.diffusers_unet import own_plan
 from scorefield.records.draws import encoded_draws
 from scorefield.records.ends import Ends
+from scorefield.records.exchanged import own_config, rebuilt
 from scorefield.records.latent_codec import LatentCodec, records_codec
 from scorefield.records.stored import Distilled, Parts, read, stored
 from scorefield.training import model_folder
@@ -263,7 +266,7 @@ class TrainedModel:
 
         With several processes all must call, and the first one writes.
         """
-        header, tensors = stored(Parts(*(getattr(self, name) for name in Parts._fields)))
+        header, tensors = stored(Parts.of(self))
         model_folder.save(Path(folder), FORM, FORMAT, header, tensors)
 
     @staticmethod
@@ -286,6 +289,39 @@ class TrainedModel:
             return TrainedModel(*read(header, tensors, device, autoencoder))
 
         return model_folder.load(Path(folder), FORM, FORMAT, "scorefield model", made)
+
+    @staticmethod
+    def from_diffusers(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
+        """A UNet2DModel of diffusers, of pixels on [-1, 1], as a trained model of images with 256 grey levels.
+
+        What takes a run takes it: samples, densities, restoration, calibrated plans, distillation. Its own folder, once
+        saved, needs diffusers to be read, and neither the scheduler nor any code. Noise levels are in units of half the
+        range of grey levels. A network that is trained up to alpha = 0 is asked up to the table's entry before, a flow
+        up to u = 0.999. Other networks of diffusers are models without a codec: `interop.from_diffusers`.
+
+        A pipeline that `interop.to_diffusers` wrote is the run that it was made of, with the weights that it has now.
+
+        Args:
+            source: the folder of a pipeline (JSON and safetensors), the name USER/NAME or hub:USER/NAME of one on the
+                Hub, which is fetched where it is not there yet, a pipeline, or a pair (network, scheduler); the network
+                is a UNet2DModel with a sample_size, unconditional or of classes.
+            sigma_data: standard deviation of its data on [-1, 1], where sampling and densities start from; EDM's
+                networks have their own, runs of this library too.
+
+        Raises:
+            FileError: for a folder that is missing, damaged, or holds no safetensors.
+            ValueError: for another network; where a package is missing.
+
+        Example:
+            >>> from diffusers import DDIMScheduler, UNet2DModel
+            >>> sizes = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+            >>> network = UNet2DModel(8, 1, 1, block_out_channels=(32,), **sizes).eval()
+            >>> TrainedModel.from_diffusers((network, DDIMScheduler())).sample(3, steps=4).shape
+            (3, 8, 8)
+        """
+        source = located(source)
+        own = own_config(source)
+        return TrainedModel(*(adopted_parts(source, sigma_data) if own is None else rebuilt(source, own)))
 
     # -------------------------------------------------------------------------------------------------- helpers
 

@@ -52,9 +52,12 @@ def _data(data: Mapping[str, Any], model: TrainedModel) -> str:
     if not data:
         return f"records of shape {shape}"
     columns = f" ({', '.join(data['columns'])})" if data.get("columns") else ""
+    stream = data.get("stream") or {}
+    looked = stream.get("looked")
+    some = f"; pixels measured on {looked:,} of the {data['rows']:,}" if looked == stream.get("sample", 0) else ""
     return (
         f"{data['source']}: {data['rows']:,} rows to train on, {data['held']:,} held out; {data['kind']} of shape "
-        f"{shape}{columns}"
+        f"{shape}{columns}{some}"
     )
 
 

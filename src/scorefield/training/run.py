@@ -7,6 +7,7 @@ one that was never stopped, apart from the times it notes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class Preparation:
         seconds: that the preparation took and that count as part of a budget of time, at most half of it.
         look: makes what a `Progress.snapshot` is of a copy of the model; default: that copy.
         pictures: of the trained model, for loggers: by name a PNG file.
+        close: called when the training ends, however it does: ends what reads ahead.
     """
 
     model: nn.Module
@@ -72,6 +74,7 @@ class Preparation:
     seconds: float = 0.0
     look: Callable[[nn.Module], Any] | None = None
     pictures: Callable[[Any], Mapping[str, bytes]] | None = None
+    close: Callable[[], None] | None = None
 
     def train(self, settings: Settings, checkpoint: Path | None = None, resume: bool = False) -> Iterator[Progress]:
         """The training loop, one step per turn."""
@@ -134,9 +137,12 @@ def train_in_folder(
         done, spent = (0, 0.0) if status is None else (status.step, status.seconds)
         with open_loggers(heard, folder.name, {**options, **vars(settings)}, done):
             ready = prepare(settings)
-            ready.model.to(device)
-            steps = ready.train(settings, checkpoint, status is not None)
-            yield from logged(steps, heard, settings.batch, spent) if heard else steps
+            with contextlib.ExitStack() as end:
+                if ready.close is not None:
+                    end.callback(ready.close)
+                ready.model.to(device)
+                steps = ready.train(settings, checkpoint, status is not None)
+                yield from logged(steps, heard, settings.batch, spent) if heard else steps
             parallel.wait_for_all()  # the first process has written the checkpoint
             made = ready.finish(training_info(checkpoint, ready.model))
             made.save(folder)

@@ -91,13 +91,19 @@ def _pictures(
 
     first_name, first = one(0, 0)
 
+    def like_first(k: int, i: int) -> Array:
+        name, picture = one(k, i)
+        check_like(name, picture, first_name, first)
+        pixels: Array = picture.pixels
+        return pixels
+
     def read(k: int) -> Array:
-        made = []
-        for i in range(int(sizes[k])):
-            name, picture = one(k, i)
-            check_like(name, picture, first_name, first)
-            made.append(picture.pixels)
-        return np.stack(made)
+        return np.stack([like_first(k, i) for i in range(int(sizes[k]))])
+
+    def pick(rows: Array) -> Array:
+        ends = np.cumsum(sizes)
+        home = np.searchsorted(ends, rows, side="right")
+        return np.stack([like_first(int(k), int(row - ends[k] + sizes[k])) for row, k in zip(rows, home, strict=True)])
 
     labels = None
     if others:
@@ -106,6 +112,6 @@ def _pictures(
             raise DataError(f"{folder}: column {others[0]!r} holds no class labels (0, 1, ...); leave it out.")
         labels = found.astype(np.int64)
     return Stream(
-        str(folder), "image", first.pixels.shape, first.pixels.dtype, sizes, read, None, None, labels,
-        how.to_json() or None,
+        str(folder), "image", first.pixels.shape, first.pixels.dtype, sizes, read, None, pick, labels,
+        how.to_json() or None, decoded=True,
     )  # fmt: skip

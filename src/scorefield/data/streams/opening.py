@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import math
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from scorefield.data.builtin import BUILTIN
 from scorefield.data.dataset import DataError, Grid
 from scorefield.data.image_reading import ImageReading
 from scorefield.data.imagefile import AS_FOUND
-from scorefield.data.images import images_below
+from scorefield.data.images import SUFFIXES, images_below
 from scorefield.data.streams.huggingface import is_saved, saved_stream
 from scorefield.data.streams.npy import npy_stream
 from scorefield.data.streams.parquet import parquet_stream
 from scorefield.data.streams.pictures import pictures_stream, tar_stream
 from scorefield.data.streams.stream import Stream
 
+_MANY = 10_000  # image files: more take several seconds to decode
 _COMFORT = 3  # times the size of the records in memory, that a training on them there takes
 FORMS = (
     "a .npy or .parquet file, a folder of .parquet files, of images or of .tar shards, .tar shards or a folder that "
@@ -45,11 +48,13 @@ def form_of(source: str | Path) -> str | None:
         return None
     if is_saved(path):
         return "saved"
-    if any(path.glob("*.tar")):
+    if any(name.endswith(".tar") for name in os.listdir(path)):
         return "tar"
-    if any(path.rglob("*.parquet")):
+    inside = Counter(os.path.splitext(name)[1] for _, _, names in os.walk(path) for name in names)
+    if inside[".parquet"]:
         return "parquet"
-    return "images" if next(images_below(path, set()), None) is not None else None
+    held = any(suffix.lower() in SUFFIXES for suffix in inside) or next(images_below(path, set()), None) is not None
+    return "images" if held else None
 
 
 def open_stream(
@@ -109,6 +114,19 @@ def too_large(source: str | Path, grid: Grid | None = None) -> bool:
     rows = grid is None and len(shape) <= 2
     size = 8 * math.prod(shape) if rows else told
     return told <= path.stat().st_size and _COMFORT * size > _memory.available()
+
+
+def many_images(source: str | Path) -> bool:
+    """Whether a source is a folder of more than 10,000 image files, by their names alone."""
+    if str(source) in BUILTIN or not Path(source).is_dir():
+        return False
+    found = 0
+    for _, folders, names in os.walk(source):
+        found += sum(os.path.splitext(name)[1].lower() in SUFFIXES for name in names if not name.startswith("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if found > _MANY:
+            return form_of(source) == "images"
+    return False
 
 
 def _shards(source: str | Path) -> list[Path]:

@@ -40,7 +40,7 @@ def pictures_stream(folder: str | Path, how: ImageReading = AS_FOUND, labels: bo
     if not files:
         raise DataError(f"{folder} holds no images ({' '.join(SUFFIXES)}).")
     classes = np.repeat(np.arange(len(names)), counts).astype(np.int64) if names else None
-    return _stream(str(folder), [_Entry(path, path) for path in files], how, classes, None)
+    return _stream(str(folder), [_Entry(path, path) for path in files], how, classes, None, tuple(names) or None)
 
 
 def tar_stream(
@@ -103,7 +103,7 @@ def _members(shard: Path) -> tuple[list[_Entry], list[int | None]]:
                     raise DataError(f"{name} is larger than 1 GB; records are read whole.")
                 entries[key] = _Entry(shard, name, member.offset_data, member.size)
         with shard.open("rb") as whole:
-            if os.pread(whole.fileno(), 512, file.offset) != bytes(512):
+            if _read_at(whole, 512, file.offset) != bytes(512):
                 raise ValueError("its end is missing: it is cut short or damaged")
     return list(entries.values()), [labels.get(key) for key in entries]
 
@@ -115,7 +115,14 @@ def _label(file: IO[bytes] | None, name: Path) -> int:
     return int(text)
 
 
-def _stream(source: str, entries: list[_Entry], how: ImageReading, labels: Array | None, grid: Grid | None) -> Stream:
+def _stream(
+    source: str,
+    entries: list[_Entry],
+    how: ImageReading,
+    labels: Array | None,
+    grid: Grid | None,
+    classes: tuple[str, ...] | None = None,
+) -> Stream:
     check_count(len(entries), source, "records")
     first = entries[0]
     arrays = first.name.suffix.lower() == ".npy"
@@ -156,6 +163,8 @@ def _stream(source: str, entries: list[_Entry], how: ImageReading, labels: Array
         lambda rows: some(rows.tolist()),
         labels,
         how.to_json() or None,
+        classes,
+        decoded=like is not None,
     )
 
 
@@ -166,12 +175,20 @@ def _content(entry: _Entry, files: dict[Path, IO[bytes]] | None = None) -> bytes
             return entry.path.read_bytes()
         if files is None:
             with entry.path.open("rb") as file:
-                return os.pread(file.fileno(), entry.size, entry.start)
+                return _read_at(file, entry.size, entry.start)
         if entry.path not in files:
             while len(files) >= _OPEN:
                 files.pop(next(iter(files))).close()
             files[entry.path] = entry.path.open("rb")
-        return os.pread(files[entry.path].fileno(), entry.size, entry.start)
+        return _read_at(files[entry.path], entry.size, entry.start)
+
+
+def _read_at(file: IO[bytes], size: int, start: int) -> bytes:
+    """Bytes from a place in a file that nobody else reads; not every system has one call for it."""
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, start)
+    file.seek(start)
+    return file.read(size)
 
 
 def _picture(entry: _Entry, content: bytes, how: ImageReading) -> Picture:

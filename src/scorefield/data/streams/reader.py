@@ -12,20 +12,32 @@ import numpy as np
 from scorefield._ranges import READERS
 from scorefield.data.dataset import Array
 from scorefield.data.streams.order import Order
+from scorefield.data.streams.stream import Stream
+
+_TOGETHER = 32  # records that a thread reads at a time, of those that are wanted at once
 
 
 @dataclass(frozen=True, eq=False)
 class _Buffer:
-    """Rows of some blocks, perhaps still being read."""
+    """Rows of some blocks, perhaps still being read; `ends`: how many rows there are up to the end of each block."""
 
     records: Array
     rows: Array
+    ends: Array
     tasks: list[Future[None]]
 
-    def ready(self) -> _Buffer:
+    def take(self, at: Array, stream: Stream) -> Array:
+        """The records at some places. Image files that are not decoded yet are, alone; others are waited for."""
+        done = np.array([task.done() for task in self.tasks])
         for task in self.tasks:
-            task.result()
-        return self
+            if task.done() or not stream.decoded:
+                task.result()  # a fault is told as soon as it is known
+        if done.all() or not stream.decoded:
+            return self.records[at]
+        here = done[np.searchsorted(self.ends, at, side="right")]
+        found = np.empty((len(at), *stream.shape), stream.dtype)
+        found[here], found[~here] = self.records[at[here]], stream.rows(self.rows[at[~here]])
+        return found
 
 
 class Reader:
@@ -68,7 +80,7 @@ class Reader:
             upto = min(end - epoch * n, int(starts[b + 1]))
             buffer = self._buffer(epoch, b)
             at = self._order_of(epoch, b)[inside - starts[b] : upto - starts[b]]
-            yield buffer.records[at], buffer.rows[at]
+            yield buffer.take(at, self.order.stream), buffer.rows[at]
             place = epoch * n + upto
 
     def _epoch(self, epoch: int) -> tuple[list[Array], Array]:
@@ -92,26 +104,48 @@ class Reader:
             for key in (now, then):
                 if key not in self._buffers:
                     self._buffers[key] = self._begin(key)
-        return self._buffers[now].ready()
+        return self._buffers[now]
 
     def _begin(self, blocks: tuple[int, ...]) -> _Buffer:
         """Have the blocks of a buffer read, each into its place."""
         self._pool = self._pool or ThreadPoolExecutor(self.threads, thread_name_prefix="reader")
         stream, counts = self.order.stream, self.order.counts()[list(blocks)]
         ends = np.cumsum(counts)
+        kept = [self.order.kept(k) for k in blocks]
         records = np.empty((int(ends[-1]), *stream.shape), stream.dtype)
-        rows = np.empty(len(records), np.int64)
+        rows = np.concatenate([stream.starts[k] + inside for k, inside in zip(blocks, kept, strict=True)])
 
-        def read(k: int, end: int, count: int) -> None:
-            kept, block = self.order.kept(k), stream.block(k)
-            records[end - count : end] = block if len(kept) == len(block) else block[kept]
-            rows[end - count : end] = stream.starts[k] + kept
+        def read(k: int, end: int, inside: Array) -> None:
+            block = stream.block(k)
+            records[end - len(inside) : end] = block if len(inside) == len(block) else block[inside]
 
-        places: Any = zip(blocks, ends.tolist(), counts.tolist(), strict=True)
-        return _Buffer(records, rows, [self._pool.submit(read, *place) for place in places])
+        places: Any = zip(blocks, ends.tolist(), kept, strict=True)
+        return _Buffer(records, rows, ends, [self._pool.submit(read, *place) for place in places])
 
     def close(self) -> None:
         """End the threads and forget what was read."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._pool, self._buffers = None, {}
+
+
+def gathered(stream: Stream, rows: Array, threads: int) -> Array:
+    """The records `(m, *shape)` of some rows `(m,)`, in their order, read by several threads.
+
+    Args:
+        stream: of the records.
+        rows: their numbers.
+        threads: that read, 1 or more.
+
+    Raises:
+        DataError: for a source that cannot be read, or has changed.
+    """
+    found = np.empty((len(rows), *stream.shape), stream.dtype)
+
+    def read(start: int) -> None:
+        found[start : start + _TOGETHER] = stream.rows(rows[start : start + _TOGETHER])
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="reader") as pool:
+        for _ in pool.map(read, range(0, len(rows), _TOGETHER)):
+            pass
+    return found

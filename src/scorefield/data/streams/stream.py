@@ -37,6 +37,9 @@ class Stream:
         pick: rising row numbers `(m,)` -> these records, where that is cheaper than reading their blocks.
         labels: `(n,)` int64 class labels, where the source has them.
         told: how image files are read, as `ImageReading.to_json` says it; None: as they are.
+        classes: names of the labels 0, 1, ..., where the source has them.
+        decoded: whether a record is an image file, which takes far longer to decode than to find: `pick` is then what
+            reads some of them, and a training begins before all of them are read.
 
     Raises:
         DataError: for fewer than 20 records.
@@ -59,6 +62,8 @@ class Stream:
     pick: Callable[[Array], Array] | None = None
     labels: Array | None = None
     told: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] | None = None
+    decoded: bool = False
 
     def __post_init__(self) -> None:
         check_count(len(self), self.source, in_words(self.kind))
@@ -108,7 +113,7 @@ class Stream:
         """
         index = np.asarray(index, dtype=np.int64)
         wanted, back = np.unique(index, return_inverse=True)
-        if self.pick is not None and 0 < len(wanted) <= len(self) // _SPARSE:
+        if self.pick is not None and len(wanted) and (self.decoded or len(wanted) <= len(self) // _SPARSE):
             return self.pick(wanted)[back]
         found = np.empty((len(wanted), *self.shape), self.dtype)
         home = np.searchsorted(self.starts, wanted, side="right") - 1

@@ -21,12 +21,16 @@ _MODULES = (
     "exported",
     "flat",
     "gl",
+    "lecture",
+    "levels",
     "plane",
     "player",
     "question",
     "questions",
     "recorded",
+    "results",
     "socket",
+    "tabs",
     "theming",
 )
 _SCENES = ("common", "diffusion", "field", "langevin")

@@ -100,9 +100,10 @@ class About(Checked):
 
 
 def about(p: About, session: Session) -> dict[str, Any]:
-    """`columns`, each with `name`, `kind`, `choices` (of categories, else None), `ticks` [{at, text}], `bins` of a
-    histogram, and whether a `density` can be drawn over it; `rows` `(n, columns)`, real ones on axes from 0 to 1, NaN
-    for holes; `held`, how many of these, the first ones, were held out; `more`, columns that are not shown.
+    """`columns`, each with `name`, `kind`, `choices` (of categories, else None), `ticks` [{at, text}], the `ends` of
+    its axis, whether that is of `log` values or of `time` in seconds, `bins` of a histogram, and whether a `density`
+    can be drawn over it; `rows` `(n, columns)`, real ones on axes from 0 to 1, NaN for holes; `held`, how many of
+    these, the first ones, were held out; `more`, columns that are not shown.
     """
     run = _open(session)
     table = _table(_This(run))
@@ -113,6 +114,9 @@ def about(p: About, session: Session) -> dict[str, Any]:
                 "kind": axis.column.kind,
                 "choices": choices(axis.column) if names(axis.column) else None,
                 "ticks": axis.ticks(),
+                "ends": [axis.low, axis.high],
+                "log": axis.log,
+                "time": axis.column.holds == "times",
                 "bins": axis.bins,
                 "density": axis.column.floating,
             }

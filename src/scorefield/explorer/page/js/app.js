@@ -1,6 +1,8 @@
 // Scenes as addresses: #/field?sigma=0.5. The controls live in the address, so that a state can be shared.
 
-import { controls, make } from "./controls.js";
+import { controls, make, prose } from "./controls.js";
+import { Lecture } from "./lecture.js";
+import { Panels } from "./results.js";
 import { Superseded } from "./socket.js";
 
 const place = document.getElementById("scene"), status = document.getElementById("status");
@@ -8,22 +10,22 @@ const place = document.getElementById("scene"), status = document.getElementById
 /** What one scene may use: its state in the address, its controls, requests, and a place for one sentence of trouble. */
 function context(name, state, connection, address) {
   const trouble = make("p", { className: "trouble", role: "alert", hidden: true });
-  const alive = { value: true }, timers = new Map();
+  const alive = { value: true }, timers = new Map(), panels = new Panels();
+  const say = (message) => { trouble.replaceChildren(...prose(message)); trouble.hidden = false; };
   const guard = (promise, done) => promise.then((result) => {
     if (!alive.value) return;
     trouble.hidden = true;
     done?.(result);
   }).catch((error) => {
     if (!alive.value || error instanceof Superseded) return;
-    trouble.textContent = error.message;
-    trouble.hidden = false;
+    say(error.message);
   });
   const later = (key, work, wait) => {
     clearTimeout(timers.get(key));
     timers.set(key, setTimeout(() => { if (alive.value) work(); }, wait));
   };
   return {
-    alive, trouble,
+    alive, trouble, panels,
     recorded: connection.recorded ?? false,
     controls: controls(connection.stops?.(name) ?? {}),
     /** The recorded point that is nearest; without a recording the point itself. */
@@ -42,17 +44,28 @@ function context(name, state, connection, address) {
         if (value === null || value === undefined || value === "") state.delete(key);
         else state.set(key, String(value));
       }
+      panels.check();
       later("address", () => address(name, `#/${name}${state.size ? `?${state}` : ""}`), 150);
     },
+    panel: (roots, settings, gone) => panels.panel(roots, settings, gone),
     request: (channel, query, params, done) => guard(connection.request(channel, query, params), done),
     stream: (channel, query, params, part, done) => {
       const request = connection.stream(channel, query, params, (result) => { if (alive.value) part(result); });
       guard(request.promise, done);
       return request;
     },
+    /** A request for a panel: its settings, or others that stand in for them until they are answered. */
+    ask: (panel, channel, query, done, instead = {}) => {
+      const params = { ...panel.settings(), ...instead };
+      return guard(connection.request(channel, query, params), (result) => {
+        if (panel.fresh) return; // this one was of other settings, or stood in for what has come
+        done(result, params);
+        panel.drawn(params);
+      });
+    },
     /** Does costly work once the controls have rested. */
     rest: (key, work, wait = 220) => later(key, work, connection.recorded ? 0 : wait),
-    fail: (message) => { trouble.textContent = message; trouble.hidden = false; },
+    fail: say,
   };
 }
 
@@ -75,9 +88,16 @@ export function start(scenes, connect) {
     history.replaceState(null, "", text);
   };
 
+  const lecture = new Lecture(Object.keys(scenes), (name, values) => {
+    const here = parse(), state = name ? new URLSearchParams() : here.state;
+    for (const [key, value] of Object.entries(values)) if (value === null) state.delete(key); else state.set(key, value);
+    location.hash = `#/${name ?? here.name}${state.size ? `?${state}` : ""}`;
+  });
+
   const open = () => {
     const { name, state } = parse();
-    if (now) { now.context.alive.value = false; now.scene.close(); connection.clear(); }
+    lecture.opened(state.get("lecture"));
+    if (now) { now.context.alive.value = false; now.context.panels.close(); now.scene.close(); connection.clear(); }
     const here = context(name, state, connection, address), module = scenes[name];
     here.about = (done) => {
       if (about) { done(about); return; }
@@ -91,9 +111,12 @@ export function start(scenes, connect) {
       else link.removeAttribute("aria-current");
     }
     const intro = make("header", { className: "intro" }, make("h1", {}, module.title), make("p", {}, module.lead),
-      here.recorded ? make("p", { className: "hint" }, "Recorded answers of the library, for some values of each control; `scorefield explore` computes all of them, live.") : null, here.trouble);
+      here.recorded ? make("p", { className: "hint" }, ...prose("Recorded answers of the library, for some values of each control; `scorefield explore` computes all of them, live.")) : null, here.trouble);
     now = { scene: module.open(here, place, intro), context: here };
   };
+
+  // after the control's own listeners: what they changed is compared with what is shown
+  for (const kind of ["input", "change", "click", "keydown", "pointerup"]) place.addEventListener(kind, () => setTimeout(() => now?.context.panels.check()));
 
   for (const [name, module] of Object.entries(scenes)) {
     const link = make("a", { href: `#/${name}` }, module.title);

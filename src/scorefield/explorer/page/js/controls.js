@@ -11,6 +11,14 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
+/** A text as nodes: `words` of a program as code, p_σ with a subscript. */
+export function prose(text) {
+  return text.split(/(`[^`]+`|(?<![\p{L}\d_])\p{L}_[\p{L}\d](?![\p{L}\d_]))/u).filter(Boolean).flatMap((part) => {
+    if (part.length > 2 && part.startsWith("`")) return [make("code", {}, part.slice(1, -1))];
+    return /^\p{L}_.$/u.test(part) ? [part[0], make("sub", {}, part.slice(2))] : [part];
+  });
+}
+
 let serial = 0;
 
 /** A number in four digits, with a true minus sign. */
@@ -31,8 +39,8 @@ export const covariance = ([[a, b], [, c]]) => vector([a, b, c]);
 /** The place among stops that is nearest to a value. */
 const nearest = (stops, v) => stops.reduce((best, one, at) => (Math.abs(one - v) < Math.abs(stops[best] - v) ? at : best), 0);
 
-/** A slider of value(position); log scale where `log`; only at `stops` where given. Returns {root, input, value(), set(v)}. */
-export function slider({ label, low, high, value, log = false, step = null, whole = false, stops = null, name, onInput }) {
+/** A slider of value(position); log scale where `log`; only at `stops` where given; said(v): a value in words. Returns {root, input, value(), set(v)}. */
+export function slider({ label, low, high, value, log = false, step = null, whole = false, stops = null, name, said = null, onInput }) {
   const id = `control-${serial++}`;
   const to = (v) => (stops ? nearest(stops, v) : log ? Math.log(v / low) / Math.log(high / low) : v);
   const from = (p) => {
@@ -46,7 +54,7 @@ export function slider({ label, low, high, value, log = false, step = null, whol
   input.dataset.name = name;
   const shown = make("output", { for: id });
   const show = () => {
-    const text = number(held, 3);
+    const text = said ? said(held) : number(held, 3);
     shown.textContent = text;
     input.setAttribute("aria-valuetext", text);
   };
@@ -117,11 +125,12 @@ export function readout(title, keys) {
     const cell = make("dd", {}, "–");
     cell.dataset.value = key;
     cells.set(key, cell);
-    body.append(make("div", { title: hint ?? "" }, make("dt", {}, label), cell));
+    body.append(make("div", { title: hint ?? "" }, make("dt", {}, ...prose(label)), cell));
   }
   return {
     root: make("section", { className: "card" }, make("h2", {}, title), body),
-    name(labels) { for (const [key, text] of Object.entries(labels)) cells.get(key).previousSibling.textContent = text; },
+    name(labels) { for (const [key, text] of Object.entries(labels)) cells.get(key).previousSibling.replaceChildren(...prose(text)); },
+    clear() { for (const cell of cells.values()) cell.textContent = "–"; },
     set(values) {
       for (const [key, text] of Object.entries(values)) {
         const cell = cells.get(key), value = typeof text === "number" ? number(text) : text;

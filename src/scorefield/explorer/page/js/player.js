@@ -1,39 +1,83 @@
-// A way from 0 to 1 in time: a slider along it, and a button that plays it.
+// A way from 0 to 1 in time: a slider along it, and a button that plays it. Who asked for less motion sees stills.
 
 import { button } from "./controls.js";
 
 const REST = 100; // milliseconds between two positions of the slider: a new text costs a layout
+const STILL = 600; // milliseconds between two stills
+const STILLS = 8;
+
+const preference = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Calls draw with the newest of what it is given; at most every 600 ms for those who asked for less motion. */
+export function paced(draw) {
+  let next = null, timer = 0;
+  const now = () => { timer = 0; if (next) draw(...next); next = null; };
+  return (...what) => {
+    if (!preference.matches) { draw(...what); return; }
+    if (timer) { next = what; return; }
+    draw(...what);
+    timer = setTimeout(now, STILL);
+  };
+}
 
 export class Player {
-  /** seconds: of the whole way; draw(): shows the state at `time`. */
-  constructor(context, { label, seconds, draw }) {
-    Object.assign(this, { context, seconds, draw, time: 1, playing: 0 });
-    this.clock = context.controls.slider({ label, low: 0, high: 1, value: 1, name: "time", onInput: (value) => { this.stop(); this.time = value; draw(); } });
-    this.button = button({ label: "Play", name: "play", primary: true, onPress: () => (this.playing ? this.stop() : this.start()) });
+  /** seconds: of the whole way; draw(): shows the state at `time`; said(time): it in words. */
+  constructor(context, { label, seconds, draw, said = null }) {
+    const time = Math.min(1, Math.max(0, context.number("time", 1)));
+    Object.assign(this, { context, seconds, draw, time, playing: 0, timer: 0 });
+    this.clock = context.controls.slider({ label, low: 0, high: 1, value: time, name: "time", said, onInput: (value) => { this.time = value; this.stop(); draw(); } });
+    this.button = button({ label: "Play", name: "play", primary: true, onPress: () => (this.moving ? this.stop() : this.start()) });
   }
 
-  /** Plays from where it stands; from the beginning where it has ended. */
-  start() {
-    let last = performance.now(), shown = 0;
+  get moving() { return Boolean(this.playing || this.timer); }
+
+  /** Plays from where it stands, towards 1 or, backwards, towards 0; from the beginning where it has ended. */
+  start(backwards = false) {
+    const end = backwards ? 0 : 1;
+    this.halt();
     this.button.set("Pause");
-    if (this.time >= 1) this.time = 0;
+    if (this.time === end) this.time = 1 - end;
+    if (preference.matches) this.stills(end);
+    else this.motion(end);
+  }
+
+  motion(end) {
+    const way = end ? 1 : -1;
+    let last = performance.now(), shown = 0;
     const tick = (now) => {
-      this.time = Math.min(1, this.time + (now - last) / (1000 * this.seconds));
+      this.time = Math.min(1, Math.max(0, this.time + (way * (now - last)) / (1000 * this.seconds)));
       last = now;
-      if (now - shown > REST || this.time === 1) { this.clock.set(this.time); shown = now; }
+      if (now - shown > REST || this.time === end) { this.clock.set(this.time); shown = now; }
       this.draw();
-      if (this.time < 1 && this.context.alive.value) this.playing = requestAnimationFrame(tick);
+      if (this.time !== end && this.context.alive.value) this.playing = requestAnimationFrame(tick);
       else this.stop();
     };
     this.playing = requestAnimationFrame(tick);
   }
 
+  stills(end) {
+    const next = () => {
+      this.time = Math.min(1, Math.max(0, (Math.round(this.time * STILLS) + (end ? 1 : -1)) / STILLS));
+      this.clock.set(this.time);
+      this.draw();
+      if (this.time !== end && this.context.alive.value) this.timer = setTimeout(next, STILL);
+      else this.stop();
+    };
+    this.timer = setTimeout(next, STILL);
+  }
+
   /** Plays the whole way. */
-  restart() { this.stop(); this.time = 0; this.start(); }
+  restart(backwards = false) { this.halt(); this.time = backwards ? 1 : 0; this.start(backwards); }
+
+  halt() {
+    cancelAnimationFrame(this.playing);
+    clearTimeout(this.timer);
+    this.playing = this.timer = 0;
+  }
 
   stop() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
+    this.halt();
     this.button.set("Play");
+    if (this.context.alive.value) this.context.keep({ time: this.time === 1 ? null : Number(this.time.toFixed(3)) });
   }
 }

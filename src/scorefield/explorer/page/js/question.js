@@ -1,7 +1,8 @@
 // Every scene opens with one question. The main control stays locked until an answer is chosen; the picture then
 // answers, and two sentences explain it, with their formula and source.
 
-import { make } from "./controls.js";
+import { make, prose } from "./controls.js";
+import { lecturing } from "./lecture.js";
 import { QUESTIONS } from "./questions.js";
 
 const remembered = new Map();
@@ -25,13 +26,13 @@ export function question(scene, lock) {
   const choice = recall(scene);
 
   const reveal = (picked) => {
-    const right = picked === correct;
-    const verdict = make("p", { className: "verdict" }, right ? "As you said: " : `You said “${options[picked]}”. `,
-      make("strong", {}, options[correct]), ".");
-    verdict.dataset.right = right;
+    const right = picked === correct, said = picked === null ? "" : right ? "As you said: " : `You said “${options[picked]}”. `;
+    const verdict = make("p", { className: "verdict" }, ...prose(said),
+      make("strong", {}, ...prose(options[correct])), ".");
+    verdict.dataset.right = right || picked === null;
     heading.textContent = "The answer";
-    body.replaceChildren(make("p", { className: "prompt" }, prompt), verdict, make("p", {}, answer),
-      make("p", { className: "formula" }, formula), make("p", { className: "source" }, source));
+    body.replaceChildren(make("p", { className: "prompt" }, prompt), verdict, make("p", {}, ...prose(answer)),
+      make("p", { className: "formula" }, ...prose(formula)), make("p", { className: "source" }, ...prose(source)));
   };
   const unlocked = (picked) => {
     lock(false);
@@ -40,7 +41,7 @@ export function question(scene, lock) {
     show.dataset.name = "answer";
     show.addEventListener("click", () => { seen = true; reveal(picked); });
     body.replaceChildren(make("p", { className: "prompt" }, prompt),
-      make("p", { className: "doing" }, `You said “${options[picked]}”. ${doing}`), show);
+      make("p", { className: "doing" }, ...prose(`${picked === null ? "" : `You said “${options[picked]}”. `}${doing}`)), show);
   };
   const showQuestion = () => {
     lock(true);
@@ -50,7 +51,7 @@ export function question(scene, lock) {
       ...options.map((text, at) => {
         const input = make("input", { type: "radio", name: "answer", value: String(at) });
         input.addEventListener("change", () => { commit.disabled = false; });
-        return make("label", { className: "option" }, input, text);
+        return make("label", { className: "option" }, input, make("span", {}, ...prose(text)));
       })), commit);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -61,13 +62,14 @@ export function question(scene, lock) {
     });
     body.replaceChildren(form);
   };
-  if (choice === null) showQuestion();
+  if (lecturing()) unlocked(null);
+  else if (choice === null) showQuestion();
   else unlocked(Number(choice));
   return {
     root,
     moved() {
       const picked = recall(scene);
-      if (seen || picked === null) return;
+      if (seen || picked === null || lecturing()) return;
       seen = true;
       setTimeout(() => reveal(Number(picked)), 1200);
     },

@@ -1,15 +1,9 @@
 // Answers that were recorded: the transport of a page without a server. It sends nothing; what was not recorded is an error.
 
+import { key } from "./results.js";
 import { Superseded } from "./socket.js";
 
 const PAUSE = 90; // milliseconds between two parts of a stream
-
-/** The same text for equal parameters, whatever their order. */
-function key(value) {
-  if (Array.isArray(value)) return `[${value.map(key).join()}]`;
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.keys(value).sort().map((name) => `${name}:${key(value[name])}`).join()}}`;
-}
 
 async function unzipped(id) {
   const text = atob(document.getElementById(id).textContent), bytes = new Uint8Array(text.length);

@@ -1,6 +1,6 @@
 // What several scenes share: the mixture in the address, and a field's reply on a view.
 
-import { make } from "../controls.js";
+import { make, number } from "../controls.js";
 
 export const WINDOW = { low: -5, high: 5 };
 export const RANGE = [WINDOW.low, WINDOW.high];
@@ -24,12 +24,13 @@ export function readMixture(text) {
   };
 }
 
-/** A grid reply on a view: the map spans `depth` nats below its greatest value. */
-export function showField(view, result, { arrows = true, depth = 9, reference = 2 } = {}) {
-  if (result.log_density) view.heat(result.log_density, result.max - depth, result.max, 1);
-  else view.heat(null);
-  if (arrows && result.score) view.arrows(result.at.data, result.score.data, result.score.shape[0], reference);
-  else view.arrows(null);
+/** A grid reply on a plane: the map spans `depth` nats below its greatest value. */
+export function showField(plane, result, { arrows = true, depth = 9, reference = 2, label = "log p" } = {}) {
+  const { log_density: map, max } = result;
+  if (map) plane.heat(map, max - depth, max, 1, { label, unit: " nats", ends: [`${number(max - depth, 3)} and less`, `${number(max, 3)} nats`] });
+  else plane.heat(null);
+  if (arrows && result.score) plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], reference);
+  else plane.view.arrows(null);
 }
 
 let presets = null;
@@ -83,9 +84,18 @@ export class Subject {
   /** The nearest noise level at which there is an answer. */
   level(sigma) { return this.isRun ? Math.min(this.about.sigma_max, Math.max(this.about.sigma_min, sigma)) : sigma; }
 
-  /** The log-density at a level on views; that of a run costs an ODE on a coarser grid. */
-  backdrop(views, sigma, options = {}) {
-    const params = { ...this.params(), sigma: this.level(sigma), x_range: RANGE, y_range: RANGE, n: this.isRun ? 40 : 96, landscape: this.isRun };
-    this.context.request("backdrop", "field.grid", params, (result) => { for (const one of views) showField(one, result, { arrows: false, ...options }); });
+  /** The settings of the log-density at a level; that of a run costs an ODE on a coarser grid. */
+  map(sigma) {
+    return { ...this.params(), sigma: this.level(sigma), x_range: RANGE, y_range: RANGE, n: this.isRun ? 40 : 96, landscape: this.isRun };
+  }
+
+  /** A panel of planes that show the log-density at the level sigma(). */
+  maps(planes, sigma) {
+    return this.context.panel(planes.flatMap((one) => [one.box, one.bar]), () => (this.loaded ? this.map(sigma()) : null));
+  }
+
+  /** Draws it. */
+  backdrop(panel, planes, options = {}) {
+    this.context.ask(panel, "backdrop", "field.grid", (result) => { for (const one of planes) showField(one, result, { arrows: false, ...options }); });
   }
 }

@@ -1,15 +1,17 @@
 // Diffusion: noise forwards, and two samplers backwards from the same noise, against the exact ODE.
 
 import { chart } from "../charts.js";
-import { button, group, make, number, readout, row } from "../controls.js";
+import { button, group, make, number, prose, readout, row } from "../controls.js";
+import { angleAt, angles, crossing, ratio } from "../levels.js";
 import { Plane } from "../plane.js";
 import { Player } from "../player.js";
 import { question } from "../question.js";
+import { tabs } from "../tabs.js";
 import { theme } from "../theming.js";
 import { Subject, WINDOW } from "./common.js";
 
 export const title = "Diffusion";
-export const lead = "Noise in small steps, then two samplers back from the same noise. Choose the samplers, the steps and the schedule.";
+export const lead = "Noise in small steps, then two samplers back from the same noise, side by side at equal noise levels.";
 
 const READ = [["rms", "error against the exact ODE (rms)"], ["median", "error (median)"], ["w1", "sliced Wasserstein-1 to the data"],
   ["floor", "its floor", "what exact samples of the same number reach"], ["evaluations", "evaluations of the score"]];
@@ -32,26 +34,28 @@ function picture({ data, shape: [rows, columns] }) {
   return canvas;
 }
 
-/** σ / α at each step of an answer. */
-const ratios = ({ sigma, alpha }) => Array.from(sigma.data, (value, i) => value / alpha.data[i]);
-
 class Diffusion {
   constructor(context, place, intro) {
     this.context = context;
-    this.reach = context.number("reach", 6);
     this.both = ["a", "b"].map((name) => {
       const plane = new Plane({ ...WINDOW, label: `Samples of sampler ${name}`, caption: "" });
       return { name, plane, numbers: readout(`Sampler ${name.toUpperCase()}`, READ) };
     });
-    this.curve = chart({ title: "Noise level over the steps", x: "step", logY: true, series: [
+    this.curve = chart({ title: "Noise level over the steps", x: "step", y: "σ / α", logY: true, series: [
       { label: "A", colour: "particle", points: true }, { label: "B", colour: "particle-b", points: true, dash: [5, 4] }] });
     this.note = make("p", { className: "hint" });
-    this.times = chart({ title: "The exact ODE in the schedule’s time: first coordinates", x: "time t, from noise to data", height: 230, legend: false, reverse: true, note: this.note,
-      series: Array.from({ length: LINES }, (_, k) => ({ label: String(k), colour: k % 2 ? "particle-b" : "particle", width: 1.2, alpha: 0.8 })) });
+    this.times = chart({ title: "The exact ODE in the schedule’s time", x: "time t", y: "x₁", height: 210, legend: false, reverse: true, note: this.note,
+      series: Array.from({ length: LINES }, (_, k) => ({ label: k ? "" : "x₁", colour: k % 2 ? "particle-b" : "particle", width: 1.2, alpha: 0.8 })) });
     this.table = make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Coefficients of sampler A" });
     this.build();
-    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)),
-      this.playback, make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)), this.times.root, this.curve.root, group("The table of sampler A, a row a step", this.table)), this.side);
+    this.cards = tabs({ label: "Below the pictures", value: context.text("tab", "errors"), onPick: (key) => context.keep({ tab: key === "errors" ? null : key }), cards: [
+      { key: "errors", title: "Errors", body: make("div", { className: "cards" }, ...this.both.map((one) => one.numbers.root)) },
+      { key: "levels", title: "Noise levels", body: this.curve.root },
+      { key: "time", title: "The exact ODE", body: this.times.root },
+      { key: "table", title: "Table of A", body: this.tableCard = group("The table of sampler A, a row a step", this.table) },
+    ] });
+    this.panels();
+    place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.both.map((one) => one.plane.root)), this.playback, this.cards.root), this.side);
     for (const one of this.both) one.plane.start();
     this.subject.load(() => this.fill());
   }
@@ -67,16 +71,26 @@ class Diffusion {
     this.grid = select({ label: "Levels", options: GRIDS, value: context.text("grid", "karras"), name: "grid", onInput: keep("grid") });
     this.plans = this.both.map((one) => select({ label: `Sampler ${one.name.toUpperCase()}`, options: [["", "…"]], value: "", name: one.name, onInput: keep(one.name) }));
     this.count = slider({ label: "Particles", low: 200, high: 5000, log: true, whole: true, value: context.number("n", 1500), name: "n", onInput: keep("n") });
-    this.paths = toggle({ label: "Trajectories", value: true, name: "paths", onInput: () => this.draw() });
+    this.paths = toggle({ label: "Trajectories", value: context.text("paths", "1") === "1", name: "paths", onInput: (on) => { context.keep({ paths: on ? null : "0" }); this.draw(); } });
     this.seed = context.number("seed", 0);
     const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; keep("seed")(this.seed); } });
-    this.player = new Player(context, { label: "Along the way: noise → data", seconds: 4, draw: () => this.draw() });
-    this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => this.forward() });
-    this.playback = make("section", { className: "card" }, row(this.player.button.root, this.forwards.root), this.player.clock.root);
+    this.player = new Player(context, { label: "Noise level σ/α of both", seconds: 5, draw: () => this.draw(), said: (time) => number(ratio(angleAt(time)), 3) });
+    this.forwards = button({ label: "Forwards", name: "forwards", onPress: () => (this.ahead ? this.back() : this.forward()) });
+    this.playback = make("section", { className: "card playback" }, this.player.button.root, this.forwards.root, this.player.clock.root);
     this.side = make("aside", { className: "side" }, this.question.root, group("Samplers", this.steps.root, ...this.plans.map((one) => one.root),
-      this.grid.root, this.schedule.root, this.subject.control.root, this.subject.hint, this.count.root, this.paths.root, make("p", { className: "hint" },
-      "Levels and schedule belong to samplers that take them: euler and euler_maruyama step in the schedule’s time, default and calibrated choose their own levels. "
-      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."), this.context.recorded ? null : row(again.root)));
+      this.grid.root, this.schedule.root, this.subject.control.root, this.subject.hint, this.count.root, this.paths.root, make("details", {}, make("summary", {}, "About these choices"), make("p", { className: "hint" },
+        ...prose("Levels and schedule belong to samplers that take them: `euler` and `euler_maruyama` step in the schedule’s time, `default` and `calibrated` choose their own levels. "
+      + "Pictures are in units of the noised law’s spread, so that they stay in their frame."))), this.context.recorded ? null : row(again.root)));
+  }
+
+  /** What is shown, and the settings that it is of. */
+  panels() {
+    const { context, subject } = this, ready = (settings) => () => (this.planTable ? settings() : null), cards = [[this.tableCard], []];
+    this.map = subject.maps(this.both.map((one) => one.plane), () => 0);
+    this.both.forEach((one, k) => { one.panel = context.panel([one.plane.root, one.numbers.root, this.curve.root, ...cards[k]], ready(() => this.sampling(k))); });
+    this.lines = context.panel([this.times.root], ready(() => ({ ...subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed })));
+    const forwards = () => ({ ...subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed });
+    this.up = context.panel([], forwards, () => this.back());
   }
 
   fill() {
@@ -92,43 +106,44 @@ class Diffusion {
 
   refresh() {
     if (!this.planTable) return;
-    const { name } = this.subject;
-    if (this.shown !== name) this.subject.backdrop(this.both.map((one) => one.plane.view), 0, { depth: 7 });
-    this.shown = name;
-    if (!this.context.recorded) this.requestSamples(Math.min(this.count.value(), this.subject.isRun ? 200 : 300));
-    this.context.rest("samples", () => this.requestSamples(this.count.value()));
+    if (!this.map.fresh) this.subject.backdrop(this.map, this.both.map((one) => one.plane), { depth: 7 });
+    if (!this.context.recorded) this.requestSamples({ n: Math.min(this.count.value(), this.subject.isRun ? 200 : 300) });
+    this.context.rest("samples", () => this.requestSamples({}));
     this.context.rest("times", () => this.requestPaths(), 300);
   }
 
+  /** What a sampler's picture is of. */
+  sampling(k) {
+    const plan = this.plans[k].value(), { grid, timed } = this.planTable.get(plan), levels = grid ? { grid: this.grid.value() } : {};
+    const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
+    return { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n: this.count.value(), seed: this.seed };
+  }
+
   /** Few particles first while a control moves, all of them once it rests. */
-  requestSamples(n) {
-    this.both.forEach((one, k) => {
-      const plan = this.plans[k].value(), { grid, timed } = this.planTable.get(plan), levels = grid ? { grid: this.grid.value() } : {};
-      const schedule = timed || levels.grid === "schedule" ? { schedule: this.schedule.value() } : {};
-      this.context.request(`sample.${one.name}`, "diffusion.sample", { ...this.subject.params(), plan, ...levels, ...schedule, steps: this.steps.value(), n, seed: this.seed },
-        (result) => this.showSamples(one, k, result));
-    });
+  requestSamples(instead) {
+    for (const one of this.both) {
+      if (!one.panel.fresh) this.context.ask(one.panel, `sample.${one.name}`, "diffusion.sample", (result, { plan }) => this.showSamples(one, plan, result), instead);
+    }
   }
 
   requestPaths() {
-    this.context.request("times", "diffusion.paths", { ...this.subject.params(), schedule: this.schedule.value(), n: LINES, seed: this.seed }, ({ time, x, apart }) => {
+    if (this.lines.fresh) return;
+    this.context.ask(this.lines, "times", "diffusion.paths", ({ time, x, apart }) => {
       const [times, n] = x.shape;
       this.times.set([Array.from(time.data), ...Array.from({ length: n }, (_, i) => Array.from({ length: times }, (__, t) => x.data[t * n + i]))],
         x.data.some((value) => Math.abs(value) > 15));
-      this.note.textContent = `From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
+      this.note.textContent = `First coordinates, from noise (left) to data. From the same noise every schedule ends at the same points: 100 steps, even in this one’s time, end within ${number(apart, 2)} of them `
         + "(rms, of the data’s size). Only the way there looks different.";
     });
   }
 
-  showSamples(one, k, result) {
-    one.trajectory = result.unit;
-    one.levels = ratios(result);
-    one.description = `${this.plans[k].value()} (${this.planTable.get(this.plans[k].value()).what})`;
+  showSamples(one, plan, result) {
+    one.sampled = { positions: result.unit, way: angles(result), title: `\`${plan}\`, ${this.planTable.get(plan).what}`, step: "step", steps: result.evaluations };
     const noisy = "– (adds noise on the way)";
     one.numbers.set({ rms: result.error ? number(result.error.rms) : noisy, median: result.error ? number(result.error.median) : noisy,
       w1: number(result.sliced_wasserstein), floor: number(result.floor), evaluations: String(result.evaluations) });
-    if (k === 0) this.showTable(result);
-    one.steps = result.evaluations;
+    if (one.name === "a") this.showTable(result);
+    one.levels = Array.from(result.sigma.data, (value, i) => value / result.alpha.data[i]);
     const longest = Math.max(...this.both.map((other) => other.levels?.length ?? 0));
     const column = (other) => Array.from({ length: longest }, (_, i) => (other.levels?.[i] > 0 ? other.levels[i] : null));
     this.curve.set([Array.from({ length: longest }, (_, i) => i), ...this.both.map(column)]);
@@ -141,18 +156,19 @@ class Diffusion {
       make("details", {}, make("summary", {}, "In numbers"), make("pre", {}, text)));
   }
 
+  /** Both pictures at the noise level of the clock. */
   draw() {
     for (const one of this.both) {
-      if (!one.trajectory) continue;
-      const { data, shape: [times, n] } = one.trajectory, at = this.player.time * (times - 1), low = Math.min(Math.floor(at), times - 1);
-      const high = Math.min(low + 1, times - 1), part = at - low, positions = new Float32Array(2 * n);
+      const shown = (one.name === "a" && this.ahead) || one.sampled;
+      if (!shown) continue;
+      const { positions: { data, shape: [, n] }, way } = shown, { low, high, part } = crossing(way, angleAt(this.player.time)), positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
-      else if (one.drawn !== one.trajectory) one.plane.view.layer("paths", { kind: "line", data: this.segments(one.trajectory), colour: "exact", alpha: 0.28, still: true });
-      one.drawn = this.paths.value() ? one.trajectory : null;
+      else if (one.drawn !== shown) one.plane.view.layer("paths", { kind: "line", data: this.segments(shown.positions), colour: "exact", alpha: 0.28, still: true });
+      one.drawn = this.paths.value() ? shown : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
-      const caption = `${one.name.toUpperCase()}: ${one.description}. Step ${low} of ${times - 1}, σ/α = ${number(one.levels[low], 3)}.`;
-      if (one.plane.caption.textContent !== caption) one.plane.caption.textContent = caption; // a new text costs a layout
+      const angle = (1 - part) * way[low] + part * way[high], place = part ? `between ${shown.step}s ${low} and ${high}` : `${shown.step} ${low}`;
+      one.plane.tell(`${one.name.toUpperCase()}: ${shown.title}. σ/α = ${number(ratio(angle), 3)}, ${place} of ${shown.steps}.`);
     }
   }
 
@@ -167,16 +183,21 @@ class Diffusion {
     return out;
   }
 
-  /** The forward process of clean points, on both pictures' particles. */
+  /** The forward process of clean points in place of sampler A's picture, at the noise levels of B. */
   forward() {
-    this.context.request("forward", "diffusion.forward", { ...this.subject.params(), schedule: this.schedule.value(), times: 40, n: this.count.value(), seed: this.seed }, (result) => {
-      const one = this.both[0];
-      one.trajectory = result.positions;
-      one.levels = ratios(result);
-      one.description = "the forward process, data to noise";
-      one.numbers.set({ rms: "–", median: "–", w1: "–", floor: "–", evaluations: "0" });
-      this.player.restart();
+    this.context.ask(this.up, "forward", "diffusion.forward", (result) => {
+      this.ahead = { positions: result.positions, way: angles(result), title: "the forward process, data to noise", step: "picture", steps: result.sigma.data.length - 1 };
+      this.forwards.set("Sampler A again");
+      this.player.restart(true);
     });
+  }
+
+  /** Sampler A's picture again. */
+  back() {
+    this.ahead = null;
+    this.up.drawn(null);
+    this.forwards.set("Forwards");
+    this.draw();
   }
 
   close() { this.player.stop(); this.curve.close(); this.times.close(); for (const one of this.both) one.plane.close(); }

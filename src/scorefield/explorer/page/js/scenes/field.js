@@ -45,9 +45,22 @@ class Field {
     this.numbers = readout("At the pointer", READ);
     this.average = readout("Conditional scores −ε/σ at the pointer", AVERAGE);
     this.build();
+    this.bind();
     place.append(intro, make("div", { className: "picture" }, this.plane.root), this.side);
     this.plane.start();
     this.subject.load(() => this.fill());
+  }
+
+  /** What is shown, and the settings that it is of. */
+  bind() {
+    const { context } = this, here = () => this.mixture && this.subject.loaded && (this.source !== "points" || this.points.length);
+    const at = (more) => () => (here() ? { ...this.about(), sigma: this.level(), ...more() } : null);
+    this.map = context.panel([this.plane.box, this.plane.bar], at(() => this.fineness()));
+    const point = at(() => ({ x: this.pointer, seed: 0, count: 400 }));
+    this.panel = context.panel([this.numbers.root, this.average.root], point);
+    this.marks = context.panel([], point, () => { this.result = null; this.showMarks(); });
+    this.noised = context.panel([], () => (this.clean.length === 2 && this.source !== "points" ? at(() => ({ clean: this.clean, seed: 0, count: 300 }))() : null),
+      () => { this.cloud = null; this.showMarks(); });
   }
 
   build() {
@@ -69,8 +82,8 @@ class Field {
       button({ label: "Add a mode", name: "add", onPress: () => this.add() }).root,
       button({ label: "Remove it", name: "remove", onPress: () => this.drop() }).root));
     this.own = group("Your points", make("p", { className: "hint" }, "Click in the picture to add points, or take a CSV file (two numbers a line, at most 5,000). "
-      + "Their density at level σ is the mean of Gaussians around them."), file, row(
-      button({ label: "Clear the points", name: "clear", onPress: () => { this.points = []; this.keepPoints(); this.refresh(); } }).root));
+      + "Their density at level σ is the mean of Gaussians around them."), file, this.count = make("p", { className: "hint", role: "status" }), row(
+      button({ label: "Clear the points", name: "clear", onPress: () => this.setPoints([]) }).root));
     this.side = make("aside", { className: "side" }, this.question.root,
       group("Level and density", this.sigma.root, this.subject.control.root, this.subject.hint, this.arrows.root), this.numbers.root, this.average.root, this.modes, this.own);
   }
@@ -152,20 +165,23 @@ class Field {
     if (!file) return;
     try {
       if (file.size > 2_000_000) throw new Error("a file of more than 2 MB is more than this page takes");
-      this.points = readPoints(await file.text());
+      const points = readPoints(await file.text());
       this.source = "points";
       this.subject.control.set("points");
-      this.refresh();
+      this.context.keep({ source: "points", preset: null, m: null });
+      this.setPoints(points);
     } catch (error) { this.context.fail(error.message); }
   }
 
-  keepPoints() {
-    const text = this.points.length <= 60 ? this.points.map((pair) => pair.join(",")).join(";") : null;
-    this.context.keep({ points: text });
+  /** The user's own points; the address holds up to 60 of them. */
+  setPoints(points) {
+    this.points = points;
+    this.context.keep({ points: points.length <= 60 ? points.map((pair) => pair.join(",")).join(";") : null });
+    this.refresh();
   }
 
   press(at) {
-    if (this.source === "points") { this.points.push(at); this.keepPoints(); this.refresh(); return; }
+    if (this.source === "points") { this.setPoints([...this.points, at]); return; }
     this.clean = this.context.near("clean", at);
     this.context.keep({ clean: this.clean.join(",") });
     this.requestPoint();
@@ -185,65 +201,95 @@ class Field {
     this.modes.hidden = points || mine || this.context.recorded;
     this.own.hidden = !points;
     this.handles();
-    if (points && !this.points.length) { this.plane.view.heat(null); this.plane.view.arrows(null); this.plane.marks([]); return; }
+    this.showOwn();
+    if (points && !this.points.length) { this.nothing(); return; }
     this.requestGrid();
     this.requestPoint();
   }
 
+  /** The user's points themselves. */
+  showOwn() {
+    if (this.source !== "points" || !this.points.length) this.plane.view.remove("own");
+    else this.plane.view.layer("own", { kind: "point", data: new Float32Array(this.points.flat()), colour: "particle", size: this.points.length > 500 ? 3 : 6, alpha: 0.9 });
+    this.count.textContent = `${this.points.length.toLocaleString("en")} ${this.points.length === 1 ? "point" : "points"} in the picture.${this.points.length > 60 ? " An address holds up to 60: a link will not bring these." : ""}`;
+  }
+
+  /** There is no density yet. */
+  nothing() {
+    Object.assign(this, { grid: null, result: null, cloud: null });
+    this.plane.heat(null);
+    this.plane.view.arrows(null);
+    this.numbers.clear();
+    this.average.root.hidden = true;
+    for (const panel of [this.map, this.panel, this.marks, this.noised]) panel.drawn(null);
+    this.showMarks();
+  }
+
+  /** How fine a map is drawn: one of points costs their number a node, one of a run an ODE. */
+  fineness() {
+    const window = { x_range: RANGE, y_range: RANGE };
+    if (this.source === "run") return { ...window, n: 40, landscape: true };
+    return this.source === "points" ? { ...window, n: this.points.length > 1500 ? 64 : 96 } : { ...window, n: 96, landscape: false };
+  }
+
   /** The field; where it is costly the arrows first, or a coarse one, and the whole once the level rests. */
   requestGrid() {
-    const request = (more) => this.context.request("field.grid", "field.grid", { ...this.about(), sigma: this.level(), x_range: RANGE, y_range: RANGE, ...more },
-      (result) => { this.grid = result; this.show(); });
-    if (this.source === "run") {
-      request({ n: 2 });
-      this.context.rest("grid", () => request({ n: 40, landscape: true }));
-    } else if (this.source === "points" && this.points.length > 150) {
-      request({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
-      this.context.rest("grid", () => request({ n: this.points.length > 1500 ? 64 : 96 }));
-    } else request({ n: 96, landscape: false });
+    const ask = (instead) => this.context.ask(this.map, "field.grid", "field.grid", (result) => { this.grid = result; this.show(); }, instead);
+    const many = this.source === "points" && this.points.length > 150;
+    if (this.source === "run") ask({ n: 2, landscape: false });
+    else if (many) ask({ n: Math.max(16, Math.min(96, Math.floor(Math.sqrt(1.5e6 / this.points.length)))), arrows: 16 });
+    else { ask({}); return; }
+    this.context.rest("grid", () => ask({}));
   }
 
   level() { return this.source === "run" ? this.subject.level(this.sigma.value()) : this.sigma.value(); }
 
-  show() { if (this.grid) showField(this.plane.view, this.grid, { arrows: this.arrows.value() }); }
+  show() { if (this.grid) showField(this.plane, this.grid, { arrows: this.arrows.value(), label: "log p_σ" }); }
 
   requestPoint() {
     if (this.source === "points" && !this.points.length) return;
-    const about = { ...this.about(), sigma: this.level() };
-    this.context.request("field.point", "field.point", { ...about, x: this.pointer, seed: 0, count: 400 }, (result) => { this.result = result; this.showPoint(); });
-    if (this.clean.length !== 2) return;
-    this.context.request("field.cloud", "field.cloud", { ...about, clean: this.clean, seed: 0, count: 300 }, (result) => { this.cloud = result; this.showPoint(); });
+    this.context.ask(this.panel, "field.point", "field.point", (result, params) => {
+      this.result = { ...result, x: params.x };
+      this.showPoint();
+      this.showMarks();
+      this.marks.drawn(params);
+    });
+    if (!this.noised.settings()) return;
+    this.context.ask(this.noised, "field.cloud", "field.cloud", (result, { clean }) => { this.cloud = { ...result, clean }; this.showMarks(); });
   }
 
   showPoint() {
-    const { result, cloud, pointer: x } = this;
-    if (!result) return;
-    const { score, x0, eps, residuals, candidates } = result;
+    const { x, score, x0, eps, residuals, candidates, log_density: value } = this.result;
     this.numbers.set({
-      x: vector(x), log_density: result.log_density === null ? "– (scene Density)" : number(result.log_density, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
+      x: vector(x), log_density: value === null ? "– (scene Density)" : number(value, 5), score: vector(score, 4), x0: vector(x0, 4), eps: vector(eps, 4),
       first: number(residuals.pair, 2), second: number(residuals.tweedie, 2),
     });
-    const marks = [];
     this.average.root.hidden = !candidates;
-    if (candidates) this.addCandidates(result, marks);
-    marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
-    if (cloud) this.addCloud(cloud, marks);
-    this.plane.marks(marks);
-    this.plane.caption.textContent = cloud
-      ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
-      : `Bold arrow: from x to x̂₀, along the score.${candidates ? " Thin: to clean points that x may come from." : ""} Click: a clean point’s cloud.`;
-  }
-
-  addCandidates({ candidates: { points, conditional, mean, standard_error: error }, score }, marks) {
-    for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: this.pointer, to: [points.data[i], points.data[i + 1]], name: "faint" });
+    if (!candidates) return;
+    const { conditional, mean, standard_error: error } = candidates;
     this.average.set({ one: vector(conditional.data.slice(0, 2)), mean: vector(mean), error: vector(error, 2), marginal: vector(score) });
   }
 
-  addCloud({ points }, marks) {
-    const { data } = points;
+  /** The estimates at the pointer and a clean point's cloud, above the picture. */
+  showMarks() {
+    const { result, cloud } = this, marks = [];
+    if (result) {
+      const { x, x0, candidates } = result, from = candidates?.points.data ?? [];
+      for (let i = 0; i < Math.min(24, from.length); i += 2) marks.push({ kind: "arrow", from: x, to: [from[i], from[i + 1]], name: "faint" });
+      marks.push({ kind: "arrow", from: x, to: x0, name: "score" }, { kind: "dot", at: x0, name: "guess" }, { kind: "dot", at: x, name: "here" });
+    }
+    if (cloud) this.addCloud(cloud, marks); else this.plane.view.remove("cloud");
+    this.plane.marks(marks);
+    const thin = result?.candidates ? " Thin: to clean points that x may come from." : "";
+    const click = this.source === "points" ? "Click: one more point." : "Click: a clean point’s cloud.";
+    this.plane.tell(cloud ? "Dots: the clean point’s noised cloud; thin arrows: their conditional scores, −ε/σ, each back to the clean point."
+      : result ? `Arrow length: s / (s + 2) of a cell. Bold arrow: from x to x̂₀, along the score.${thin} ${click}` : click);
+  }
+
+  addCloud({ points: { data }, clean }, marks) {
     this.plane.view.layer("cloud", { kind: "point", data, colour: "exact", size: 3.5, alpha: 0.75 });
-    for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: [data[i], data[i + 1]], to: this.clean, name: "thin" });
-    marks.push({ kind: "dot", at: this.clean, name: "clean" });
+    for (let i = 0; i < 24; i += 2) marks.push({ kind: "arrow", from: [data[i], data[i + 1]], to: clean, name: "thin" });
+    marks.push({ kind: "dot", at: clean, name: "clean" });
   }
 
   close() { this.plane.close(); }

@@ -80,6 +80,19 @@ class Images {
     const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
     this.numbers = readout("The held-out image", READ);
     this.lay(again);
+    this.bind();
+  }
+
+  /** What is shown, and the settings that it is of. */
+  bind() {
+    const { context } = this, held = (more) => () => (this.facts ? { index: this.index.value(), ...more() } : null);
+    const here = () => ({ sigma: this.sigma.value(), seed: this.seed });
+    this.samples = context.panel([this.emergence], () => (this.facts ? this.sampling() : null));
+    this.one = context.panel([this.noised.root, this.numbers.root], held(here));
+    this.returned = context.panel([this.back.root], held(() => ({ ...here(), count: SAMPLES, steps: 12 })));
+    this.seen = context.panel(this.ladder.map((one) => one.root), held(() => ({ count: LADDER, seed: 0 })));
+    this.between = ["latents", "pixels"].map((through, at) => context.panel([this.ways[at].root],
+      () => (this.facts ? { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through } : null)));
   }
 
   lay(again) {
@@ -92,7 +105,7 @@ class Images {
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.place.append(make("div", { className: "picture" },
       group("A held-out image, noised and brought back", make("div", { className: "twain" }, this.noised.root, this.back.root)),
-      group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.player.button.root, again.root), this.player.clock.root),
+      this.emergence = group("A sample emerging from noise", this.states.root, this.guesses.root, this.emerging, row(this.player.button.root, again.root), this.player.clock.root),
       group("The denoiser’s view at every level", ...this.ladder.map((one) => one.root)),
       group("From one held-out image to another", ...this.ways.map((one) => one.root))),
     make("aside", { className: "side" }, this.question.root, group("Noise", this.sigma.root, this.index.root), this.numbers.root,
@@ -120,12 +133,13 @@ class Images {
 
   requestHeldOut() { this.requestNoised(); this.context.rest("ladder", () => this.requestLevels()); this.requestInterpolations(); }
 
-  requestSamples() {
+  sampling() {
     const label = this.label.value() === "" ? {} : { label: Number(this.label.value()) };
-    const guidance = this.facts.classes ? this.guidance.value() : 1;
-    const request = (n) => this.context.request("samples", "images.sample", { n, steps: this.steps.value(), guidance, ...label, seed: this.seed },
-      (result) => { this.emerged = result; this.drawSamples(); });
-    this.context.rest("samples", () => request(SAMPLES), 60);
+    return { n: SAMPLES, steps: this.steps.value(), guidance: this.facts.classes ? this.guidance.value() : 1, ...label, seed: this.seed };
+  }
+
+  requestSamples() {
+    this.context.rest("samples", () => this.context.ask(this.samples, "samples", "images.sample", (result) => { this.emerged = result; this.drawSamples(); }), 60);
   }
 
   drawSamples() {
@@ -138,18 +152,17 @@ class Images {
   }
 
   requestNoised() {
-    const params = { index: this.index.value(), sigma: this.sigma.value(), seed: this.seed };
-    this.context.request("noised", "images.denoise", params, (result) => {
+    const { context, facts } = this;
+    context.ask(this.one, "noised", "images.denoise", (result, { sigma }) => {
       const { clean, noisy, denoised, top } = result;
-      [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, this.facts.shape, top, name));
-      this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(this.facts.held), sigma: number(this.sigma.value(), 3), error: number(result.error, 3) });
+      [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, facts.shape, top, name));
+      this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(facts.held), sigma: number(sigma, 3), error: number(result.error, 3) });
     });
-    this.context.rest("back", () => this.context.request("back", "images.partial", { ...params, count: SAMPLES, steps: 12 },
-      (result) => this.back.all(result.frames, this.facts.shape, result.top)), 60);
+    context.rest("back", () => context.ask(this.returned, "back", "images.partial", (result) => this.back.all(result.frames, facts.shape, result.top)), 60);
   }
 
   requestLevels() {
-    this.context.request("ladder", "images.levels", { index: this.index.value(), count: LADDER, seed: 0 }, (result) => {
+    this.context.ask(this.seen, "ladder", "images.levels", (result) => {
       const captions = Array.from(result.sigma.data, (sigma) => number(sigma, 2));
       this.ladder[0].all(result.noisy, this.facts.shape, result.top, captions);
       this.ladder[1].all(result.denoised, this.facts.shape, result.top);
@@ -157,9 +170,8 @@ class Images {
   }
 
   requestInterpolations() {
-    ["latents", "pixels"].forEach((through, at) => this.context.rest(`ways.${through}`, () => {
-      this.context.request(`ways.${through}`, "images.interpolate", { i: this.index.value(), j: this.other.value(), count: LADDER, steps: 16, through },
-        (result) => this.ways[at].all(result.frames, this.facts.shape, result.top));
+    this.between.forEach((panel, at) => this.context.rest(`ways.${at}`, () => {
+      this.context.ask(panel, `ways.${at}`, "images.interpolate", (result) => this.ways[at].all(result.frames, this.facts.shape, result.top));
     }, at ? 60 : 300));
   }
 

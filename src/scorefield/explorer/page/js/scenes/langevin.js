@@ -3,6 +3,7 @@
 import { chart } from "../charts.js";
 import { button, covariance, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";
+import { paced } from "../player.js";
 import { question } from "../question.js";
 import { Subject, WINDOW } from "./common.js";
 
@@ -11,7 +12,7 @@ export const lead = "Thousands of particles climb the score and are shaken by no
 
 const READ = [["step", "step"], ["level", "level σ"], ["mean", "mean"], ["exact_mean", "exact mean"], ["covariance", "covariance (xx, xy, yy)"],
   ["exact_covariance", "exact covariance"], ["weights", "mode weights"], ["exact_weights", "exact weights"], ["w1", "sliced Wasserstein-1"],
-  ["floor", "its floor", "what exact samples of the same number reach"], ["acceptance", "acceptance"]];
+  ["floor", "its floor", "what exact samples of the same number reach"], ["acceptance", "acceptance", "the share of proposals that the Metropolis test takes"]];
 
 /** States that show one thing each: [label, what to set]. */
 const SHOWS = [
@@ -22,17 +23,23 @@ const SHOWS = [
   ["The same, adjusted", { preset: "correlated", mode: "one", start: "wide", sigma: 0.02, step: 0.6, adjusted: true, steps: 100 }],
 ];
 
+const CAPTION = "Particles on log p_σ at the level of now.";
+
 class Langevin {
   constructor(context, place, intro) {
     this.context = context;
-    this.plane = new Plane({ ...WINDOW, label: "Particles on the log-density", caption: "Particles on log p_σ at the level of now." });
+    this.plane = new Plane({ ...WINDOW, label: "Particles on the log-density", caption: CAPTION });
     this.numbers = readout("Against the exact answer", READ);
-    this.curve = chart({ title: "Distance to the exact answer", x: "step", logY: true, series: [
+    this.curve = chart({ title: "Distance to the exact answer", x: "step", y: "sliced W1, units of x", logY: true, series: [
       { label: "sliced W1", colour: "particle" }, { label: "floor", colour: "muted", dash: [6, 4] }] });
     this.build();
+    this.map = this.subject.maps([this.plane], () => this.level ?? this.sigma.value());
+    this.walk = context.panel([this.numbers.root, this.curve.root], () => this.settings());
+    this.particles = context.panel([], () => this.settings(), () => this.clear());
+    this.picture = paced((result) => this.showParticles(result));
     place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
-    this.subject.load(() => this.refresh());
+    this.subject.load(() => { this.refresh(); if (context.text("play", "") === "1" && !this.run.input.disabled) this.begin(); });
   }
 
   build() {
@@ -57,7 +64,24 @@ class Langevin {
     if (this.run.input.disabled) for (const one of this.shows) one.lock(true);
   }
 
-  changed() { this.stop(); this.refresh(); }
+  changed() { this.stop(); this.level = null; this.refresh(); }
+
+  /** The particles of other settings. */
+  clear() {
+    this.plane.view.remove("particles");
+    this.plane.tell(CAPTION);
+    this.plane.caption.classList.remove("loud");
+  }
+
+  /** What a run is of. */
+  settings() {
+    if (!this.subject.loaded) return null;
+    const annealed = this.mode.value() === "annealed";
+    return {
+      ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
+      adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
+    };
+  }
 
   refresh() {
     if (!this.subject.loaded) return;
@@ -66,10 +90,10 @@ class Langevin {
     this.first.lock(annealed);
     if (isRun && this.first.value() === "first mode") this.first.set("wide");
     this.numbers.name({ exact_mean: isRun ? "mean of the run’s own samples" : "exact mean", exact_covariance: isRun ? "covariance of its own samples" : "exact covariance" });
-    if (!this.running) this.back(this.sigma.value());
+    if (!this.running) this.back();
   }
 
-  back(sigma) { this.subject.backdrop([this.plane.view], sigma); }
+  back() { this.subject.backdrop(this.map, [this.plane]); }
 
   /** Sets the controls to a state that shows something, and runs it. */
   present(values) {
@@ -94,30 +118,35 @@ class Langevin {
   }
 
   begin() {
-    const annealed = this.mode.value() === "annealed", curve = [[], [], []];
+    const curve = [[], [], []], settings = this.settings();
     this.run.set("Stop");
     this.curve.set(curve);
+    this.numbers.clear();
     this.level = null;
     this.question.moved();
-    this.running = this.context.stream("langevin", "langevin.run", {
-      ...this.subject.params(), n: this.count.value(), step: this.step.value(), sigma: this.subject.level(this.sigma.value()), annealed,
-      adjusted: this.adjusted.value() && !annealed && !this.subject.isRun, ...(annealed ? {} : { start: this.first.value() }), steps: this.steps.value(), every: 2, seed: 0,
-    }, (result) => this.showState(result, curve), () => this.stop());
+    this.running = this.context.stream("langevin", "langevin.run", settings, (result) => {
+      this.showState(result, curve);
+      for (const one of [this.walk, this.particles]) one.drawn(settings);
+    }, () => this.stop());
     this.running.promise.catch(() => {});
   }
 
-  showState(result, curve) {
+  showParticles(result) {
     this.plane.view.layer("particles", { kind: "point", data: result.positions.data, colour: "particle", size: 2.6, alpha: 0.75 });
-    this.plane.caption.textContent = result.diverged ? `Step ${result.step}: ${result.diverged}` : "Particles on log p_σ at the level of now.";
+    this.plane.tell(result.diverged ? `Step ${result.step}: ${result.diverged}` : CAPTION);
     this.plane.caption.classList.toggle("loud", Boolean(result.diverged));
-    if (result.diverged) { this.numbers.set({ step: String(result.step) }); return; }
-    if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(result.sigma); }
+  }
+
+  showState(result, curve) {
+    this.picture(result);
+    if (result.diverged) { this.numbers.clear(); this.numbers.set({ step: String(result.step) }); return; }
+    if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(); }
     const { exact } = result;
     this.numbers.set({
       step: String(result.step), level: number(result.sigma, 3), mean: vector(result.mean), exact_mean: vector(exact.mean),
       covariance: covariance(result.covariance), exact_covariance: covariance(exact.covariance),
       weights: result.mode_weights ? vector(result.mode_weights, 2) : "–", exact_weights: exact.mode_weights ? vector(exact.mode_weights, 2) : "–",
-      w1: number(result.sliced_wasserstein), floor: number(result.floor), acceptance: number(result.acceptance, 3),
+      w1: number(result.sliced_wasserstein), floor: number(result.floor), acceptance: this.adjusted.value() && !this.adjusted.input.disabled ? number(result.acceptance, 3) : "not applicable",
     });
     curve[0].push(result.step);
     curve[1].push(result.sliced_wasserstein);

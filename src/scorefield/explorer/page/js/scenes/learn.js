@@ -3,6 +3,7 @@
 import { chart } from "../charts.js";
 import { button, group, make, number, readout, row } from "../controls.js";
 import { Plane } from "../plane.js";
+import { paced } from "../player.js";
 import { question } from "../question.js";
 import { RANGE, WINDOW, withPresets } from "./common.js";
 
@@ -18,15 +19,20 @@ const NETWORKS = [["field", "a field (residual MLP)"], ["energy", "gradient of a
 class Learn {
   constructor(context, place, intro) {
     this.context = context;
-    this.planes = [["learned", "The learned field."], ["exact", "The exact field; colour: size of the error, brightest at 2 and more."]]
+    this.planes = [["learned", "The learned field."], ["exact", "The exact field; in colour: the size of the learned one’s error."]]
       .map(([key, label]) => ({ key, plane: new Plane({ ...WINDOW, label, caption: label }) }));
     this.numbers = readout("Training", READ);
-    this.curve = chart({ title: "Loss and its exact floor", x: "step", series: [
+    this.curve = chart({ title: "Loss and its exact floor", x: "step", y: "loss", series: [
       { label: "loss", colour: "particle" }, { label: "floor", colour: "muted", dash: [6, 4] }] });
-    this.costs = chart({ title: "Cost of a step as the dimension grows (ms)", x: "dimension", logX: true, logY: true, series: [
-      { label: "implicit", colour: "particle", points: true }, { label: "sliced", colour: "particle-b", points: true }, { label: "denoising", colour: "particle-c", points: true }] });
+    this.costs = chart({ title: "Cost of a step as the dimension grows, width 64", x: "dimension", y: "milliseconds", logX: true, logY: true, series: [
+      { label: "implicit", colour: "particle", points: true }, { label: "sliced", colour: "particle-b", points: true, dash: [6, 4] }, { label: "denoising", colour: "particle-c", points: true, dash: [2, 3] }] });
     this.costs.root.hidden = true;
     this.build();
+    const [learned, exact] = this.planes.map((one) => one.plane);
+    this.learned = context.panel([learned.root, this.numbers.root, this.curve.root], () => this.settings());
+    this.error = context.panel([], () => this.settings(), () => exact.heat(null));
+    this.field = context.panel([exact.box], () => this.fieldSettings());
+    this.picture = paced((result) => this.showFields(result));
     place.append(intro, make("div", { className: "picture" }, make("div", { className: "pair" }, ...this.planes.map((one) => one.plane.root)),
       make("div", { className: "cards" }, this.numbers.root, this.curve.root), this.costs.root), this.side);
     for (const { plane } of this.planes) plane.start();
@@ -56,15 +62,28 @@ class Learn {
     this.preset.set(this.context.text("preset", "two modes"));
     this.context.about(({ kind }) => { this.own.hidden = kind === "none"; });
     this.refresh();
+    if (this.context.text("play", "") === "1" && !this.train.input.disabled) this.begin();
+  }
+
+  /** What is to be learned. */
+  fieldSettings() {
+    if (!this.presets) return null;
+    const noisy = ["denoising", "multi-level"].includes(this.objective.value());
+    return { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 };
+  }
+
+  /** What a training is of. */
+  settings() {
+    return { objective: this.objective.value(), mixture: this.preset.value(), sigma: this.sigma.value(), network: this.network.value(),
+      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 };
   }
 
   /** The field that is to be learned, before the training. */
   refresh() {
     if (!this.presets || this.running) return;
-    const noisy = ["denoising", "multi-level"].includes(this.objective.value());
-    this.context.request("grid", "field.grid", { mixture: this.preset.value(), sigma: noisy ? this.sigma.value() : 0, x_range: RANGE, y_range: RANGE, n: 2 }, (result) => {
+    this.sigma.lock(!["denoising", "multi-level"].includes(this.objective.value()));
+    this.context.ask(this.field, "grid", "field.grid", (result) => {
       this.planes[1].plane.view.arrows(result.at.data, result.score.data, result.score.shape[0], 2);
-      this.planes[1].plane.view.heat(null);
     });
   }
 
@@ -75,23 +94,27 @@ class Learn {
   }
 
   begin() {
-    const curve = [[], [], []];
+    const curve = [[], [], []], settings = this.settings();
     this.train.set("Stop");
     this.question.moved();
-    this.running = this.context.stream("learn", "learn.train", { objective: this.objective.value(), mixture: this.preset.value(), sigma: this.sigma.value(), network: this.network.value(),
-      width: this.width.value(), steps: this.steps.value(), x_range: RANGE, y_range: RANGE, seed: 0 }, (result) => this.showStep(result, curve), () => this.stop());
+    this.running = this.context.stream("learn", "learn.train", settings, (result) => {
+      this.showStep(result, curve);
+      for (const one of [this.learned, this.error]) one.drawn(settings);
+    }, () => this.stop());
   }
 
   showStep(result, curve) {
     if (result.at) Object.assign(this, { at: result.at, exact: result.exact });
     this.numbers.set({ step: String(result.step), loss: number(result.loss), floor: `${number(result.floor)} ± ${number(result.floor_error, 2)}`,
       error: number(result.rms), clean: number(result.rms_clean), cost: number(result.milliseconds, 3) });
-    if (result.loss !== null) {
-      [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));
-      this.curve.set(curve);
-    }
+    if (result.loss !== null) [result.step, result.loss, result.floor].forEach((value, k) => curve[k].push(value));
+    this.curve.set(curve);
+    this.picture(result);
+  }
+
+  showFields(result) {
     for (const { key, plane } of this.planes) plane.view.arrows(this.at.data, (key === "exact" ? this.exact : result.learned).data, this.at.shape[0], 2);
-    this.planes[1].plane.view.heat(result.error, 0, 2, 0);
+    this.planes[1].plane.heat(result.error, 0, 2, 0, { label: "size of the error", ends: ["0", "2 and more"] });
   }
 
   measure() {

@@ -37,6 +37,14 @@ function outline(shares, top, closed) {
   return closed ? `0,30 ${points} 100,30` : points;
 }
 
+/** What a place from 0 to 1 of a column's axis stands for. */
+function value({ choices, ends: [low, high], log, time }, place) {
+  const x = low + place * (high - low);
+  if (choices) return choices[Math.min(choices.length - 1, Math.floor(place * choices.length))];
+  if (time) return new Date(1000 * x).toISOString().slice(0, 10);
+  return number(log ? Math.exp(x) : x, 4);
+}
+
 class Table {
   constructor(context, place, intro) {
     Object.assign(this, { context, place, cells: [], facts: null, pending: [], turn: 0 });
@@ -72,17 +80,31 @@ class Table {
     this.clear = button({ label: "Set none", name: "clear", onPress: () => { this.given = {}; this.held = null; this.changed(); } });
     this.numbers = readout("The row", READ);
     this.lay();
+    this.bind();
     this.question = question("table", (locked) => { this.locked = locked; for (const one of this.cells) one.lock(locked); for (const one of [this.take, this.clear, this.index]) one.lock(locked || (one !== this.clear && !this.count)); });
     this.side.prepend(this.question.root);
     this.plane.start();
     this.changed(false);
   }
 
+  /** What is shown, and the settings that it is of. */
+  bind() {
+    const { context } = this, given = (more) => () => ({ given: this.given, ...more });
+    this.laws = context.panel([...this.cells.flatMap((one) => [one.picture, one.law]), this.plane.box], given({ n: 500 }));
+    this.odd = context.panel([this.numbers.root, ...this.cells.map((one) => one.surprise)], given({}));
+    this.density = context.panel([this.plane.box, this.plane.bar], () => this.heating(true));
+  }
+
+  /** What the map is of. */
+  heating(network) {
+    const [x, y] = this.pair(), given = Object.fromEntries(Object.entries(this.given).filter(([key]) => Number(key) !== x && Number(key) !== y));
+    return { x, y, given, n: network ? 24 : 32, network };
+  }
+
   lay() {
-    this.plane = new Plane({ low: 0, high: 1, label: "Two columns", caption: "", onPress: this.count ? (at) => this.takeNearest(at) : null,
+    this.plane = new Plane({ low: 0, high: 1, plain: true, label: "Two columns", caption: "", onPress: this.count ? (at) => this.takeNearest(at) : null,
       onPoint: this.count ? (at) => this.mark(at) : null });
-    this.ticks = svg("g", {});
-    this.plane.over.append(this.ticks);
+    this.plane.where = (at) => this.pair().map((k, side) => `${this.facts.columns[k].name}: ${value(this.facts.columns[k], at[side])}`).join(", ");
     this.cells = this.facts.columns.map((column, k) => this.cell(column, k));
     const more = this.facts.more ? ` The first ${this.facts.columns.length} columns; ${this.facts.more} more are not shown.` : "";
     const legend = make("p", { className: "legend" });
@@ -112,7 +134,7 @@ class Table {
     fixed.addEventListener("change", () => {
       if (!fixed.checked) { delete this.given[k]; this.held = null; this.changed(); } else if (value.value.trim() || value.placeholder) { value.value ||= value.placeholder; set(); } else fixed.checked = false;
     });
-    return { root, fixed, value, real, drawn, law, surprise, choices, lock: (locked) => { fixed.disabled = value.disabled = locked; } };
+    return { root, fixed, value, picture, real, drawn, law, surprise, choices, lock: (locked) => { fixed.disabled = value.disabled = locked; } };
   }
 
   takeRow() {
@@ -160,22 +182,22 @@ class Table {
   step(turn) {
     const name = this.pending[0];
     if (!name || turn !== this.turn) return;
-    const [query, params, answer] = this.task(name), finish = () => { this.pending = this.pending.filter((other) => other !== name); this.step(turn); };
+    const [query, params, answer, panel] = this.task(name), finish = () => { this.pending = this.pending.filter((other) => other !== name); this.step(turn); };
     if (!query) { answer(); finish(); return; }
     const mine = (act) => (result) => { if (turn === this.turn) act(result); };
-    this.context.stream("table", query, params, mine(answer), mine(finish)); // as a stream: a newer one ends it
+    this.context.stream("table", query, params, mine((result) => { answer(result); panel.drawn(params); }), mine(finish)); // as a stream: a newer one ends it
   }
 
   /** The query of a thing to compute, its parameters, and what is done with the answer. */
   task(name) {
     const [x, y] = this.pair(), { columns } = this.facts, both = columns[x].density && columns[y].density && x !== y;
-    if (name === "few" || name === "many") return ["table.whatif", { given: this.given, n: name === "few" ? 60 : 500 }, (result) => { this.draws = result; this.showLaws(); this.showPair(); }];
-    if (name === "surprises") return Object.keys(this.given).length ? ["table.surprises", { given: this.given }, (result) => this.showSurprises(result)] : [null, null, () => {}];
+    if (name === "few" || name === "many") return ["table.whatif", { given: this.given, n: name === "few" ? 60 : 500 }, (result) => { this.draws = result; this.showLaws(); this.showPair(); }, this.laws];
+    if (name === "surprises") return Object.keys(this.given).length ? ["table.surprises", { given: this.given }, (result) => this.showSurprises(result), this.odd] : [null, null, () => this.odd.drawn(null)];
     this.heat.lock(!both);
-    if (!both || !this.heat.value()) return [null, null, () => this.plane.view.heat(null)];
-    const given = Object.fromEntries(Object.entries(this.given).filter(([key]) => Number(key) !== x && Number(key) !== y));
-    const network = name === "density"; // else the mixture alone, at once
-    return ["table.density", { x, y, given, n: network ? 24 : 32, network }, (result) => this.plane.view.heat(result.log_density, result.max - DEPTH, result.max, 1)];
+    if (!both || !this.heat.value()) return [null, null, () => { this.plane.heat(null); this.density.drawn(null); }];
+    // the mixture alone at once, then the network
+    return ["table.density", this.heating(name === "density"), ({ log_density: map, max }) => this.plane.heat(map, max - DEPTH, max, 1,
+      { label: "log p below its top", unit: " nats", from: max, ends: [`−${DEPTH} nats and less`, "0"] }), this.density];
   }
 
   showSurprises({ log_density: value, percentile, surprise }) {
@@ -200,7 +222,7 @@ class Table {
 
   showPair() {
     const [x, y] = this.pair(), { view } = this.plane, { columns } = this.facts;
-    this.ticks.replaceChildren(...columns[x].ticks.map(({ at, text }) => this.tick(1000 * at, 988, "middle", text)), ...columns[y].ticks.map(({ at, text }) => this.tick(10, 1008 - 1000 * at, "start", text)));
+    this.plane.axes(columns[x], columns[y]);
     view.layer("rows", { kind: "point", data: this.points(this.facts.rows, 1200), colour: "exact", size: 3, alpha: 0.35 });
     if (this.draws) view.layer("draws", { kind: "point", data: this.points(this.draws.draws, 1000), colour: "particle", size: 4, alpha: 0.75 });
     this.mark();
@@ -211,13 +233,6 @@ class Table {
   mark(at = null) {
     const pair = this.pair(), set = this.draws && pair.every((k) => Object.hasOwn(this.given, k)) ? pair.map((k) => this.draws.draws.data[k]) : [NaN];
     this.plane.marks([...(set.every(Number.isFinite) ? [{ kind: "dot", at: set, name: "here" }] : []), ...(at ? [{ kind: "dot", at, name: "guess" }] : [])]);
-  }
-
-  tick(x, y, anchor, text) {
-    const made = svg("text", { x: Math.min(960, Math.max(anchor === "middle" ? 70 : 10, x)), y: Math.min(960, Math.max(30, y)), "text-anchor": anchor, class: "tick" });
-    if (anchor === "middle") made.setAttribute("y", y);
-    made.textContent = text;
-    return made;
   }
 
   showLaws() {

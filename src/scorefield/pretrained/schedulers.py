@@ -14,7 +14,7 @@ from torch import Tensor
 from scorefield._files import shown
 from scorefield.core import Levels
 from scorefield.denoiser import ANGLE, DATA, EDM_F, FLOW, NOISE, Target
-from scorefield.interop.convention import NEGATIVE_F, Convention
+from scorefield.pretrained.convention import NEGATIVE_F, Convention
 from scorefield.times import BetaTimes, Between, FlowTimes, LogSigmaTimes
 
 ON_BETAS = (

@@ -8,35 +8,28 @@ from typing import Any
 from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.denoiser import EDM_F, Denoiser
-from scorefield.interop.convention import NEGATIVE_F, Convention
-from scorefield.interop.diffusers_models import DiffusersNetwork, parts_of
-from scorefield.interop.schedulers import convention_of, notes_of
+from scorefield.pretrained.convention import NEGATIVE_F, Convention
+from scorefield.pretrained.networks import DiffusersNetwork
+from scorefield.pretrained.pipelines import parts_of
+from scorefield.pretrained.schedulers import convention_of, notes_of
 from scorefield.records.diffusers_unet import DiffusersUNet
+from scorefield.records.ends import Ends
 from scorefield.records.image_codec import ImageCodec
-from scorefield.records.trained import TrainedModel
+from scorefield.records.stored import Parts
 from scorefield.times import BetaTimes, FlowTimes, LogSigmaTimes, Times
 
 _LAST = 0.999
 """Of a flow's time u: greatest that a run asks for, sigma / alpha = 999; its own levels end below alpha = 0."""
 
 
-def adopted(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
-    """A UNet2DModel of diffusers, of pixels on [-1, 1], as a trained model of images with 256 grey levels.
-
-    What takes a run takes it: samples, densities, restoration, calibrated plans, distillation. Its folder needs
-    diffusers to be read, and neither the scheduler nor any code. Noise levels are in units of half the range of grey
-    levels. A network that is trained up to alpha = 0 is asked up to the table's entry before, a flow up to u = 0.999.
-
-    Args:
-        source: as `from_diffusers`; the network is a UNet2DModel with a sample_size, unconditional or of classes.
-        sigma_data: standard deviation of its data on [-1, 1], where sampling and densities start from; EDM's networks
-            have their own.
+def adopted_parts(source: Any, sigma_data: float) -> Parts:
+    """The parts of the `TrainedModel` that `TrainedModel.from_diffusers` gives for a network of diffusers.
 
     Raises:
-        ValueError: for another network; where diffusers is missing.
+        ValueError: for another network than a UNet2DModel; where diffusers is missing.
         FileError: for a folder that cannot be read.
     """
-    _ranges.SHARE("adopted(sigma_data=...)", sigma_data)
+    _ranges.SHARE("from_diffusers(sigma_data=...)", sigma_data)
     module, scheduler = parts_of(source)
     if type(module).__name__ != "UNet2DModel":
         raise ValueError(
@@ -59,12 +52,8 @@ def adopted(source: Any, *, sigma_data: float = 0.5) -> TrainedModel:
     }
     if not isinstance(times, LogSigmaTimes):
         known["plan"] = "UniPC, evenly in the network's own times,"
-    return TrainedModel(
-        model,
-        pixels,
-        frequencies=(1 / classes,) * classes if classes else None,
-        info={"adopted": known},
-    )
+    often = (1 / classes,) * classes if classes else None
+    return Parts(model, pixels, {}, often, {"adopted": known}, None, None, {}, Ends())
 
 
 def _denoiser(module: Any, convention: Convention, sigma_data: float) -> tuple[Denoiser, Times]:
