@@ -68,7 +68,7 @@ def watched(browser: Browser) -> Iterator[Page]:
     yield page
     trouble = [text for text in page.locator(".trouble:visible").all_inner_texts() if text]
     context.close()
-    assert not errors and not trouble
+    assert not errors and not trouble, (errors, trouble)
 
 
 class Held:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scorefield import _files
 from scorefield.data import Dataset, TableFile, sources
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from scorefield.training.loop import Progress
 
 
-class Later(NamedTuple):
+@dataclass(frozen=True)
+class Later:
     """What a module has under a name: the module is imported when it is first asked for, by the kind that needs it.
 
     Args:
