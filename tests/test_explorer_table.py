@@ -245,3 +245,4 @@ def test_the_scene_says_what_it_needs_without_a_table(page: Page) -> None:
         page.goto(f"{address}#/table")
         page.wait_for_selector("pre")
         assert "scorefield explore run" in page.locator("pre").inner_text()
+        page.goto("about:blank")  # before the server ends, which the page would report
