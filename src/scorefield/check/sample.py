@@ -175,16 +175,17 @@ def _of_records(model: TrainedModel, sample: str | Path, seed: int) -> tuple[_Qu
         level.noised(rows, noise_like(rows, seed, f"check {name}")) for name, rows in (("sample", x), ("own", own))
     )
     q = _Question(x.flatten(1), own.flatten(1), noised, score_of(given), own_noised, score_of(classes))
-    return q, ""
+    return q, held.note
 
 
 def _of_table(model: TrainedTable, sample: str | Path, seed: int) -> tuple[_Question, str]:
-    rows = held_rows(model, sample).rows
+    held = held_rows(model, sample)
+    rows = held.rows
     if rows is None:
         raise DataError(f"{sample}: there are no rows in it.")
     encoded, numbers = model.codec.encode(rows, seed=seed), model.layout.numbers
     there = encoded[:, :numbers].isfinite().all(1) & encoded[:, numbers:].isfinite().all(1)
-    notes = []
+    notes = [held.note] if held.note else []
     if not bool(there.all()):
         notes.append(
             f"{int((~there).sum()):,} rows with holes, or without a number that only some rows have, were left out."
