@@ -124,7 +124,7 @@ def gradient(bar: Locator) -> list[str]:
     """The first and the last colour of a bar."""
     drawn = bar.locator("i").evaluate("(one) => getComputedStyle(one).backgroundImage")
     told = [tuple(map(int, part.split(","))) for part in re.findall(r"rgb\(([^)]*)\)", drawn)]
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (told[0], told[-1])]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in told[:1] + told[-1:]]
 
 
 @needed

@@ -108,6 +108,7 @@ def fit(
         ValueError: for points off the manifold, named by their row, or too few of them.
 
     Example:
+        >>> import torch
         >>> from scorefield.manifolds import HeatMixture, Torus
         >>> law = HeatMixture(Torus(1), torch.ones(1), torch.zeros(1, 1), torch.ones(1))
         >>> found = fit(law.manifold, law.sample(200, seed=0), settings=Settings(steps=5), width=16, depth=1)

@@ -27,7 +27,7 @@ class Torus:
 
     Example:
         >>> torus = Torus(2)
-        >>> x, y = torch.tensor([[3.0, 0.0]]), torch.tensor([[-3.0, 0.5]])
+        >>> x, y = torch.tensor([[3.0, 0.0], [-3.0, 0.5]]).double().split(1)
         >>> torus.log(x, y).round(decimals=4).tolist()
         [[0.2832, 0.5]]
     """
