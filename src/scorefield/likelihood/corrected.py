@@ -135,7 +135,7 @@ class _Found(NamedTuple):
         return LogDensity(self.value, nothing, interval, self.error, self.spent)
 
 
-def corrected_log_density(
+def corrected_log_densities(
     law_of: Callable[[Tensor], tuple[CorrectedLaw, Points]],
     count: int,
     at_once: int,
@@ -145,7 +145,8 @@ def corrected_log_density(
     evaluations: int | None = None,
     report: Report = silent,
     density: LevelDensity = USUAL,
-) -> LogDensity:
+    others: int = 0,
+) -> tuple[LogDensity, Tensor]:
     """`log p` at the level (1, low) of the law that the flow carries from the Gaussian at (1, high).
 
     Args:
@@ -161,23 +162,11 @@ def corrected_log_density(
         report: hears how far the work is.
         density: of the levels; where there is a tolerance, its steps are the first, and twice as many are made for
             points whose error is above it, and so on.
+        others: how many points lie beside each, as `Points.beside` says.
+
+    Returns:
+        The log-densities, and by how much those of the points beside differ from them, `(others, n)`.
     """
-    return corrected_log_densities(law_of, count, at_once, low, high, tolerance, evaluations, report, density)[0]
-
-
-def corrected_log_densities(
-    law_of: Callable[[Tensor], tuple[CorrectedLaw, Points]],
-    count: int,
-    at_once: int,
-    low: float,
-    high: float,
-    tolerance: float,
-    evaluations: int | None = None,
-    report: Report = silent,
-    density: LevelDensity = USUAL,
-    others: int = 0,
-) -> tuple[LogDensity, Tensor]:
-    """The same, and by how much the log-densities of `others` points beside each differ from its own, `(others, n)`."""
     steps = density.steps if evaluations is None else 2 * ((evaluations - 1) // 2)
     found, unsure, done = _Found.nothing(count, others), torch.arange(count), 0.0
     while len(unsure):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scorefield.likelihood import LogDensity
-from scorefield.likelihood.corrected import CorrectedLaw, Points, corrected_log_density
+from scorefield.likelihood.corrected import CorrectedLaw, Points, corrected_log_densities
 from scorefield.likelihood.reference import Reference
 from scorefield.numerics.divergence import jacobian_trace
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, BoundScore, Laws, Noised
@@ -64,7 +64,7 @@ def log_density(
         reference = Reference(torch.zeros_like(laws.variances), laws.variances)
         return _Corrected(bound, row[rows], laws), Points(z, torch.ones_like(z, dtype=torch.bool), reference)
 
-    found = corrected_log_density(law_of, len(x), _AT_ONCE, SIGMA_MIN, SIGMA_MAX, tolerance, report=report)
+    found, _ = corrected_log_densities(law_of, len(x), _AT_ONCE, SIGMA_MIN, SIGMA_MAX, tolerance, report=report)
     slope = bound.log_slope(row)
     return LogDensity(
         found.value + slope,
