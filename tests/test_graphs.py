@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scorefield import closed_form, graphs
 from scorefield.graphs import moments, slopes, solver
-from scorefield.graphs.edges import near_inverse
+from scorefield.graphs.edges import EdgeTests, near_inverse
 from scorefield.graphs.fit import GraphFit
 from scorefield.graphs.models import Interactions
 from scorefield.graphs.moments import quadratic, sample_of
@@ -216,6 +216,18 @@ def test_edge_tests_reject_absent_edges_as_often_as_they_say(kind: str, n: int, 
     error = np.std(false, ddof=1) / math.sqrt(trials)
     assert abs(np.mean(false) - 0.05) < 4 * error + 0.01  # and what so few rows leave of a normal law
     assert np.mean(true) > 0.6 and (kind == "few" or np.mean(held) > 0.88)
+
+
+def test_p_values_of_few_rows_hold_far_in_their_tails() -> None:
+    """Means of products of two normal numbers, over 20 rows: those of z are too small, the tests' are not."""
+    draw = torch.Generator().manual_seed(0)
+    parts = torch.randn(2, 200_000, 20, dtype=torch.float64, generator=draw).prod(0)
+    found = EdgeTests(("a", "b"), parts.mean(1), parts.std(1, correction=0) / math.sqrt(20), 20)
+    for level in (0.05, 1e-3, 1e-4):
+        expected = level * len(parts)
+        assert float((found.p_of(found.z) < level).sum()) < expected + 4 * math.sqrt(expected)
+        normal = torch.erfc(found.z.abs() / math.sqrt(2))
+        assert float((normal < level).sum()) > expected + 4 * math.sqrt(expected)
 
 
 def test_edge_tests_hold_for_truncated_data() -> None:

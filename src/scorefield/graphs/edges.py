@@ -37,11 +37,13 @@ class EdgeTests:
         names: of the columns.
         estimate: of `K_jk`, `(d, d)`, free of the penalty's bias.
         error: its standard error.
+        rows: of the data, n.
     """
 
     names: tuple[str, ...]
     estimate: Tensor
     error: Tensor
+    rows: int
 
     @property
     def z(self) -> Tensor:
@@ -51,7 +53,16 @@ class EdgeTests:
     @property
     def p(self) -> Tensor:
         """Two-sided p-values of no edge, `(d, d)`; 1 on the diagonal."""
-        return torch.erfc(self.z.abs() / math.sqrt(2)).fill_diagonal_(1)
+        return self.p_of(self.z).fill_diagonal_(1)
+
+    def p_of(self, z: Tensor) -> Tensor:
+        """Two-sided p-values of estimates in units of their errors.
+
+        Those of `z / sqrt(1 + z^2 / n)` by the normal law: the mean of the rows' parts over the root of their mean
+        square about 0, where no edge puts it, in place of about their own mean. For symmetric parts its tails are at
+        most about those of signs, whatever the parts' own (Efron 1969); those of z are heavier with few rows.
+        """
+        return torch.erfc((z / (1 + z.square() / self.rows).sqrt()).abs() / math.sqrt(2))
 
     def adjusted(self) -> Tensor:
         """P-values adjusted for the number of pairs, `(d, d)` (Benjamini and Hochberg 1995).
@@ -107,7 +118,7 @@ def edge_tests(sample: Sample, K: Tensor) -> EdgeTests:
     for j in range(d):
         if j == 0 or not sample.model.plain:
             G = plain if sample.model.plain else _block(loss, j)
-            inverse = near_inverse(G, math.sqrt(math.log(d) / sample.n), inverse)
+            inverse = near_inverse(G, math.sqrt(2 * math.log(d) / sample.n), inverse)
         slope = sample.t * b[j] + u[j][:, None] * e[j]
         slope[j] -= sample.own[j]
         influence[j] = inverse @ slope
@@ -116,7 +127,7 @@ def edge_tests(sample: Sample, K: Tensor) -> EdgeTests:
     variance = ((influence + influence.transpose(0, 1)) / 2 - ((step + step.T) / 2)[:, :, None]).square().mean(2)
     unit = sample.scale**-sample.model.a
     units = unit[:, None] * unit
-    return EdgeTests(sample.names, fitted * units, (variance / sample.n).sqrt() * units)
+    return EdgeTests(sample.names, fitted * units, (variance / sample.n).sqrt() * units, sample.n)
 
 
 def near_inverse(G: Tensor, penalty: float, start: Tensor | None = None) -> Tensor:
