@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from scorefield import Settings
+from scorefield._files import FileError
 from scorefield.manifolds import (
     SO3,
     HeatMixture,
@@ -16,6 +19,7 @@ from scorefield.manifolds import (
     Sphere,
     TangentScore,
     Torus,
+    TrainedScore,
     VonMisesFisherMixture,
     denoising,
     divergence,
@@ -351,3 +355,38 @@ def test_a_fitted_mixture_is_a_maximum_of_the_likelihood() -> None:
     assert float(VonMisesFisherMixture(best.weights, turned, best.concentrations).log_density(x).mean()) < most
     with pytest.raises(ValueError, match="components must be from 1 to the 600"):
         fit_von_mises_fisher(x, 601, seed=0)
+
+
+@small
+def test_a_saved_score_comes_back_bit_for_bit(manifold: Manifold, tmp_path: Path) -> None:
+    centres = HeatMixture(manifold, torch.ones(1), manifold.uniform(1, seed=3), torch.ones(1)).sample(2, seed=1)
+    base = HeatMixture(manifold, torch.tensor([1.0, 2.0]), centres, torch.tensor([0.4, 0.7]))
+    for law in (None, base):
+        found = fit(manifold, base.sample(64, seed=0), base=law, settings=Settings(steps=3), width=16, depth=1)
+        found.save(tmp_path / "run")
+        again = TrainedScore.load(tmp_path / "run")
+        x = base.sample(5, seed=4).float()
+        assert repr(again) == repr(found) and torch.equal(again(x, 0.3), found(x, 0.3))
+        assert torch.equal(again.sample(4, steps=8), found.sample(4, steps=8))
+
+
+def test_a_score_that_cannot_be_stored_or_read_says_so(tmp_path: Path) -> None:
+    found = fit(Torus(2), torch.rand(16, 2), settings=Settings(steps=1), width=8, depth=1)
+    found.save(tmp_path)
+    header = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    for name, value, said in (
+        ("manifold", {"name": "Torus", "d": 3}, "sees 42 numbers, got 28"),
+        ("manifold", {"name": "Klein bottle"}, "the manifold is SO3, or Sphere or Torus"),
+        ("frequencies", "many", "a list of numbers, got 'many'"),
+        ("sigma_min", 9.0, "0 < sigma_min < sigma_max"),
+        ("format", "scorefield", "expected a score on a manifold"),
+    ):
+        (tmp_path / "model.json").write_text(json.dumps({**header, name: value}), encoding="utf-8")
+        with pytest.raises(FileError, match=said):
+            TrainedScore.load(tmp_path)
+
+    class Klein(Torus):
+        pass
+
+    with pytest.raises(ValueError, match="scores on Sphere, Torus and SO3 can be saved"):
+        TrainedScore(TangentScore(Klein(2), width=8, depth=1), 0.1, 1.0).save(tmp_path)

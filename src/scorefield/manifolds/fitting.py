@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from scorefield._files import shown
 from scorefield.levels import LogUniform
 from scorefield.manifolds.flow import largest, log_density
 from scorefield.manifolds.losses import Denoising
 from scorefield.manifolds.manifold import Manifold
 from scorefield.manifolds.mixture import HeatMixture
 from scorefield.manifolds.network import TangentScore
+from scorefield.manifolds.stored import FORM, FORMAT, header_of, score_from, tensors_of
 from scorefield.manifolds.walks import levels, sample
 from scorefield.progress import Report, silent
+from scorefield.training import model_folder
 from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import train
 
@@ -72,6 +78,31 @@ class TrainedScore:
         )
         return found.value
 
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors`, atomically each, the weights first.
+
+        Raises:
+            ValueError: for a score on another manifold than `Sphere`, `Torus` and `SO3`.
+        """
+        header = {**header_of(self.score), "sigma_min": self.sigma_min, "sigma_max": self.sigma_max, "info": {}}
+        model_folder.save(Path(folder), FORM, FORMAT, header, tensors_of(self.score))
+
+    @staticmethod
+    def load(folder: str | Path) -> TrainedScore:
+        """Read the folder that `save` wrote.
+
+        Raises:
+            FileError: for a missing, truncated or foreign file, or weights that belong to another model.json.
+        """
+        return model_folder.load(Path(folder), FORM, FORMAT, "score on a manifold", _made)
+
+
+def _made(header: dict[str, Any], tensors: dict[str, Tensor]) -> TrainedScore:
+    low, high = header.get("sigma_min"), header.get("sigma_max")
+    if not (type(low) is float and type(high) is float and 0 < low < high < math.inf):
+        raise ValueError(f"sigma_min and sigma_max are numbers, 0 < sigma_min < sigma_max, got {shown([low, high])}.")
+    return TrainedScore(score_from(header, tensors).eval().requires_grad_(False), low, high)
+
 
 def fit(
     manifold: Manifold,
@@ -127,4 +158,4 @@ def fit(
     known = None if held is None else held.float()
     for progress in train(score, x.float(), settings=settings, held=known, objective=objective):
         report(progress.fraction, f"step {progress.step}, loss {progress.loss:.4f}")
-    return TrainedScore(score.eval().requires_grad_(False), sigma_min, top)
+    return TrainedScore(score.eval().requires_grad_(False), float(sigma_min), float(top))

@@ -10,6 +10,7 @@ from torch import Tensor
 from scorefield.manifolds.manifold import Manifold
 from scorefield.numerics.random import normal, uniform
 
+_ROUNDING = 1e-12
 _AT_ONCE = 1 << 14  # pairs of a point and a centre, each with the nodes of an integral
 
 
@@ -52,7 +53,10 @@ class HeatMixture:
         for name, value in (("weights", self.weights), ("sigmas", self.sigmas)):
             if not bool(((value > 0) & value.isfinite()).all()):
                 raise ValueError(f"the {name} of a HeatMixture must be positive and finite, got {value.tolist()}.")
-        object.__setattr__(self, "weights", (self.weights / self.weights.sum()).double())
+        weights = self.weights.double()
+        if abs(float(weights.sum()) - 1) > _ROUNDING:  # what was made to sum to 1 before stays as it is
+            weights = weights / weights.sum()
+        object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "sigmas", self.sigmas.double())
 
     def __repr__(self) -> str:
