@@ -61,6 +61,34 @@ def test_independent_codes_need_no_table() -> None:
     assert found is not None and float(found.rates[1]) <= 1.0
 
 
+def test_few_held_out_rows_do_not_loosen_a_design() -> None:
+    """A second code that is a function of the first, 7 rows each: 110 rows left out show what 44 held-out ones cannot.
+
+    Of 154 rows none has a combination that no other has: one more has one with a probability of about 1 / 155.
+    """
+    sizes, rng = (22, 22), np.random.default_rng(0)
+    first = torch.from_numpy(rng.permutation(np.repeat(np.arange(22), 7))).double()
+    rows = torch.stack([first, (5 * first) % 22], 1)
+    flat = tuple(torch.full((1, size), -math.log(size), dtype=torch.float64) for size in sizes)
+    found = fit_code_table(lambda given: tuple(p.repeat(len(given), 1) for p in flat), 0, sizes, rows[:110], rows[110:])
+    assert found is not None and math.isinf(found.rates[0])
+    mixed = found.blended(tuple(p.repeat(22, 1) for p in flat), torch.tensor([[k, math.nan] for k in range(22)]))[1]
+    loss = 1 - mixed.exp()[torch.arange(22), (5 * torch.arange(22)) % 22]
+    assert float(loss.mean()) < 2 / 155
+
+
+def test_one_new_combination_in_each_ten_rows_is_left_to_the_network() -> None:
+    sizes, rng = (4, 40), np.random.default_rng(0)
+    first = rng.integers(0, 4, 300)
+    second = np.where(rng.random(300) < 0.1, rng.integers(4, 40, 300), first)
+    rows = torch.from_numpy(np.column_stack([first, second])).double()
+    flat = tuple(torch.full((1, size), -math.log(size), dtype=torch.float64) for size in sizes)
+    found = fit_code_table(lambda given: tuple(p.repeat(len(given), 1) for p in flat), 0, sizes, rows[:250], rows[250:])
+    assert found is not None
+    share = float(found.rates[1]) / (250 / 4 + float(found.rates[1]))  # of a new row, that the network decides
+    assert 0.02 < share < 0.4
+
+
 @pytest.fixture(scope="module")
 def design() -> tuple[pd.DataFrame, TrainedTable]:
     """Eight combinations of 64, ten rows each, with an answer."""

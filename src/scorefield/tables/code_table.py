@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 TENSORS = ("codes/rows", "codes/weights", "codes/rates")
 MOST_COMBINATIONS = 2000
-_RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # in rows
+_RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # in rows
 _PART = 2048  # rows at a time
 
 
@@ -97,10 +97,12 @@ def one_hot(codes: Tensor, sizes: tuple[int, ...]) -> Tensor:
 def fit_code_table(
     log_codes: Callable[[Tensor], tuple[Tensor, ...]], numbers: int, sizes: tuple[int, ...], rows: Tensor, held: Tensor
 ) -> CodeTable | None:
-    """The table of training rows, its rates those with the greatest likelihood on held-out rows.
+    """The table of training rows, its rates those with the greatest likelihood of rows that are not counted.
 
-    A rate is finite only where the gain is more than two standard errors above 0. None where there is less than two
-    codes, more than 2,000 combinations, no held-out row, or no finite rate.
+    These are the held-out rows, and those of training, each left out of the counts in its turn: a few held-out rows
+    cannot tell that next to no new row has a combination of its own. That the network has seen the latter speaks for
+    the network. A rate is finite only where the gain over it is more than two standard errors above 0. None where there
+    is less than two codes, more than 2,000 combinations, no held-out row, or no finite rate.
 
     Args:
         log_codes: the network's `log P(code = k | given)`.
@@ -115,26 +117,30 @@ def fit_code_table(
     combinations, weights = torch.unique(codes, dim=0, return_counts=True)
     if len(combinations) > MOST_COMBINATIONS:
         return None
-    rates = torch.full((len(sizes),), math.inf, dtype=torch.float64)
-    table = CodeTable(combinations, weights.double(), rates, sizes)
+    table = CodeTable(combinations, weights.double(), torch.full((len(sizes),), math.inf, dtype=torch.float64), sizes)
+    both = torch.cat([combinations.masked_fill(combinations < 0, math.nan), held[:, numbers:].double()])
+    times = torch.cat([table.weights, torch.ones(len(held), dtype=torch.float64)])
+    own = torch.cat([one_hot(combinations, sizes), torch.zeros(len(held), sum(sizes), dtype=torch.float64)])
+    rates = []
     for j in range(len(sizes)):
-        known = held[torch.isfinite(held[:, numbers + j])].double()
-        given = torch.full_like(known, math.inf)
-        given[:, numbers:] = math.nan
-        given[:, numbers : numbers + j] = known[:, numbers : numbers + j]
-        rates[j] = _best_rate(table, j, log_codes(given), given, known[:, numbers + j].long())
-    return table if bool(torch.isfinite(rates).any()) else None
+        known = torch.isfinite(both[:, j])
+        given = torch.full((int(known.sum()), numbers + len(sizes)), math.nan, dtype=torch.float64)
+        given[:, :numbers] = math.inf
+        given[:, numbers : numbers + j] = both[known, :j]
+        network = log_codes(given)[j].double()
+        count = (table.counts(given[:, numbers:]) - own[known]).split(sizes, 1)[j]
+        rates.append(_best_rate(network, count, both[known, j].long(), times[known]))
+    table = replace(table, rates=torch.tensor(rates, dtype=torch.float64))
+    return table if bool(torch.isfinite(table.rates).any()) else None
 
 
-def _best_rate(table: CodeTable, j: int, network: tuple[Tensor, ...], given: Tensor, actual: Tensor) -> float:
-    best, gained = math.inf, 0.0
+def _best_rate(network: Tensor, count: Tensor, actual: Tensor, times: Tensor) -> float:
+    """The rate that gains most over the network's log-probabilities `(n, K)` of codes that occurred so many times."""
+    best, gained, total = math.inf, 0.0, float(times.sum())
     for rate in _RATES:
-        rates = torch.full_like(table.rates, math.inf)
-        rates[j] = rate
-        tried = CodeTable(table.rows, table.weights, rates, table.sizes)
-        mixed = tried.blended(network, given)[j]
-        gain = (mixed - network[j]).gather(1, actual[:, None])[:, 0].double()
-        error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
-        if float(gain.mean()) > max(gained, 2 * error):
-            best, gained = rate, float(gain.mean())
+        gain = (CodeTable.mixed(network, count, rate) - network).gather(1, actual[:, None])[:, 0]
+        mean = float(gain @ times) / total
+        error = math.sqrt(float((gain - mean).square() @ times) / max(total - 1, 1) / total)
+        if mean > max(gained, 2 * error):
+            best, gained = rate, mean
     return best
