@@ -53,7 +53,7 @@ class Live(SphinxDirective):
         address = html.escape(f"{SCENES}#/{self.arguments[0].replace(' ', '%20')}")
         name = self.arguments[0].partition("?")[0].capitalize()
         start = f"<details class='live-scene'><summary>Open the scene {name} here</summary>"
-        frame = f"<iframe src='{address}' loading='lazy' title='Scene {name} of the explorer'></iframe>"
+        frame = f"<iframe data-src='{address}' title='Scene {name} of the explorer'></iframe>"
         link = (
             f"<p><a href='{address}' target='_blank' rel='noopener'>The same in a window of its own</a></p></details>"
         )
@@ -117,7 +117,8 @@ def write(app: Sphinx, failed: Exception | None) -> None:
         shutil.copytree(build.FLIPS, folder / "flips", dirs_exist_ok=True)
     for docname in sorted(name for name in app.env.found_docs if LESSON.fullmatch(name)):
         builder, name = app.builder, docname.rpartition("/")[2]
-        lesson = app.env.get_and_resolve_doctree(docname, builder)
+        lesson = app.env.get_doctree(docname)
+        app.env.apply_post_transforms(lesson, docname)
         builder.current_docname, builder.imgpath = docname, "../_images"
         builder.post_process_images(lesson)
         title = next(iter(lesson.findall(nodes.title))).astext()
@@ -138,5 +139,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("live", Live)
     app.add_directive("flip", Flip)
     app.add_css_file("lessons.css")
-    app.add_js_file("flip.js", loading_method="defer")
+    app.add_js_file("lessons.js", loading_method="defer")
     app.connect("build-finished", write)

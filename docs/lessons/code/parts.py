@@ -74,7 +74,7 @@ def field(ax: Axes, law: GaussianMixture, level: Level, reach: float = 5.0) -> N
     side = torch.linspace(-reach, reach, 100, dtype=F64)
     grid = torch.cartesian_prod(side, side)
     height = law.log_density(grid, level).reshape(100, 100).T
-    ax.contourf(side, side, (height - height.max()).clamp(min=-12), levels=24, cmap="Blues", alpha=0.6)
+    ax.contourf(side, side, (height - height.max()).clamp(min=-12), levels=24, cmap="Blues", vmin=-12, vmax=8)
     few = torch.cartesian_prod(*[torch.linspace(-reach, reach, 15, dtype=F64)] * 2)
     arrows = law.score(few, level)
     arrows = arrows / arrows.norm(dim=1, keepdim=True).clamp(min=1e-9) * arrows.norm(dim=1, keepdim=True).log1p()

@@ -1,3 +1,10 @@
+// Scenes are loaded when they are opened: each is a page of megabytes.
+for (const details of document.querySelectorAll(".live-scene")) {
+  details.addEventListener("toggle", () => {
+    const frame = details.querySelector("iframe");
+    if (details.open && !frame.src) frame.src = frame.dataset.src;
+  });
+}
 // Figures that a slider turns over: {frames, labels} in data-flip.
 for (const figure of document.querySelectorAll("[data-flip]")) {
   const { frames, labels } = JSON.parse(figure.dataset.flip);
