@@ -138,7 +138,7 @@ def flips() -> dict[str, dict[str, Figure]]:
             right.plot(k, y, color=colour, label=name)
             right.plot([at], [value], "o", color=colour)
         trace, norm = terms(at)
-        told = f"trace {trace:.2f} + norm {norm:.2f} = {trace + norm:.2f}"
+        told = f"trace {trace:.3f} + norm {norm:.3f} = {trace + norm:.3f}"
         right.set(xlabel="k, the model's precision", title=told.replace("-", "\N{MINUS SIGN}"))
         right.legend(frameon=False, loc="upper center", fontsize=8)
         frames[f"k = {at:.2f}"] = figure
