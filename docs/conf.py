@@ -16,7 +16,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "lessons"))
 
 import build  # noqa: E402
-import teaching  # noqa: E402
 
 from scorefield import __version__  # noqa: E402
 
@@ -109,7 +108,7 @@ def setup(app: Sphinx) -> None:
     app.add_role("value", Value())
     app.add_directive("computed", Computed)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    app.setup_extension("teaching")  # of the lessons, and their slides
     app.connect("autodoc-process-docstring", _markdown, priority=400)
     app.connect("source-read", _inside)
     build.figures()
-    teaching.setup(app)
