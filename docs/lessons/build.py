@@ -11,13 +11,20 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
+FLIPS = FIGURES / "flips"
 VALUE = re.compile(r"\{value\}`(\w+) = ([^`]*)`")
 TABLE = re.compile(r"```\{computed\} (\w+)\n(.*?)\n```", re.DOTALL)
+REASON = ": "
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -26,8 +33,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in HERE.glob("lesson_*.md"))
 
 
+def number(name: str) -> int:
+    """k of `lesson_k`."""
+    return int(name.removeprefix("lesson_"))
+
+
 def code(name: str) -> ModuleType:
-    """The module of a lesson: `values()`, `tables()`, `figures()`, `exercises()`."""
+    """The module of a lesson: `values()`, `tables()`, `figures()`, `exercises()`, and `flips()` where it has some."""
     folder = str(HERE / "code")
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -74,10 +86,53 @@ def differences(name: str) -> list[str]:
 
 def figures() -> None:
     """Draw all figures, as SVG."""
-    FIGURES.mkdir(exist_ok=True)
+    FLIPS.mkdir(parents=True, exist_ok=True)
     for name in names():
         for key, figure in code(name).figures().items():
             figure.savefig(FIGURES / f"{name}_{key}.svg", metadata={"Date": None}, bbox_inches="tight")
+        for key, frames in flips(name).items():
+            for path, figure in zip(flip_files(name, key), frames.values(), strict=True):
+                figure.savefig(path, metadata={"Date": None})  # of one size: they take each other's place
+
+
+def flips(name: str) -> dict[str, dict[str, Figure]]:
+    """Figures of a lesson that are shown one at a time, each with its label."""
+    made: dict[str, dict[str, Figure]] = getattr(code(name), "flips", dict)()
+    return made
+
+
+@cache
+def flip_files(name: str, key: str) -> list[Path]:
+    """Where the figures of one name lie."""
+    return [FLIPS / f"{name}_{key}_{k:02d}.svg" for k in range(len(flips(name)[key]))]
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """Formulas with their reasons; lines of a formula belong together until a reason ends it."""
+    found: list[tuple[list[str], list[str]]] = [([], [])]
+    for line in (line for line in text.splitlines() if line.strip()):
+        formula, reason = found[-1]
+        if line.startswith(REASON):
+            reason.append(line.removeprefix(REASON))
+        elif reason and line.startswith("  "):
+            reason.append(line.strip())
+        elif reason:
+            found.append(([line], []))
+        else:
+            formula.append(line)
+    if not all(formula and reason for formula, reason in found):
+        raise ValueError(f"a derivation has a formula without a reason, or a reason alone: {text!r}")
+    return [("\n".join(formula), " ".join(reason)) for formula, reason in found]
+
+
+def blocks(name: str) -> list[str]:
+    """The code of a lesson, block by block: each can be pasted by itself."""
+    return re.findall(r"^```python\n(.*?)^```", text(name), re.DOTALL | re.MULTILINE)
+
+
+def printed(block: str) -> list[str]:
+    """What a block says that it prints: comments after a `print`, or lines that are nothing else."""
+    return re.findall(r"^(?:# | *print\(.*\)  # )(.*)$", block, re.MULTILINE)
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

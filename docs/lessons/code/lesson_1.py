@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, hermite, line, modes
+from parts import COLOURS, F64, Check, Table, axes, doubles, field, gaussian, hermite, line, modes
 from torch import Tensor
 
 from scorefield import closed_form, objectives
 from scorefield.analytic import Gaussian, GaussianMixture
 from scorefield.core import Level, StaticScore
+from scorefield.explorer.queries.laws import PRESETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +109,17 @@ def figures() -> dict[str, Figure]:
     right.plot(distance, [mixtures(m)[1] for m in distance], color=COLOURS[1], label="Fisher")
     right.set(yscale="log", ylim=(1e-9, 2), xlabel="modes at ±", title="weights 0.5 against 0.9")
     right.legend(frameon=False)
-    return {"divergences": figure}
+    live, panels = axes(2, width=3.6, height=3.8)
+    for ax, sigma in zip(panels, (0.1, 2.0), strict=True):
+        field(ax, PRESETS["unequal weights"], Level(1.0, sigma))
+    return {"divergences": figure, "field": live}
+
+
+def identities() -> list[Check]:
+    """KL falls with the noise at the rate of the Fisher divergence: `dKL / dsigma = -2 sigma F`."""
+    step = 1e-4
+    slope = (mixtures(2.0, 1.3 + step)[0] - mixtures(2.0, 1.3 - step)[0]) / (2 * step)
+    return [Check("de Bruijn", -2 * 1.3 * mixtures(2.0, 1.3)[1], slope)]
 
 
 def exercise_1() -> list[Check]:

@@ -6,12 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, hermite
+from parts import COLOURS, F64, Check, Table, axes, doubles, field, gaussian, hermite, least, line, modes
 
 from scorefield import objectives
 from scorefield.analytic import Empirical
 from scorefield.core import Level
+from scorefield.explorer.queries.laws import PRESETS
 from scorefield.numerics.divergence import jacobian_trace
+from scorefield.numerics.random import normal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,9 +30,8 @@ def denoising(k: float, sigma: float) -> float:
 
 
 def best_slope(sigma: float) -> float:
-    """The k of the least denoising loss: that of the parabola through three values."""
-    a, b, c = (denoising(k, sigma) for k in (0.0, 0.5, 1.0))
-    return (3 * a - 4 * b + c) / (4 * (a - 2 * b + c))
+    """The k of the least denoising loss."""
+    return least(lambda k: denoising(k, sigma))
 
 
 def coin_view(x: float, sigma: float) -> dict[str, float]:
@@ -79,7 +80,49 @@ def figures() -> dict[str, Figure]:
     right.set(xlabel="x", title="score", ylim=(-6, 6))
     right.axhline(0, color="#999", linewidth=0.8)
     left.legend(frameon=False)
-    return {"tweedie": figure}
+    live, (ax,) = axes(1, width=4.2, height=4.0)
+    law, level = PRESETS["moons"], Level(1.0, 0.5)
+    field(ax, law, level, reach=4.0)
+    clean, at = doubles(1.5, 0.0), doubles(1.5, 0.75)
+    ax.plot(*level.noised(clean, normal(200, (2,), 0, "lesson", dtype=F64)).T, ".", color=COLOURS[1], markersize=2)
+    many = law.sample(4000, seed=0).double()
+    likely = (
+        (-(many - at).square().sum(1) / (2 * 0.5**2))
+        .softmax(0)
+        .multinomial(12, generator=torch.Generator().manual_seed(0))
+    )
+    for x0 in many[likely]:
+        ax.annotate("", x0.tolist(), at.tolist(), arrowprops={"arrowstyle": "->", "color": COLOURS[4], "lw": 0.8})
+    mean = law(at[None], level).x0[0]
+    ax.annotate("", mean.tolist(), at.tolist(), arrowprops={"arrowstyle": "->", "color": COLOURS[1], "lw": 2})
+    ax.plot(*clean, "o", color=COLOURS[1])
+    ax.plot(*at, "ko")
+    return {"tweedie": figure, "cloud": live}
+
+
+def identities() -> list[Check]:
+    """Vincent's equivalence for a score that is not the best one, and Tweedie's formulas, at alpha < 1."""
+    law, level, sigma = modes(0.3, 1.5, 0.25), Level(0.8, 0.6), 0.6
+    clean, weights = line(law, count=301)
+    nodes, chances = hermite(gaussian([0.0], [1.0]), count=60)
+    x0, eps = clean.repeat_interleave(60, 0), nodes.repeat(301, 1)
+    both, noisy = weights.repeat_interleave(60) * chances.repeat(301), level.noised(x0, eps)
+    guess = torch.sin(noisy)
+    loss = both @ (guess + eps / sigma).square()[:, 0] / 2
+    explicit = both @ objectives.explicit(torch.sin, noisy, lambda x: law.score(x, level))
+    exact = law.score(noisy, level)
+    floor = both @ (exact + eps / sigma).square()[:, 0] / 2
+    at = doubles(0.4)[:, None]
+    score, slope = jacobian_trace(lambda x: law.score(x, level), at)
+    posterior = weights * torch.exp(-((0.4 - 0.8 * clean[:, 0]) ** 2) / (2 * sigma**2))
+    posterior = posterior / posterior.sum()
+    mean = float(posterior @ clean[:, 0])
+    variance = float(posterior @ (clean[:, 0] - mean) ** 2)
+    return [
+        Check("Vincent", float(explicit + floor), float(loss)),
+        Check("Tweedie", 0.8 * mean, float(at + sigma**2 * score)),
+        Check("second order", 0.8**2 * variance, sigma**2 * (1 + sigma**2 * float(slope))),
+    ]
 
 
 def exercise_1() -> list[Check]:

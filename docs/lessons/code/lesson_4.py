@@ -6,10 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from parts import COLOURS, F64, Check, Table, axes, gaussian, line, modes
+from parts import COLOURS, F64, Check, Table, axes, doubles, field, gaussian, least, line, modes
 
 from scorefield import langevin, levels, metrics, plans
 from scorefield.core import Level
+from scorefield.denoiser import DATA, EDM_F, FLOW, NOISE, Target
+from scorefield.explorer.queries.laws import PRESETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,10 +63,19 @@ def row_difference(count: int = 12) -> float:
     return worst
 
 
+def gains(target: Target, sigma: float) -> tuple[float, float]:
+    """By how much an error of the network's answer is multiplied in x0 and in eps, data of variance 1."""
+    x, level = torch.zeros(1, 1, dtype=F64), Level(1.0, sigma)
+    estimate = target.solve(x, torch.ones_like(x), level)
+    return abs(float(estimate.x0)), abs(float(estimate.eps))
+
+
 def values() -> dict[str, float]:
     found = {"difference": row_difference(), "w_floor": judged(LAW.sample(COUNT, seed=6))[1]}
     found["share_cold"], found["w_cold"] = judged(one_level(0.0, 300))
     found["share_hot"], found["w_hot"] = judged(one_level(3.0, 300))
+    valley = LAW.log_density(torch.linspace(-4, 4, 801, dtype=F64)[:, None]).min()
+    found["barrier"] = float(LAW.log_density(doubles(-4.0)[:, None]) - valley)
     x, mass = line(LAW, Level(1.0, 3.0))
     return found | {"share_noised": float(mass[x[:, 0] < 0].sum())}
 
@@ -77,7 +88,12 @@ def tables() -> dict[str, Table]:
     for count in (30, 100, 300):
         share, distance = judged(diffusion(count))
         rows.append([f"ancestral, {count} levels", f"{share:.3f}", f"{distance:.3f}"])
-    return {"annealed": (["sampler", "left mode", "Wasserstein"], rows)}
+    each = [
+        [target.name, *(f"{gain:.2f}" for sigma in (0.01, 100.0) for gain in gains(target, sigma))]
+        for target in (DATA, NOISE, FLOW, EDM_F)
+    ]
+    head = ["what it answers", *(f"{name}, σ = {sigma:g}" for sigma in (0.01, 100.0) for name in ("x₀", "ε"))]
+    return {"annealed": (["sampler", "left mode", "Wasserstein"], rows), "targets": (head, each)}
 
 
 def figures() -> dict[str, Figure]:
@@ -96,7 +112,40 @@ def figures() -> dict[str, Figure]:
     right.plot(grid[:, 0], LAW.log_density(grid).exp(), color="#555", linewidth=0.9, label="exact")
     right.set(xlabel="x", title="300 evaluations")
     right.legend(frameon=False, fontsize=8)
-    return {"levels": figure}
+    live, panels = axes(2, width=3.6, height=3.8)
+    plane = PRESETS["unequal weights"]
+    cold = langevin.unadjusted(plane.score, plane.means[:1].repeat(500, 1), 0.05, 200, seed=0, burn_in=199).pooled
+    plan = plans.annealed_langevin(levels.log_uniform(20, SIGMA_MAX, SIGMA_MIN), 10, step=0.6)
+    cooled = plans.run(plan, plane, plan.start(500, (2,), seed=0).double(), seed=1)
+    for ax, x, title in zip(panels, (cold, cooled), ("one level, from one mode", "annealed"), strict=True):
+        field(ax, plane, Level(1.0, 0.1))
+        ax.plot(*x.T, ".", color=COLOURS[1], markersize=2)
+        ax.set(title=title)
+    return {"levels": figure, "walk": live}
+
+
+def identities() -> list[Check]:
+    """Langevin keeps its law; the part of x that leaves least; the ancestral step is Bayes' rule."""
+    law = modes(0.3, 1.5)
+    x, mass = line(law)
+    change = law.score(x) * torch.cos(x) - torch.sin(x)  # of the mean of sin
+    noise, sd = 0.7, 1.3
+    zero = torch.zeros(1, 1, dtype=F64)
+    kept = EDM_F.solve(zero + 1, zero, Level(1.0, noise), sd).x0
+
+    def left(c: float) -> float:
+        return (1 - c) ** 2 * sd**2 + c**2 * noise**2
+
+    added = EDM_F.solve(zero, zero + 1, Level(1.0, noise), sd).x0
+    plan = plans.ancestral(levels.given([1.0, 0.6], end=False))
+    precision = 1 / 0.6**2 + 1 / (1 - 0.6**2)  # of x at 0.6: from x0, and from x at 1
+    return [
+        Check("at rest", 0.0, float(mass @ change[:, 0])),
+        Check("part of x", least(left), float(kept)),
+        Check("what is left", left(float(kept)) ** 0.5, abs(float(added))),
+        Check("ancestral mean", 1 / (1 - 0.6**2) / precision, float(plan.E[0, 0])),
+        Check("ancestral noise", precision**-0.5, float(plan.c[0])),
+    ]
 
 
 def exercise_1() -> list[Check]:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, modes
+from parts import COLOURS, F64, Check, Table, axes, doubles, field, gaussian, modes
 from torch import Tensor
 
 from scorefield import levels, plans
+from scorefield.core import Level
+from scorefield.explorer.queries.laws import PRESETS
 from scorefield.numerics.random import normal
 from scorefield.plans import Plan, run
 from scorefield.plans.laws import gaussian_moments
@@ -92,7 +94,39 @@ def figures() -> dict[str, Figure]:
         ax.plot(plan.levels.sigma[:-1], path, color=colour, linewidth=0.6)
         ax.set(xscale="log", xlabel="σ", title=title, ylim=(-12, 12))
         ax.invert_xaxis()
-    return {"paths": figure}
+    live, panels = axes(2, width=3.6, height=3.8)
+    law, lv = PRESETS["moons"], levels.karras(8, sigma_max=20.0, sigma_min=0.02)
+    for ax, plan, title in zip(
+        panels, (plans.ddim(lv), plans.dpmpp(lv)), ("DDIM, 8", "DPM++ of order 2, 8"), strict=True
+    ):
+        field(ax, law, Level(1.0, 0.05), reach=4.0)
+        ax.plot(*run(plan, law, plan.start(300, (2,), seed=0).double()).T, ".", color=COLOURS[1], markersize=3)
+        ax.set(title=title)
+    return {"paths": figure, "ends": live}
+
+
+def identities() -> list[Check]:
+    """Fokker-Planck on a mixture, the velocity of every schedule, and a score from a straight-line velocity."""
+    at, t, h = doubles(0.7)[:, None], 0.4, 1e-4
+    found = []
+    for name, schedule in SCHEDULES.items():
+        level = schedule(t)
+
+        def density(x: Tensor, time: float = t, schedule: Schedule = schedule) -> Tensor:
+            return LAW.log_density(x, schedule(time)).exp()
+
+        f, half = float(schedule.drift(t)), float(schedule.diffusion_squared(t)) / 2
+        rate = (density(at, t + h) - density(at, t - h)) / (2 * h)
+        flux = [(x * density(x)[:, None])[:, 0] for x in (at + h, at - h)]
+        spread = (density(at + h) - 2 * density(at) + density(at - h)) / h**2
+        moved = -f * (flux[0] - flux[1]) / (2 * h) + half * spread
+        found.append(Check(f"Fokker-Planck, {name}", float(moved), float(rate), 1e-5 * abs(float(rate))))
+        velocity = LAW(at, level).velocity(schedule.rates(t))
+        found.append(Check(f"velocity, {name}", float(f * at - half * LAW.score(at, level)), float(velocity)))
+    straight = SCHEDULES["straight lines"]
+    v = LAW(at, straight(t)).velocity(straight.rates(t))
+    score = -(at + (1 - t) * v) / t
+    return [*found, Check("straight lines", float(LAW.score(at, straight(t))), float(score))]
 
 
 def exercise_1() -> list[Check]:

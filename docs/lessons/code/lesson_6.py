@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, modes
+from parts import COLOURS, F64, Check, Table, axes, doubles, gaussian, line, modes
 from torch import Tensor
 
 from scorefield import editing, log_density, plans
-from scorefield.analytic import GaussianMixture
+from scorefield.analytic import Gaussian, GaussianMixture
 from scorefield.core import Level
+from scorefield.numerics.divergence import jacobian_trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,8 +96,27 @@ def crossing_posterior(sigma: float) -> float:
     return float((mass * odds.sigmoid()).sum() / mass.sum())
 
 
+def reference() -> Gaussian:
+    """The Gaussian with the mean and the variance of LAW."""
+    return Gaussian(LAW.mean, LAW.covariance)
+
+
+def better_denoised(count: int = 241) -> float:
+    """`1/2 int (mmse_G - mmse) dgamma` of LAW, gamma = 1 / sigma^2, by the trapezoidal rule in log sigma."""
+    variance = float(LAW.covariance)
+    times = torch.linspace(math.log(1e-3), math.log(1e3), count, dtype=F64)
+    each = []
+    for sigma in times.exp().tolist():
+        x, mass = line(LAW, Level(1.0, sigma))
+        unknown = mass @ LAW.noise_variance(x, Level(1.0, sigma)) * sigma**2
+        each.append((variance * sigma**2 / (variance + sigma**2) - float(unknown)) / sigma**2)
+    return float(torch.trapezoid(doubles(*each), times))  # dgamma / 2 = dsigma / sigma^3 = dt / sigma^2
+
+
 def values() -> dict[str, float]:
-    return {"quantile": quantile_error()}
+    x, mass = line(LAW)
+    by_definition = float(mass @ (LAW.log_density(x) - reference().log_density(x)))
+    return {"quantile": quantile_error(), "immse_kl": by_definition, "immse_integral": better_denoised()}
 
 
 def tables() -> dict[str, Table]:
@@ -131,6 +151,64 @@ def figures() -> dict[str, Figure]:
     right.set(xscale="log", xlabel="σ", title="moved to the other mode")
     right.legend(frameon=False)
     return {"latents": figure}
+
+
+def at_quantile(share: float, sigma: float) -> float:
+    """The point below which this share of LAW lies, at a noise level."""
+    low, high = -30.0 * (1 + sigma), 30.0 * (1 + sigma)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = float(distribution(doubles(middle)[:, None], sigma)) < share
+        low, high = (middle, high) if below else (low, middle)
+    return high
+
+
+def flips() -> dict[str, dict[str, Figure]]:
+    """The path of one quantile, and the densities it goes through."""
+    sigmas = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0]
+    x = torch.linspace(-9, 9, 500, dtype=F64)[:, None]
+    fine = torch.linspace(0, 4, 33).tolist()
+    shares = (0.02, 0.1, 0.25, 0.35, 0.38, 0.4, 0.42, 0.45, 0.6, 0.75, 0.9, 0.98)
+    paths = {share: [at_quantile(share, sigma) for sigma in fine] for share in shares}
+    frames = {}
+    for share in shares:
+        figure, (ax,) = axes(1, width=7.0, height=3.6)
+        for path in paths.values():
+            ax.plot(path, fine, color="#ccc", linewidth=0.8)
+        for sigma in sigmas:
+            density = LAW.log_density(x, Level(1.0, sigma)).exp()
+            ax.fill_between(x[:, 0], sigma, sigma + 0.7 * density / density.max(), color=COLOURS[0], alpha=0.25)
+        ax.plot(paths[share], fine, color=COLOURS[1], linewidth=2)
+        ax.plot(paths[share][:1], [0], "o", color=COLOURS[1])
+        ax.set(xlabel="x", ylabel="σ", title=f"{share:.0%} of the law lie to the left, at every σ", xlim=(-9, 9))
+        frames[f"quantile {share:g}"] = figure
+    return {"quantiles": frames}
+
+
+def identities() -> list[Check]:
+    """The change of the log-density along a path, the integral in coordinates at rest, and the trace as a variance."""
+    sigma, h, x = 0.9, 1e-4, doubles(0.7)[:, None]
+
+    def answer(y: Tensor, at: float = sigma) -> Tensor:
+        return LAW(y, Level(1.0, at)).eps
+
+    value, trace = jacobian_trace(answer, x)
+    up, down = (x + s * h * value + h**2 / 2 * _bend(x, sigma) for s in (1, -1))
+    later, sooner = (LAW.log_density(y, Level(1.0, sigma + s * h)) for y, s in ((up, 1), (down, -1)))
+    level = Level(1.0, sigma)
+    unknown = LAW.noise_variance(x, level) * sigma**2  # Cov[x0 | x]
+    values_ = values()
+    return [
+        Check("along a path", -float(trace), float(later - sooner) / (2 * h)),
+        Check("trace", 1 / sigma - float(unknown) / sigma**3, float(trace)),
+        Check("I-MMSE", values_["immse_kl"], values_["immse_integral"], 1e-4),
+    ]
+
+
+def _bend(x: Tensor, sigma: float, h: float = 1e-4) -> Tensor:
+    """The second derivative of a path of the ODE by sigma."""
+    up, down = (LAW(x + s * h * LAW(x, Level(1.0, sigma)).eps, Level(1.0, sigma + s * h)).eps for s in (1, -1))
+    return (up - down) / (2 * h)
 
 
 def exercise_1() -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,6 +61,25 @@ def line(law: GaussianMixture, level: Level | None = None, count: int = 4001) ->
     x = torch.linspace(float(law.means.min()) - reach, float(law.means.max()) + reach, count, dtype=F64)[:, None]
     mass = law.log_density(x, level).exp()
     return x, mass / mass.sum()
+
+
+def least(loss: Callable[[float], float]) -> float:
+    """Where a parabola is least: from its values at 0, 1/2 and 1."""
+    a, b, c = (loss(k) for k in (0.0, 0.5, 1.0))
+    return (3 * a - 4 * b + c) / (4 * (a - 2 * b + c))
+
+
+def field(ax: Axes, law: GaussianMixture, level: Level, reach: float = 5.0) -> None:
+    """The log-density of a law in the plane, and its score as arrows, as the scene Field draws them."""
+    side = torch.linspace(-reach, reach, 100, dtype=F64)
+    grid = torch.cartesian_prod(side, side)
+    height = law.log_density(grid, level).reshape(100, 100).T
+    ax.contourf(side, side, (height - height.max()).clamp(min=-12), levels=24, cmap="Blues", vmin=-12, vmax=8)
+    few = torch.cartesian_prod(*[torch.linspace(-reach, reach, 15, dtype=F64)] * 2)
+    arrows = law.score(few, level)
+    arrows = arrows / arrows.norm(dim=1, keepdim=True).clamp(min=1e-9) * arrows.norm(dim=1, keepdim=True).log1p()
+    ax.quiver(*few.T, *arrows.T, color="#222", width=0.004)
+    ax.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), title=f"σ = {level.sigma:g}")
 
 
 def axes(columns: int = 1, width: float = 4.2, height: float = 2.9) -> tuple[Figure, list[Axes]]:
