@@ -93,3 +93,18 @@ def table_session() -> Session:
     codec = fit_row_codec(pd.DataFrame(x.sample(300, 0).numpy(), columns=["a", "b"]))
     law = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
     return Session(TrainedTable(MaskedDenoiser(MaskedMLP(2, width=16, depth=1), law).eval(), codec), "two columns")
+
+
+def posterior_session(folder: Path) -> Session:
+    """On a run of a posterior that has learned next to nothing, with the simulations that were held out."""
+    import numpy as np
+    import pandas as pd
+
+    from posteriors import simulations
+    from scorefield.explorer.session import opened
+    from scorefield.posterior.fit import fit
+
+    table = pd.DataFrame(np.concatenate(simulations(220, 1), 1), columns=["drift", "rate", "low", "mid", "high"])
+    table.to_csv(folder / "sims.csv", index=False)
+    list(fit(folder / "sims.csv", folder / "run", settings={"steps": 4}, parameters=["drift", "rate"]))
+    return opened(folder / "run")

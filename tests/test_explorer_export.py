@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ import pytest
 import torch
 
 from explorer_browser import control, needed, numbers, scene, shown, until
+from explorer_queries import query, stream
+from explorer_runs import digits_session, mixed_table_session, points_session, posterior_session
 from scorefield.core import Level
 from scorefield.explorer import export
-from scorefield.explorer.export import Scope, write
-from scorefield.explorer.queries import QUERIES
+from scorefield.explorer.export import Few, Scope, write
 from scorefield.explorer.queries.laws import PRESETS
-from scorefield.explorer.queries.params import read
 from scorefield.explorer.session import Session
+from scorefield.tables import outliers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,6 +37,13 @@ SMALL = Scope(
     targets=("two modes",),
     steps=(4, 8),
     particles=50,
+    objectives=("denoising", "explicit"),
+    learned=("two modes",),
+    training_steps=50,
+    densities=("two modes",),
+    places=((0.0, 0.0), (1.5, 0.0)),
+    probes=(4, 8),
+    scales=(1.0, 3.0),
 )
 
 
@@ -54,26 +63,26 @@ def alone(page: Page, file: Path) -> Iterator[str]:
     assert all(url.startswith(("data:", "blob:", file.as_uri())) for url in requested)
 
 
-def query(name: str, **params: Any) -> Any:
-    entry = QUERIES[name]
-    return entry.call(read(entry.params, params), Session())
-
-
 def test_nothing_is_left_to_be_fetched(file: Path) -> None:
     html = file.read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", html, flags=re.S))
     assert "default-src 'none'" in html and "http://" not in re.sub(r"http://www.w3.org/[\w/]*", "", html)
 
 
-def test_a_recording_is_the_same_every_time(tmp_path: Path, file: Path) -> None:
-    write(tmp_path / "again.html", SMALL)
-    assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
+def test_a_recording_is_the_same_every_time(tmp_path: Path) -> None:
+    one = replace(
+        SMALL, fields=SMALL.fields[:1], sigmas=(0.3,), cleans=SMALL.cleans[:1], step_sizes=SMALL.step_sizes[:1],
+        walk_steps=10, samplers=("euler",), steps=(4,), objectives=("denoising",), probes=(4,), places=((0.0, 0.0),),
+    )  # fmt: skip
+    for name in ("one", "other"):
+        write(tmp_path / name, one)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_the_command_writes_the_file_or_says_why_not(
     scorefield: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
 ) -> None:
-    monkeypatch.setattr(export, "write", lambda path: write(path, SMALL))
+    monkeypatch.setattr(export, "write", lambda path, session: path.write_bytes(file.read_bytes()))
     code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
     assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
     (tmp_path / "file").write_text("kept")
@@ -83,9 +92,9 @@ def test_the_command_writes_the_file_or_says_why_not(
         (tmp_path / "file" / "page.html",),
         (tmp_path / ("a" * 300),),
         (Path("/proc/page.html"),),
-        (tmp_path / "page.html", "a run"),
     ]
-    monkeypatch.setattr(export, "write", lambda path: pytest.fail("nothing is computed for a file that is refused"))
+    computed = "nothing is computed for a file that is refused"
+    monkeypatch.setattr(export, "write", lambda path, session: pytest.fail(computed))
     for words in refused:
         code, out, err = scorefield("explore", "--export", *words)
         assert code == 2 and out == "" and err.count("\n") == 1 and "--export" in err
@@ -114,7 +123,7 @@ def test_the_chains_are_the_librarys(page: Page, alone: str) -> None:
         control(page, "run").click()
         until(lambda: shown(page, "step") == "40")
         params = {"mixture": "unequal weights", "n": 100, "sigma": 0.1, "step": 0.05, "steps": 40, **how}
-        *_, last = query("langevin.run", **params)
+        *_, last = stream("langevin.run", **params)
         assert numbers(shown(page, "w1")) == pytest.approx([last["sliced_wasserstein"]], rel=1e-3)
         assert numbers(shown(page, "weights")) == pytest.approx(last["mode_weights"], abs=0.006)
 
@@ -130,10 +139,60 @@ def test_the_samplers_are_the_librarys(page: Page, alone: str) -> None:
     until(lambda: "forward" in page.locator("figcaption").first.inner_text())
 
 
+FEW = Few(images=2, levels=(0.3, 1.0), labels=1, guidances=(1.0,), columns=2, settings=2, rows=1, observations=3)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Session]]:
+    """A page of a run of each kind, and its session."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = {"images": digits_session(), "table": mixed_table_session(folder), "posterior": posterior_session(folder)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outliers, "_EXPECTED", 4)
+        patch.setattr(outliers, "_TOLERANCE", 0.1)
+        for name, session in made.items():
+            write(folder / f"{name}.html", session=session, few=FEW)
+    return {name: (folder / f"{name}.html", session) for name, session in made.items()}
+
+
+def test_a_run_without_a_scene_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave the run out"):
+        write(tmp_path / "page.html", session=points_session())
+
+
+@needed
+def test_a_runs_page_shows_the_librarys_numbers_at_every_stop(
+    page: Page, pages: dict[str, tuple[Path, Session]]
+) -> None:
+    for name, (path, session) in pages.items():
+        scene(page, path.as_uri(), name)
+        assert page.locator("#menu a").all_inner_texts() == [name.capitalize()]
+        for slider in page.locator(".side input[type=range]:visible").all():
+            slider.focus()
+            for key in ("Home", "ArrowRight"):
+                page.keyboard.press(key)
+                looked_at(page, name)
+        if name == "images":
+            control(page, "half").click()
+            wanted = query("images.restore", session, index=1, runs=[32, 32], n=8, steps=30)
+            until(lambda w=wanted: numbers(shown(page, "away")) == pytest.approx([w["error"]], rel=1e-2))  # type: ignore[misc]
+        elif name == "posterior":
+            x = query("posterior.held", session, index=1)["x"]
+            wanted = query("posterior.draw", session, x=x, n=1000)["laws"][0]["median"]
+            until(lambda w=wanted: numbers(shown(page, "law0"))[:1] == pytest.approx([w], rel=1e-2))  # type: ignore[misc]
+        else:
+            control(page, "clear").click()
+            control(page, "set1").check()
+            value = control(page, "cell1").input_value()
+            wanted = query("table.whatif", session, given={"1": value}, n=500)["laws"][3]["median"]
+            until(lambda w=wanted: w in shown(page, "law3"))  # type: ignore[misc]
+        until(lambda: page.locator("[data-stale]").count() == 0)
+
+
 @needed
 def test_every_value_of_every_control_was_recorded(page: Page, alone: str) -> None:
     """A page that lacks an answer shows it as trouble."""
-    for name in ("field", "langevin", "diffusion"):
+    for name in ("field", "langevin", "diffusion", "learn", "density"):
         scene(page, alone, name)
         for place in range(page.locator("select:visible").count()):
             select = page.locator("select:visible").nth(place)
@@ -149,8 +208,11 @@ def test_every_value_of_every_control_was_recorded(page: Page, alone: str) -> No
                 looked_at(page, name)
 
 
+STARTS = {"langevin": "run", "learn": "train"}
+
+
 def looked_at(page: Page, name: str) -> None:
-    if name == "langevin":
-        control(page, "run").click()
+    if name in STARTS:
+        control(page, STARTS[name]).click()
     page.wait_for_timeout(80)
     assert page.locator(".trouble:visible").count() == 0

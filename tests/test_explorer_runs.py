@@ -12,6 +12,7 @@ from explorer_queries import query, same, stream
 from explorer_runs import digits_session, points_session, table_session
 from scorefield import langevin, log_density
 from scorefield.conditioning.editing import Route, interpolate, partial_noise
+from scorefield.conditioning.inverse.operators import Mask
 from scorefield.core import Level
 from scorefield.data import load
 from scorefield.denoiser import at
@@ -19,6 +20,7 @@ from scorefield.explorer.queries.diffusion import SCHEDULES
 from scorefield.explorer.queries.laws import PRESETS, noised
 from scorefield.explorer.session import Session
 from scorefield.records.held import Parts
+from scorefield.records.restore import measure, restore
 from scorefield.records.trained import TrainedModel
 
 
@@ -161,3 +163,22 @@ def test_views_of_a_held_out_image_are_the_librarys(digits: Session) -> None:
     np.testing.assert_allclose(r["frames"][:1], run.codec.decode_floats(back), rtol=1e-4, atol=1e-3)
     with pytest.raises(ValueError, match="held out"):
         query("images.denoise", digits, index=500)
+
+
+def test_a_hole_is_filled_as_the_library_does(digits: Session) -> None:
+    run = digits.run
+    assert isinstance(run, TrainedModel)
+    hidden = np.zeros((8, 8), dtype=bool)
+    hidden[2:4, 3:7] = True
+    r = query("images.restore", digits, index=5, runs=[19, 4, 4, 4, 33], n=3, steps=5, seed=1)
+    clean = Parts.of(load("digits"), 0.1, 3).held.records[5]
+    mask = Mask(torch.from_numpy(~hidden)[None])
+    found = restore(run, mask, measure(mask, clean, 0.0), 0.0, 3, steps=5, seed=1)
+    np.testing.assert_allclose(r["draws"], found.draws, atol=1e-4)
+    np.testing.assert_allclose(r["deviation"], found.deviation, atol=1e-4)
+    assert r["hidden"] == 8 and r["error"] == pytest.approx(np.sqrt(np.mean((found.mean - clean)[hidden] ** 2)))
+    assert r["spread"] == pytest.approx(np.sqrt(np.mean(found.deviation[hidden] ** 2)))
+    np.testing.assert_allclose(r["draws"][:, ~hidden], np.broadcast_to(clean[~hidden], (3, 56)), atol=1e-3)
+    for runs, what in (([20, 4], "64 pixels"), ([64], "hide some"), ([0, 64], "leave some")):
+        with pytest.raises(ValueError, match=what):
+            query("images.restore", digits, runs=runs)

@@ -103,7 +103,6 @@ REFUSED = {
     "sample": (("sample", "run", "-o", "x.csv"), "draws are given an observation"),
     "calibrate": (("calibrate", "run"), "no sampler is calibrated"),
     "density": (("density", "run", "obs.csv", "-o", "x.csv"), "answers for a table only"),
-    "explore": (("explore", "run", "--no-browser"), "the explorer does not show"),
     "report": (("posterior", "run", "obs.csv", "-o", "x.csv", "--report", "r.html"), "choose one by --row"),
     "row": (("posterior", "run", "obs.csv", "-o", "x.csv", "--row", "3"), "there are 2 observations"),
     "column": (("posterior", "run", "nine.csv", "-o", "x.csv"), "no observed column 'r'"),

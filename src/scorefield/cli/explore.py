@@ -15,7 +15,8 @@ from scorefield.cli.progress import ProgressBar
   scorefield explore
   scorefield explore run
   scorefield explore run --port 8000 --no-browser
-  scorefield explore --export page.html"""
+  scorefield explore --export page.html
+  scorefield explore run --export page.html"""
 )
 def explore(
     run: Path | None = None,
@@ -34,8 +35,8 @@ def explore(
         port: to listen on; default: one that is free.
         host: address to listen on; by default only this machine can reach it. 0.0.0.0 is every address of it.
         no_browser: print the address, open nothing.
-        export: write the scenes Field, Langevin and Diffusion as one HTML file instead, for a course site: it holds
-            answers for a choice of each control's values, and needs neither a server nor a network.
+        export: write the scenes of exact densities, or that of the run, as one HTML file instead, for a course site: it
+            holds answers for a choice of each control's values, and needs neither a server nor a network.
     """
     if export is not None:
         return _export(export, run)
@@ -51,7 +52,8 @@ def explore(
     if host not in ("127.0.0.1", "localhost", "::1"):
         warn(f"listening on {host}: whoever reaches this machine and has the token can make it compute.")
 
-    first = {"images": "#/images", "table": "#/table"}.get(about(About(), session)["kind"], "")
+    kind = about(About(), session)["kind"]
+    first = f"#/{kind}" if kind in ("images", "table", "posterior") else ""
 
     def ready(address: str) -> None:
         address += first
@@ -65,12 +67,12 @@ def explore(
 
 def _export(file: Path, run: Path | None) -> None:
     from scorefield.explorer.export import write
+    from scorefield.explorer.session import opened
 
-    if run is not None:
-        raise ValueError("--export records the densities whose answers are exact; leave the run out.")
+    session = None if run is None else opened(run)
     _check_writable(file)
     with ProgressBar("computing the answers that the page holds, a few minutes"):
-        size = write(file)
+        size = write(file, session=session)
     print(f"explorer: {file}, {size / 1e6:.1f} MB; open it in any browser.")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scorefield.posterior.trained import TrainedPosterior
     from scorefield.records.trained import TrainedModel
     from scorefield.tables.trained import TrainedTable
 
@@ -18,14 +19,16 @@ class Session:
     Args:
         run: the trained model that the explorer was started on; None without one.
         name: what to call it on the page.
+        folder: that it was read from, where something besides the model lies in it.
 
     Example:
         >>> Session()
-        Session(run=None, name='')
+        Session(run=None, name='', folder=None)
     """
 
-    run: TrainedModel | TrainedTable | None = None
+    run: TrainedModel | TrainedTable | TrainedPosterior | None = None
     name: str = ""
+    folder: Path | None = None
 
 
 def opened(folder: str | Path | None) -> Session:
@@ -33,14 +36,9 @@ def opened(folder: str | Path | None) -> Session:
 
     Raises:
         FileError: for a missing, truncated or foreign file.
-        ValueError: for a posterior, which has no page.
     """
     if folder is None:
         return Session()
     from scorefield import runs
 
-    if runs.kind_of_run(folder) is runs.POSTERIORS:
-        raise ValueError(
-            f"{folder} is a posterior, which the explorer does not show; scorefield posterior writes a page."
-        )
-    return Session(runs.load(folder), Path(folder).resolve().name)
+    return Session(runs.load(folder), Path(folder).resolve().name, Path(folder).resolve())

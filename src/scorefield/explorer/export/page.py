@@ -9,45 +9,33 @@ import re
 from pathlib import Path
 
 from scorefield import __version__, _files
+from scorefield.explorer.export.of_runs import SOME, Few, record_run
 from scorefield.explorer.export.recording import Recording
 from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
 from scorefield.explorer.session import Session
 
-_MODULES = (
-    "app",
-    "charts",
-    "controls",
-    "exported",
-    "flat",
-    "gl",
-    "lecture",
-    "levels",
-    "plane",
-    "player",
-    "question",
-    "questions",
-    "recorded",
-    "results",
-    "socket",
-    "tabs",
-    "theming",
-)
-_SCENES = ("common", "diffusion", "field", "langevin")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 
 
-def write(file: Path, scope: Scope = FULL) -> int:
-    """Write scenes 1 to 3 with recorded answers as one HTML file, and give its size in bytes.
+def write(file: Path, scope: Scope = FULL, session: Session | None = None, few: Few = SOME) -> int:
+    """Write scenes with recorded answers as one HTML file, and give its size in bytes.
+
+    Args:
+        file: to write.
+        scope: of the scenes of exact densities.
+        session: on a run of images, a table or a posterior, whose scene is written in their place; None: on none.
+        few: of the scene of a run.
 
     Raises:
         OSError: where the file cannot be written.
+        ValueError: for a run that has no scene of its own.
     """
-    recording = Recording(Session())
-    stops = record(recording, scope)
+    recording = Recording(session or Session())
+    stops = record(recording, scope) if session is None else record_run(recording, session, few)
     told = {"version": __version__, "stops": stops, "entries": recording.entries}
     html = page(json.dumps(told, allow_nan=False, separators=(",", ":")), recording.frame).encode()
     _files.write_bytes(file, html)
@@ -84,8 +72,9 @@ def _text(name: str) -> str:
 
 def _import_map() -> str:
     """The modules by bare names, each as an address that holds it: a page from a file may import no others."""
-    files = [f"js/{name}.js" for name in _MODULES] + [f"js/scenes/{name}.js" for name in _SCENES]
-    sources = {Path(name).stem: (PAGE / name).read_text(encoding="utf-8") for name in files}
+    folders = ("js", "js/scenes", "js/vendor/gifenc")
+    files = [file for folder in folders for file in sorted((PAGE / folder).glob("*.js"))]
+    sources = {file.stem: file.read_text(encoding="utf-8") for file in files if file.stem not in ("main", "theme")}
     bare = {name: re.sub(r'from "[./]+(?:[a-z]+/)*([a-z]+)\.js"', r'from "\1"', text) for name, text in sources.items()}
     return json.dumps({"imports": {name: _data("text/javascript", text.encode()) for name, text in bare.items()}})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -34,6 +35,7 @@ class Recording:
         self._session, self._frame = session, bytearray()
         self.entries: list[dict[str, Any]] = []
         self._kept: set[str] = set()
+        self._last: tuple[str, Any] = "", None
 
     @property
     def frame(self) -> bytes:
@@ -45,15 +47,30 @@ class Recording:
         entry = _TABLE[query]
         return entry.call(read(entry.params, params), self._session)
 
-    def keep(self, query: str, params: Mapping[str, Any], used: Use = lambda result: result) -> None:
-        """Record what is used of one answer; requested twice, it is kept once."""
+    def keep(
+        self,
+        query: str,
+        params: Mapping[str, Any],
+        used: Use = lambda result: result,
+        computed: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what is used of one answer, computed with others where these give the same; twice, it is kept once."""
         if self._is_new(query, params):
-            result = self._packed(used(self.answer(query, params)))
+            result = self._packed(used(self._answered(query, computed or params)))
             self.entries.append({"query": query, "params": dict(params), "result": result})
 
-    def keep_parts(self, query: str, params: Mapping[str, Any], computed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _answered(self, query: str, params: Mapping[str, Any]) -> Any:
+        """An answer; the last one is at hand."""
+        key = json.dumps([query, params], sort_keys=True)
+        if self._last[0] != key:
+            self._last = key, self.answer(query, params)
+        return self._last[1]
+
+    def keep_parts(
+        self, query: str, params: Mapping[str, Any], computed: Mapping[str, Any], used: Use = lambda result: result
+    ) -> list[dict[str, Any]]:
         """Record the parts of a stream under the parameters that a page sends, computed with others, and give them."""
-        parts: list[dict[str, Any]] = list(self.answer(query, computed))
+        parts: list[dict[str, Any]] = [used(part) for part in self.answer(query, computed)]
         if self._is_new(query, params):
             self.entries.append(
                 {"query": query, "params": dict(params), "parts": [self._packed(part) for part in parts]}
@@ -71,7 +88,7 @@ class Recording:
             )
 
     def _is_new(self, query: str, params: Mapping[str, Any]) -> bool:
-        key = repr((query, sorted(params.items())))
+        key = json.dumps([query, params], sort_keys=True)
         if key in self._kept:
             return False
         self._kept.add(key)
@@ -92,7 +109,7 @@ class Recording:
     def _placed(self, array: np.ndarray, exact: bool) -> dict[str, Any]:
         self._frame.extend(bytes(-len(self._frame) % 8))
         place: dict[str, Any] = {"shape": list(array.shape), "offset": len(self._frame)}
-        if exact or array.size < 64:  # what stands in numbers on the page, or is small
+        if exact or array.size < 64 or not np.isfinite(array).all():  # what stands in numbers on the page, or is small
             self._frame.extend(np.ascontiguousarray(array, "<f4").tobytes())
             return {"dtype": "float32", **place}
         low, high = float(array.min()), float(array.max())

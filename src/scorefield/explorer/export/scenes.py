@@ -1,4 +1,4 @@
-"""What an exported page answers: scenes 1 to 3, each of their controls over a few values."""
+"""What an exported page answers of exact densities: each scene, its controls over a few values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _DEPTH = 12.0  # nats below the top that a picture of a log-density keeps: more 
 _EVERY = 10  # steps between two recorded parts of chains
 _SIGMA, _STARTS = 0.1, ("first mode", "wide")  # of chains at one level; and the last level of annealed ones
 _LEVELS = "karras"  # of samplers that take a grid
+_LEARNED, _WIDTH, _PARTS = 0.5, 64, 25  # noise level and network of trainings, steps between two recorded parts
+_DIVERGENCES, _TOLERANCE = ("hutchinson", "exact"), 1e-5
+_WINDOW = {"x_range": [-5, 5], "y_range": [-5, 5]}
 
 
 def _square(steps: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -39,6 +42,13 @@ class Scope:
         targets: its densities.
         steps: evaluations.
         particles: of each sampler.
+        objectives: of the scene Learn.
+        learned: its densities.
+        training_steps: of each training.
+        densities: of the scene Density.
+        places: points whose log-density is shown.
+        probes: random directions of its divergence.
+        scales: of guidance, towards the first two classes.
     """
 
     fields: tuple[str, ...] = ("two modes", "unequal weights", "ring of eight", "moons")
@@ -53,10 +63,17 @@ class Scope:
     targets: tuple[str, ...] = ("moons", "two modes")
     steps: tuple[int, ...] = (4, 8, 16, 32)
     particles: int = 300
+    objectives: tuple[str, ...] = ("denoising", "multi-level", "implicit", "sliced", "explicit")
+    learned: tuple[str, ...] = ("two modes", "moons")
+    training_steps: int = 500
+    densities: tuple[str, ...] = ("moons", "two modes")
+    places: tuple[tuple[float, float], ...] = _square((-2.0, 0.0, 2.0))
+    probes: tuple[int, ...] = (1, 4, 16, 64)
+    scales: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
 
 
 FULL = Scope()
-"""What `scorefield explore --export` records: a file of about 8 MB."""
+"""What `scorefield explore --export` records: a file of about 11 MB."""
 
 
 def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
@@ -66,6 +83,8 @@ def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
     _field(recording, scope)
     _langevin(recording, scope)
     _diffusion(recording, scope)
+    _learn(recording, scope)
+    _density(recording, scope)
     return {
         "field": {"preset": scope.fields, "sigma": scope.sigmas, "x": scope.pointers, "clean": scope.cleans},
         "langevin": {
@@ -86,12 +105,29 @@ def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
             "steps": scope.steps,
             "n": [scope.particles],
         },
+        "learn": {
+            "objective": scope.objectives,
+            "preset": scope.learned,
+            "network": ["field"],
+            "sigma": [_LEARNED],
+            "width": [_WIDTH],
+            "steps": [scope.training_steps],
+        },
+        "density": {
+            "preset": scope.densities,
+            "at": scope.places,
+            "probes": scope.probes,
+            "divergence": _DIVERGENCES,
+            "tolerance": [_TOLERANCE],
+            "scale": scope.scales,
+            "class": [1, 2],
+        },
     }
 
 
 def _grid(recording: Recording, mixture: str, sigma: float) -> None:
-    window = {"x_range": [-5, 5], "y_range": [-5, 5], "n": 96, "landscape": False}
-    recording.keep("field.grid", {"mixture": mixture, "sigma": sigma, **window}, _clipped)
+    whole = {**_WINDOW, "n": 96, "landscape": False}
+    recording.keep("field.grid", {"mixture": mixture, "sigma": sigma, **whole}, _clipped)
 
 
 def _clipped(result: dict[str, Any]) -> dict[str, Any]:
@@ -151,6 +187,38 @@ def _diffusion(recording: Recording, scope: Scope) -> None:
             recording.keep("diffusion.forward", {**about, "schedule": schedule, "times": 40}, ways)
             lines = {"mixture": mixture, "schedule": schedule, "n": 30, "seed": 0}
             recording.keep("diffusion.paths", lines, _only("time", "x", "apart"))
+
+
+def _learn(recording: Recording, scope: Scope) -> None:
+    for objective, mixture in product(scope.objectives, scope.learned):
+        sigma = _LEARNED if objective in ("denoising", "multi-level") else 0
+        recording.keep("field.grid", {"mixture": mixture, "sigma": sigma, **_WINDOW, "n": 2}, _only("at", "score"))
+        params = {
+            "objective": objective, "mixture": mixture, "sigma": _LEARNED, "network": "field", "width": _WIDTH,
+            "steps": scope.training_steps, **_WINDOW, "seed": 0,
+        }  # fmt: skip
+        recording.keep_parts("learn.train", params, {**params, "every": _PARTS}, _untimed)
+
+
+def _untimed(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a training without its times, which are of another machine."""
+    return {**{name: value for name, value in part.items() if name != "clean"}, "milliseconds": None}
+
+
+def _density(recording: Recording, scope: Scope) -> None:
+    for mixture in scope.densities:
+        _grid(recording, mixture, 0)
+        for x in map(list, scope.places):
+            ways = _only("latent", "back", "error", "path")
+            recording.keep("density.latent", {"mixture": mixture, "x": x, "steps": 50}, ways)
+            for divergence, probes in product(_DIVERGENCES, scope.probes):
+                asked = {"divergence": divergence, "probes": probes, "tolerance": _TOLERANCE}
+                same = {"probes": scope.probes[0]} if divergence == "exact" else {}  # which takes none
+                params = {"mixture": mixture, "x": x, **asked}
+                recording.keep("density.point", params, computed={**params, **same})
+        for label, scale in product((0, 1), scope.scales):
+            asked = {"label": label, "scale": scale, "n": 1500, "steps": 30, "seed": 0}
+            recording.keep("density.guidance", {"mixture": mixture, **asked})
 
 
 def _only(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from scorefield.explorer.queries import density, diffusion, field, images, langevin, learn, table
+from scorefield.explorer.queries import density, diffusion, field, images, langevin, learn, posterior, table
 
 Answer: TypeAlias = dict[str, Any] | Iterator[dict[str, Any]]
 """Numbers, texts, lists and arrays by name; a stream gives one such answer after the other, until it is closed."""
@@ -46,10 +46,14 @@ QUERIES: Mapping[str, Query] = MappingProxyType(
         "images.levels": Query(images.Levels, images.levels),
         "images.interpolate": Query(images.Interpolate, images.interpolate),
         "images.partial": Query(images.Partial, images.partial),
+        "images.restore": Query(images.Restore, images.restored),
         "table.about": Query(table.About, table.about),
         "table.row": Query(table.Row, table.row),
         "table.whatif": Query(table.WhatIf, table.what_if),
         "table.surprises": Query(table.Surprises, table.surprising),
         "table.density": Query(table.Density, table.density),
+        "posterior.about": Query(posterior.About, posterior.about),
+        "posterior.held": Query(posterior.Held, posterior.held),
+        "posterior.draw": Query(posterior.Draw, posterior.draw),
     }
 )

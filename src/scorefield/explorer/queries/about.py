@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield import __version__
 from scorefield.explorer.queries.laws import plane
+from scorefield.posterior.trained import TrainedPosterior
 from scorefield.records.image_codec import ImageCodec
 from scorefield.tables.trained import TrainedTable
 
@@ -20,7 +21,7 @@ class About:
 
 
 def about(_: About, session: Session) -> dict[str, Any]:
-    """The run: its kind (none, points of the plane, images, arrays or a table), its name, a record's shape;
+    """The run: its kind (none, points of the plane, images, arrays, table, posterior), its name, a record's shape;
     for points the noise levels `sigma_min` and `sigma_max` at which it answers; for a table, of points too, how many
     `columns` it has.
     """
@@ -28,6 +29,8 @@ def about(_: About, session: Session) -> dict[str, Any]:
     if run is None:
         return {"kind": "none", "name": "", "shape": [], "version": __version__}
     found: dict[str, Any] = {"name": session.name, "version": __version__}
+    if isinstance(run, TrainedPosterior):
+        return {"kind": "posterior", "shape": [run.dim], **found}
     if isinstance(run, TrainedTable):
         found["columns"] = len(run.codec.schema.names)
     try:

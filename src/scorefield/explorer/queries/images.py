@@ -1,4 +1,4 @@
-"""A run of images: a sample emerging, the denoiser's view, ways between two images, and partial noising."""
+"""A run of images: samples emerging, the denoiser's view, ways between two images, partial noising, a hole filled."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from torch import Tensor
 from scorefield.conditioning import editing
 from scorefield.conditioning.editing import Route
 from scorefield.conditioning.guidance import classifier_free
+from scorefield.conditioning.inverse.operators import Mask
 from scorefield.core import Level
 from scorefield.explorer.queries.laws import dtype_of, trained
-from scorefield.explorer.queries.params import Checked, Seed, Within
-from scorefield.explorer.queries.pauses import paced
+from scorefield.explorer.queries.params import AtMost, Checked, Seed, Within
+from scorefield.explorer.queries.pauses import paced, pause
 from scorefield.levels import log_uniform
 from scorefield.plans import walk
 from scorefield.records.held import fitted_to, parts_of, unseen
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latent_codec import LatentCodec
+from scorefield.records.restore import measure, restore
 from scorefield.records.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -305,3 +307,63 @@ def partial(p: Partial, session: Session) -> dict[str, Any]:
     x0 = codec.encode(np.repeat(clean, p.count, axis=0)).to(dtype_of(run.model))
     back = editing.partial_noise(paced(run.model), x0, p.sigma, evaluations=p.steps, seed=p.seed)
     return {"clean": clean[0].astype(np.float32), "frames": _shown(codec, back), "label": label, "top": _top(codec)}
+
+
+@dataclass(frozen=True)
+class Restore(Checked):
+    """A held-out image of which a part is hidden, to be restored.
+
+    Args:
+        index: of the image.
+        runs: of pixels row by row, how many are seen, hidden, seen, ... one after the other; together all of them.
+        n: draws.
+        steps: evaluations for each.
+        seed: of all noise.
+    """
+
+    index: Annotated[int, Within(0, 1_000_000)] = 0
+    runs: Annotated[tuple[int, ...], AtMost(10_000), Within(0, 100_000_000)] = (0,)
+    n: Annotated[int, Within(2, 32)] = 8
+    steps: Annotated[int, Within(2, 100)] = 30
+    seed: Seed = 0
+
+
+def restored(p: Restore, session: Session) -> dict[str, Any]:
+    """`draws` `(n, h, w)` of the image given the pixels that are seen; their `mean` and `deviation` `(h, w)`, the root
+    mean square over colours; `hidden`, how many pixels; `error`, RMS of the mean at those; `spread`, RMS of the
+    deviation there; `clean` `(h, w)`; `top`.
+    """
+    run, codec = _open(session)
+    _affordable(codec, p.n * 2)
+    clean, _ = _held(run, p.index)
+    seen = _seen(p.runs, codec)
+    mask = Mask(torch.from_numpy(seen).expand(codec.channels, codec.height, codec.width).clone())
+    found = restore(run, mask, measure(mask, clean[0], 0.0), 0.0, p.n, steps=p.steps, seed=p.seed, report=_hear)
+    deviation = found.deviation if found.deviation.ndim == 2 else np.sqrt((found.deviation**2).mean(-1))
+    away = (found.mean - clean[0]) ** 2
+    away = away if away.ndim == 2 else away.mean(-1)
+    return {
+        "draws": found.draws.astype(np.float32),
+        "mean": found.mean.astype(np.float32),
+        "deviation": deviation.astype(np.float32),
+        "hidden": int((~seen).sum()),
+        "error": float(np.sqrt(away[~seen].mean())),
+        "spread": float(np.sqrt((deviation[~seen] ** 2).mean())),
+        "clean": clean[0].astype(np.float32),
+        "top": _top(codec),
+    }
+
+
+def _seen(runs: tuple[int, ...], codec: ImageCodec) -> np.ndarray:
+    """Which pixels `(h, w)` are seen."""
+    height, width = codec.height, codec.width
+    if sum(runs) != height * width:
+        raise ValueError(f"runs have {height * width:,} pixels together, the image's, got {sum(runs):,}.")
+    seen = np.repeat(np.arange(len(runs)) % 2 == 0, runs).reshape(height, width)
+    if seen.all() or not seen.any():
+        raise ValueError("hide some pixels and leave some: of none or all there is nothing to restore from the rest.")
+    return seen
+
+
+def _hear(share: float, what: str) -> None:
+    pause()

@@ -13,6 +13,7 @@ from torch import Tensor
 from scorefield.analytic import Empirical, GaussianMixture
 from scorefield.core import Level, Model
 from scorefield.data.toys import ring
+from scorefield.posterior.trained import TrainedPosterior
 from scorefield.records.latent_codec import LatentCodec
 from scorefield.records.trained import TrainedModel
 
@@ -84,12 +85,13 @@ def trained(session: Session) -> TrainedModel:
     """The open run, of arrays or images.
 
     Raises:
-        ValueError: where none is open, or it is a model of a table.
+        ValueError: where none is open, or it is a model of a table or a posterior.
     """
     if session.run is None:
         raise ValueError("no run is open; start the explorer with a run's folder.")
     if not isinstance(session.run, TrainedModel):
-        raise ValueError("the open run is a model of a table; this scene needs one of arrays or images.")
+        what = "posterior" if isinstance(session.run, TrainedPosterior) else "model of a table"
+        raise ValueError(f"the open run is a {what}; this scene needs one of arrays or images.")
     return session.run
 
 
@@ -100,7 +102,7 @@ def plane(session: Session) -> Model:
         ValueError: where the run's records are not two numbers.
     """
     run = session.run
-    if run is not None and not isinstance(run, TrainedModel):
+    if run is not None and not isinstance(run, TrainedModel | TrainedPosterior):
         if run.codec.continuous != 2 or run.codec.sizes:
             what = f"{run.codec.continuous} numbers and {len(run.codec.sizes)} codes"
             raise ValueError(f"this scene needs a run of points of the plane, got rows of {what}.")

@@ -2,6 +2,7 @@
 
 import { controls, make, prose } from "./controls.js";
 import { Lecture } from "./lecture.js";
+import { Recorder } from "./record.js";
 import { Panels } from "./results.js";
 import { Superseded } from "./socket.js";
 
@@ -27,6 +28,8 @@ function context(name, state, connection, address) {
   return {
     alive, trouble, panels,
     recorded: connection.recorded ?? false,
+    /** The values of a control that were recorded; null where any is answered. */
+    stops: (key) => connection.stops?.(name)[key] ?? null,
     controls: controls(connection.stops?.(name) ?? {}),
     /** The recorded point that is nearest; without a recording the point itself. */
     near(key, at) {
@@ -94,7 +97,9 @@ export function start(scenes, connect) {
     location.hash = `#/${name ?? here.name}${state.size ? `?${state}` : ""}`;
   });
 
+  const recorder = new Recorder(() => `scorefield-${parse().name}`);
   const open = () => {
+    recorder.open(false);
     const { name, state } = parse();
     lecture.opened(state.get("lecture"));
     if (now) { now.context.alive.value = false; now.context.panels.close(); now.scene.close(); connection.clear(); }
@@ -107,11 +112,11 @@ export function start(scenes, connect) {
     place.dataset.scene = name;
     document.title = `${module.title} · scorefield explorer`;
     for (const link of document.querySelectorAll("#menu a")) {
-      if (link.dataset.scene === name) link.setAttribute("aria-current", "page");
+      if (link.dataset.scene === name) { link.setAttribute("aria-current", "page"); link.scrollIntoView({ inline: "nearest", block: "nearest" }); }
       else link.removeAttribute("aria-current");
     }
     const intro = make("header", { className: "intro" }, make("h1", {}, module.title), make("p", {}, module.lead),
-      here.recorded ? make("p", { className: "hint" }, ...prose("Recorded answers of the library, for some values of each control; `scorefield explore` computes all of them, live.")) : null, here.trouble);
+      here.recorded ? make("p", { className: "hint" }, ...prose("Every number on this page was computed beforehand, by the library, for the values at which its controls stop; the page itself only draws. `scorefield explore` computes any, live.")) : null, here.trouble);
     now = { scene: module.open(here, place, intro), context: here };
   };
 

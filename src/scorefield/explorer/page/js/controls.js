@@ -66,6 +66,7 @@ export function slider({ label, low, high, value, log = false, step = null, whol
     set: (v) => { held = stops ? stops[nearest(stops, v)] : Math.min(high, Math.max(low, v)); input.value = to(held); show(); },
     lock: (locked) => { input.disabled = locked; },
     bounds: (least, most) => {
+      if (stops) return; // recorded values are within them
       [low, high] = [least, most];
       if (!log) [input.min, input.max] = [least, most];
       control.set(held);

@@ -1,6 +1,7 @@
 // The same view drawn with Canvas2D, for browsers without WebGL2.
 
 import { theme } from "./theming.js";
+import { coloured } from "./vector.js";
 
 const css = (rgb, alpha) => `rgba(${rgb.map((v) => Math.round(255 * v)).join(",")},${alpha})`;
 
@@ -54,19 +55,7 @@ export class Flat {
   }
 
   paintHeat(stops) {
-    const { array, low, high } = this.field, [rows, columns] = array.shape;
-    const small = new OffscreenCanvas(columns, rows), context = small.getContext("2d");
-    const image = context.createImageData(columns, rows);
-    for (let i = 0; i < rows * columns; i++) {
-      const t = 5 * Math.min(1, Math.max(0, (array.data[i] - low) / (high - low))), k = Math.min(4, Math.floor(t));
-      const at = 4 * ((rows - 1 - Math.floor(i / columns)) * columns + (i % columns));
-      for (let c = 0; c < 3; c++) {
-        image.data[at + c] = 255 * (stops[3 * k + c] + (t - k) * (stops[3 * k + 3 + c] - stops[3 * k + c]));
-      }
-      image.data[at + 3] = 255;
-    }
-    context.putImageData(image, 0, 0);
-    this.context.drawImage(small, 0, 0, this.canvas.width, this.canvas.height);
+    this.context.drawImage(coloured(this.field, stops), 0, 0, this.canvas.width, this.canvas.height);
   }
 
   paintArrows(ink) {

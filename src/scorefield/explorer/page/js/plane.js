@@ -2,6 +2,8 @@
 
 import { make, number, prose } from "./controls.js";
 import { view } from "./gl.js";
+import { add, remove } from "./stages.js";
+import { vector } from "./vector.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -44,9 +46,14 @@ export class Plane {
     this.view = view(this.canvas, this.low, this.high);
     this.sizing = new ResizeObserver(() => this.over.style.setProperty("--unit", `${1000 / Math.max(1, this.box.clientWidth)}px`));
     this.sizing.observe(this.box);
+    this.stage = {
+      box: this.box, overlay: this.over, words: () => this.caption.textContent, vector: () => vector(this.view),
+      base: (pen, x, y, w, h) => { this.view.paint(); pen.drawImage(this.canvas, x, y, w, h); }, // painted in the same task: a canvas of WebGL is empty after it
+    };
+    add(this.stage);
   }
 
-  close() { this.view?.close(); this.sizing?.disconnect(); }
+  close() { this.view?.close(); this.sizing?.disconnect(); if (this.stage) remove(this.stage); }
 
   /** Sets the caption; the same one again costs no layout. */
   tell(text) {
@@ -65,11 +72,12 @@ export class Plane {
   axes(across, up) {
     this.names = [across.name, up.name];
     const text = (x, y, anchor, words, kind = "tick") => { const made = svg("text", { x, y, "text-anchor": anchor, class: kind }); made.textContent = words; return made; };
-    const inside = (v) => Math.min(960, Math.max(40, v));
+    const inside = (v) => Math.min(960, Math.max(40, v)), named = across.ticks.length && across.name.length < 4;
+    const told = ({ at, text: words }) => (named && at > 0.92 ? "" : words); // the axis' name stands there
     this.axisLayer.replaceChildren(
-      ...across.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M${1000 * at} 1000v-12`, class: "rule" }), text(inside(1000 * at), 978, "middle", words)]),
-      ...up.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M0 ${1000 - 1000 * at}h12`, class: "rule" }), text(18, inside(1008 - 1000 * at), "start", words)]),
-      ...(across.ticks.length && across.name.length < 4 ? [text(982, 978, "end", across.name, "tick name"), text(18, 40, "start", up.name, "tick name")] : []));
+      ...across.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M${1000 * at} 1000v-12`, class: "rule" }), text(inside(1000 * at), 978, "middle", told({ at, text: words }))]),
+      ...up.ticks.flatMap(({ at, text: words }) => [svg("path", { d: `M0 ${1000 - 1000 * at}h12`, class: "rule" }), text(18, inside(1008 - 1000 * at), "start", told({ at, text: words }))]),
+      ...(named ? [text(982, 978, "end", across.name, "tick name"), text(18, 40, "start", up.name, "tick name")] : []));
   }
 
   /** The map of an array between two values, with a bar that says what its colours mean: {label, unit, from: where its values

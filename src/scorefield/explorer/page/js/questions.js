@@ -75,4 +75,14 @@ export const QUESTIONS = {
     formula: "p(rest | cell) = p(row) / p(cell),   surprise = E[log p(cell | rest)] − log p(cell | rest)",
     source: "Rows of which any part is given, by one network: Ivanov and others (2019). Multiple draws: Rubin (1987).",
   },
+  posterior: {
+    prompt: "The observation is moved a little. What happens to the law of the parameters?",
+    options: ["Nothing: it belongs to the model, not to one observation", "It moves, and its width and shape may change too", "Its middle moves, its width stays"],
+    correct: 1,
+    doing: "Now drag the observation, or move a number of it.",
+    answer: "One network has learned the parameters’ law given every observation, so a new one costs no new simulation. Where parameters are told well "
+      + "the law is narrow; where different ones make the same observation it is wide, bent, or has several modes.",
+    formula: "p(θ | x) ∝ p(x | θ) p(θ)",
+    source: "Learned from simulations alone: Papamakarios and Murray (2016). By scores: Geffner and others (2022), Sharrock and others (2022).",
+  },
 };

@@ -81,7 +81,7 @@ export class Recorded {
         stream.timer = setTimeout(next, PAUSE);
       };
       stream.timer = setTimeout(() => {
-        try { parts.push(...this.find(name, params)[0].parts); } catch (error) { fail(error); return; }
+        try { const [entry] = this.find(name, params); parts.push(...(entry.parts ?? [entry.result])); } catch (error) { fail(error); return; }
         next();
       });
     });

@@ -44,7 +44,8 @@ export function withPresets(context, done) {
 /** What a run that does not live in the plane reads in the scenes that draw it; nothing for the others. */
 function elsewhere({ kind, name, shape }) {
   if (kind === "none" || kind === "points") return "";
-  const what = { images: `images of ${shape.join(" × ")}, see the scene Images`, arrays: `records of shape ${shape.join(" × ")}`, table: `rows of ${shape[0]} columns` }[kind];
+  const what = { images: `images of ${shape.join(" × ")}, see the scene Images`, arrays: `records of shape ${shape.join(" × ")}`, table: `rows of ${shape[0]} columns`,
+    posterior: `${shape[0]} parameters, see the scene Posterior` }[kind];
   return `The open run “${name}” is a model of ${what}. This scene draws the plane: it shows runs of two numbers, and these densities.`;
 }
 

@@ -16,7 +16,7 @@ const GUIDED = [["mean", "mean"], ["exact_mean", "mean of the class"], ["covaria
 class Density {
   constructor(context, place, intro) {
     this.context = context;
-    this.at = context.text("at", "1.2,0.8").split(",").map(Number);
+    this.at = context.near("at", context.text("at", "1.2,0.8").split(",").map(Number));
     this.plane = new Plane({ ...WINDOW, label: "Log-density and the point", onPress: (at) => this.move(at), onPoint: (at) => this.move(at),
       hover: false, caption: "Click, or drag the point. The line: its path to the latent, which lies outside." });
     this.guided = new Plane({ ...WINDOW, label: "Guided samples", caption: "" });
@@ -67,7 +67,7 @@ class Density {
     if (this.subject.mixture) this.label.bounds(1, this.subject.mixture.weights.length);
   }
 
-  move(at) { this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.requestPoint(); this.requestLatent(); }
+  move(to) { const at = this.context.near("at", to); this.at = at; this.plane.pointer = at; this.context.keep({ at: at.join(",") }); this.mark([]); this.requestPoint(); this.requestLatent(); }
 
   mark(path) {
     const marks = [];
@@ -91,7 +91,7 @@ class Density {
   /** A first answer with few evaluations while the control moves, then the one that was chosen. */
   requestPoint() {
     const first = { evaluations: 13 }, ask = (instead) => this.context.ask(this.point, "density.point", "density.point", (result, { x }) => this.showPoint(result, x, instead === first), instead);
-    ask(first);
+    if (!this.context.recorded) ask(first);
     this.context.rest("point", () => ask({}));
   }
 

@@ -52,7 +52,7 @@ class Learn {
     this.own = make("p", { className: "hint", hidden: true }, "This scene trains its own networks, where the exact field can be computed; your run is in the other scenes.");
     const cost = button({ label: "Measure the cost by dimension", name: "cost", onPress: () => this.measure() });
     this.side = make("aside", { className: "side" }, this.question.root, group("Training", row(this.train.root), this.objective.root, this.network.root, this.sigma.root, this.preset.root,
-      this.width.root, this.steps.root, row(cost.root),
+      this.width.root, this.steps.root, context.recorded ? null : row(cost.root),
       make("p", { className: "hint" }, "Denoising learns the field at σ; the others that of the data. Many levels: one network for all of them, drawn at σ."), this.own));
   }
 

@@ -92,8 +92,11 @@ class Table {
     const { context } = this, given = (more) => () => ({ given: this.given, ...more });
     this.laws = context.panel([...this.cells.flatMap((one) => [one.picture, one.law]), this.plane.box], given({ n: 500 }));
     this.odd = context.panel([this.numbers.root, ...this.cells.map((one) => one.surprise)], given({}));
-    this.density = context.panel([this.plane.box, this.plane.bar], () => this.heating(true));
+    this.density = context.panel([this.plane.box, this.plane.bar], () => this.heating(this.whole));
   }
+
+  /** Whether the map is to be the network's: of recorded ones those without given cells are, the others are the mixture's. */
+  get whole() { return !this.context.recorded || !Object.keys(this.heating(true).given).length; }
 
   /** What the map is of. */
   heating(network) {
@@ -107,18 +110,19 @@ class Table {
     this.plane.where = (at) => this.pair().map((k, side) => `${this.facts.columns[k].name}: ${value(this.facts.columns[k], at[side])}`).join(", ");
     this.cells = this.facts.columns.map((column, k) => this.cell(column, k));
     const more = this.facts.more ? ` The first ${this.facts.columns.length} columns; ${this.facts.more} more are not shown.` : "";
+    const recorded = this.context.recorded ? " Here one cell is set at a time, or a whole row; the density given a cell is that of the model’s mixture alone." : "";
     const legend = make("p", { className: "legend" });
     for (const [name, text] of [["e", "real rows"], ["a", "drawn by the model, given the cells that are set"]]) legend.append(make("span", {}, make("i", { className: name }), text));
     this.side = make("aside", { className: "side" }, group("Two columns", this.x.root, this.y.root, this.heat.root),
       group("A row", this.index.root, row(this.take.root, this.clear.root), this.count ? null : make("p", { className: "hint" }, "The table that the run was fitted to is not at hand: no real rows are shown.")), this.numbers.root);
     this.place.append(make("div", { className: "picture" }, this.plane.root,
-      group("What if", make("p", { className: "hint" }, `Set a cell: the model draws the others given it. Grey: real rows, all of them; line: the draws.${more}`), legend, ...this.cells.map((one) => one.root))), this.side);
+      group("What if", make("p", { className: "hint" }, `Set a cell: the model draws the others given it. Grey: real rows, all of them; line: the draws.${more}${recorded}`), legend, ...this.cells.map((one) => one.root))), this.side);
   }
 
   /** One line of the list: set or open, its value, the law of the column, and what is said of it. */
   cell({ name, choices }, k) {
-    const fixed = make("input", { type: "checkbox" }), value = choices
-      ? make("select", { className: "value", "aria-label": `${name}: value` }, ...choices.map((text) => make("option", { value: text }, text)))
+    const recorded = this.context.recorded ? this.context.stops(`cell${k}`) ?? [] : null, listed = recorded ?? choices, fixed = make("input", { type: "checkbox" }), value = listed
+      ? make("select", { className: "value", "aria-label": `${name}: value` }, ...listed.map((text) => make("option", { value: text }, text)))
       : make("input", { className: "value", type: "text", autocomplete: "off", spellcheck: false, "aria-label": `${name}: value` });
     Object.assign(fixed.dataset, { name: `set${k}` });
     Object.assign(value.dataset, { name: `cell${k}` });
@@ -129,12 +133,12 @@ class Table {
     Object.assign(law.dataset, { value: `law${k}` });
     Object.assign(surprise.dataset, { value: `surprise${k}` });
     const root = make("div", { className: "cell" }, make("label", {}, fixed, name), value, picture, make("div", { className: "told" }, law, surprise));
-    const set = () => { this.given[k] = value.value; this.held = null; this.changed(); this.question.moved(); };
+    const set = () => { if (recorded) this.given = {}; this.given[k] = value.value; this.held = null; this.changed(); this.question.moved(); };
     value.addEventListener("change", () => { if (value.value.trim()) set(); else { delete this.given[k]; this.changed(); } });
     fixed.addEventListener("change", () => {
       if (!fixed.checked) { delete this.given[k]; this.held = null; this.changed(); } else if (value.value.trim() || value.placeholder) { value.value ||= value.placeholder; set(); } else fixed.checked = false;
     });
-    return { root, fixed, value, picture, real, drawn, law, surprise, choices, lock: (locked) => { fixed.disabled = value.disabled = locked; } };
+    return { root, fixed, value, picture, real, drawn, law, surprise, choices, lock: (locked) => { fixed.disabled = value.disabled = locked || recorded?.length === 0; }, put: (text) => { if (listed && !listed.includes(text)) value.append(make("option", { value: text }, text)); value.value = text; }, first: listed?.[0] ?? "" };
   }
 
   takeRow() {
@@ -163,7 +167,7 @@ class Table {
       const on = Object.hasOwn(this.given, k);
       one.fixed.checked = on;
       one.root.classList.toggle("given", on);
-      one.value.value = on ? this.given[k] : one.choices ? one.choices[0] : "";
+      one.put(on ? this.given[k] : one.first);
       one.surprise.textContent = "";
     });
     this.numbers.set({ held: this.held === true ? "held out" : this.held === false ? "trained on" : "–", value: "–", percentile: "–", most: "–" });
@@ -191,6 +195,7 @@ class Table {
   /** The query of a thing to compute, its parameters, and what is done with the answer. */
   task(name) {
     const [x, y] = this.pair(), { columns } = this.facts, both = columns[x].density && columns[y].density && x !== y;
+    if (this.context.recorded && (name === "few" || (name === "mixture" && this.whole) || (name === "density" && !this.whole))) return [null, null, () => {}];
     if (name === "few" || name === "many") return ["table.whatif", { given: this.given, n: name === "few" ? 60 : 500 }, (result) => { this.draws = result; this.showLaws(); this.showPair(); }, this.laws];
     if (name === "surprises") return Object.keys(this.given).length ? ["table.surprises", { given: this.given }, (result) => this.showSurprises(result), this.odd] : [null, null, () => this.odd.drawn(null)];
     this.heat.lock(!both);
