@@ -31,6 +31,20 @@ OPTIONS = [
 needed = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the page's tests need a browser at {CHROMIUM}")
 
 
+CHANGE = """(one) => {
+  if (one.type === "range") {
+    const [low, high, now] = [one.min, one.max, one.value].map(Number), part = (now - low) / (high - low);
+    one.value = low + (part < 0.5 ? part + 0.25 : part - 0.25) * (high - low);
+    one.dispatchEvent(new Event("input", { bubbles: true }));
+  } else if (one.type === "checkbox") one.click();
+  else {
+    one.selectedIndex = (one.selectedIndex + 1) % one.options.length;
+    one.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+}"""
+"""Sets a control to another value."""
+
+
 @contextmanager
 def serving(session: Session) -> Iterator[str]:
     """The explorer on a session; the address of its page."""

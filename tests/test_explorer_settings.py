@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from explorer_browser import Held, control, needed, numbers, scene, serving, shown, until
+from explorer_browser import CHANGE, Held, control, needed, numbers, scene, serving, shown, until
 from explorer_queries import query, stream
 from explorer_runs import digits_session
 from scorefield.explorer.session import Session
@@ -33,19 +33,6 @@ def on_digits() -> Iterator[str]:
     with serving(digits_session()) as found:
         yield found
 
-
-CHANGE = """(one) => {
-  if (one.type === "range") {
-    const [low, high, now] = [one.min, one.max, one.value].map(Number), part = (now - low) / (high - low);
-    one.value = low + (part < 0.5 ? part + 0.25 : part - 0.25) * (high - low);
-    one.dispatchEvent(new Event("input", { bubbles: true }));
-  } else if (one.type === "checkbox") one.click();
-  else {
-    one.selectedIndex = (one.selectedIndex + 1) % one.options.length;
-    one.dispatchEvent(new Event("change", { bubbles: true }));
-  }
-}"""
-"""Sets a control to another value."""
 
 BACK = """(one, [checked, value]) => {
   if (checked !== null) one.checked = checked;

@@ -101,6 +101,7 @@ class Diffusion {
       });
       this.planTable = new Map(plans.map((plan) => [plan.name, plan]));
       this.refresh();
+      if (this.context.text("forwards", "") === "1") this.forward(false);
     });
   }
 
@@ -184,11 +185,12 @@ class Diffusion {
   }
 
   /** The forward process of clean points in place of sampler A's picture, at the noise levels of B. */
-  forward() {
+  forward(play = true) {
     this.context.ask(this.up, "forward", "diffusion.forward", (result) => {
       this.ahead = { positions: result.positions, way: angles(result), title: "the forward process, data to noise", step: "picture", steps: result.sigma.data.length - 1 };
       this.forwards.set("Sampler A again");
-      this.player.restart(true);
+      this.context.keep({ forwards: 1 });
+      if (play) this.player.restart(true); else this.draw();
     });
   }
 
@@ -197,6 +199,7 @@ class Diffusion {
     this.ahead = null;
     this.up.drawn(null);
     this.forwards.set("Forwards");
+    this.context.keep({ forwards: null });
     this.draw();
   }
 

@@ -37,7 +37,7 @@ class Field {
     const pair = (key, other) => context.near(key === "at" ? "x" : key, context.text(key, other).split(",").filter(Boolean).map(Number));
     this.clean = pair("clean", "");
     this.pointer = pair("at", "1.2,0.8");
-    this.chosen = 0;
+    this.chosen = Math.trunc(context.number("mode", 1)) - 1;
     this.plane = new Plane({
       ...WINDOW, label: "Log-density and score arrows", onPoint: (at) => this.pointAt(at), onPress: (at) => this.press(at),
       caption: "Colour: log p_σ, one contour a nat. Arrow length: s / (s + 2) of a cell.",
@@ -72,7 +72,7 @@ class Field {
     this.sigma.root.classList.add("main");
     this.question = question("field", (locked) => this.sigma.lock(locked));
     this.subject = new Subject(context, "two modes", (name) => this.take(name));
-    this.weight = slider({ label: "Weight of the mode", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
+    this.weight = slider({ label: "Weight of the mode, others’ mean 1", low: 0.05, high: 4, log: true, value: 1, name: "weight", onInput: (v) => this.edit("weight", v) });
     this.spread = slider({ label: "Spread of the mode", low: 0.1, high: 2.5, log: true, value: 0.6, name: "spread", onInput: (v) => this.edit("spread", v) });
     this.arrows = toggle({ label: "Score arrows", value: context.text("arrows", "1") === "1", name: "arrows", onInput: (on) => { context.keep({ arrows: on ? null : "0" }); this.show(); } });
     const file = make("input", { type: "file", accept: ".csv,.txt", className: "file" });
@@ -96,7 +96,7 @@ class Field {
     else if (this.mixture && subject.isRun) this.subject.control.set(subject.presets[0].name);
     this.edited = Boolean(this.mixture);
     this.mixture ??= structuredClone(subject.mixture ?? subject.presets[0].mixture);
-    this.choose(0);
+    this.choose(Math.min(this.mixture.weights.length, Math.max(1, this.chosen + 1)) - 1);
     this.refresh();
   }
 
@@ -118,9 +118,8 @@ class Field {
   edit(what, value) {
     const { mixture, chosen } = this;
     if (what === "weight") {
-      const others = mixture.weights.map((w, k) => (k === chosen ? value / mixture.weights.length : w));
-      const sum = others.reduce((a, b) => a + b);
-      mixture.weights = others.map((w) => w / sum);
+      const rest = 1 - mixture.weights[chosen], mine = (value * rest) / (mixture.weights.length - 1), sum = rest + mine;
+      mixture.weights = mixture.weights.map((w, k) => (k === chosen ? mine : w) / sum);
     } else mixture.covariances[chosen] = [[value ** 2, 0], [0, value ** 2]];
     this.change();
   }
@@ -150,8 +149,11 @@ class Field {
 
   choose(index) {
     this.chosen = index;
+    this.context.keep({ mode: index ? index + 1 : null });
     const [[a], [, c]] = this.mixture.covariances[index];
-    this.weight.set(this.mixture.weights[index] * this.mixture.weights.length);
+    const mine = this.mixture.weights[index], others = this.mixture.weights.length - 1;
+    this.weight.lock(!others);
+    this.weight.set(others ? (mine * others) / (1 - mine) : 1);
     this.spread.set(Math.sqrt((a + c) / 2));
     this.handles();
   }

@@ -64,7 +64,7 @@ class Langevin {
     if (this.run.input.disabled) for (const one of this.shows) one.lock(true);
   }
 
-  changed() { this.stop(); this.level = null; this.refresh(); }
+  changed() { this.stop(); this.level = null; this.context.keep({ play: null }); this.refresh(); }
 
   /** The particles of other settings. */
   clear() {
@@ -104,7 +104,7 @@ class Langevin {
     this.first.set(start);
     this.adjusted.set(adjusted);
     for (const [control, value] of [[this.sigma, sigma], [this.step, step], [this.steps, steps]]) control.set(value);
-    this.context.keep({ preset, mode, start, sigma, step, adjusted: adjusted ? "1" : null, steps });
+    this.context.keep({ play: 1, preset, mode, start, sigma, step, adjusted: adjusted ? "1" : null, steps });
     this.refresh();
     this.begin();
   }
@@ -120,6 +120,7 @@ class Langevin {
   begin() {
     const curve = [[], [], []], settings = this.settings();
     this.run.set("Stop");
+    this.context.keep({ play: 1 });
     this.curve.set(curve);
     this.numbers.clear();
     this.level = null;

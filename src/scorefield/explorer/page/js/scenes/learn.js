@@ -40,7 +40,7 @@ class Learn {
   }
 
   build() {
-    const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value }); this.stop(); this.refresh(); };
+    const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value, play: null }); this.stop(); this.refresh(); };
     this.train = button({ label: "Train", name: "train", primary: true, onPress: () => (this.running ? this.stop() : this.begin()) });
     this.question = question("learn", (locked) => this.train.lock(locked));
     this.objective = select({ label: "Objective", options: OBJECTIVES, value: context.text("objective", "denoising"), name: "objective", onInput: keep("objective") });
@@ -62,6 +62,7 @@ class Learn {
     this.preset.set(this.context.text("preset", "two modes"));
     this.context.about(({ kind }) => { this.own.hidden = kind === "none"; });
     this.refresh();
+    if (this.context.text("cost", "") === "1" && !this.context.recorded) this.measure();
     if (this.context.text("play", "") === "1" && !this.train.input.disabled) this.begin();
   }
 
@@ -96,6 +97,7 @@ class Learn {
   begin() {
     const curve = [[], [], []], settings = this.settings();
     this.train.set("Stop");
+    this.context.keep({ play: 1 });
     this.question.moved();
     this.running = this.context.stream("learn", "learn.train", settings, (result) => {
       this.showStep(result, curve);
@@ -120,6 +122,7 @@ class Learn {
   measure() {
     const columns = [[], [], [], []];
     this.costs.root.hidden = false;
+    this.context.keep({ cost: 1 });
     this.context.stream("cost", "learn.cost", {}, (result) => {
       ["dimension", "implicit", "sliced", "denoising"].forEach((name, k) => columns[k].push(result[name]));
       this.costs.set(columns);
