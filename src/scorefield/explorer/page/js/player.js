@@ -31,6 +31,14 @@ export class Player {
 
   get moving() { return Boolean(this.playing || this.timer); }
 
+  /** Whether a text is to be written now: on the way only every 100 ms, for a new text costs a layout. */
+  get saying() {
+    const now = performance.now();
+    if (this.moving && now - (this.said ?? 0) < REST) return false;
+    this.said = now;
+    return true;
+  }
+
   /** Plays from where it stands, towards 1 or, backwards, towards 0; from the beginning where it has ended. */
   start(backwards = false) {
     const end = backwards ? 0 : 1;
@@ -78,6 +86,8 @@ export class Player {
   stop() {
     this.halt();
     this.button.set("Play");
-    if (this.context.alive.value) this.context.keep({ time: this.time === 1 ? null : Number(this.time.toFixed(3)) });
+    if (!this.context.alive.value) return;
+    this.draw(); // also what was left out on the way
+    this.context.keep({ time: this.time === 1 ? null : Number(this.time.toFixed(3)) });
   }
 }

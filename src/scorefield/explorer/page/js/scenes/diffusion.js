@@ -159,6 +159,7 @@ class Diffusion {
 
   /** Both pictures at the noise level of the clock. */
   draw() {
+    const { saying } = this.player;
     for (const one of this.both) {
       const shown = (one.name === "a" && this.ahead) || one.sampled;
       if (!shown) continue;
@@ -168,6 +169,7 @@ class Diffusion {
       else if (one.drawn !== shown) one.plane.view.layer("paths", { kind: "line", data: this.segments(shown.positions), colour: "exact", alpha: 0.28, still: true });
       one.drawn = this.paths.value() ? shown : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
+      if (!saying) continue;
       const angle = (1 - part) * way[low] + part * way[high], place = part ? `between ${shown.step}s ${low} and ${high}` : `${shown.step} ${low}`;
       one.plane.tell(`${one.name.toUpperCase()}: ${shown.title}. σ/α = ${number(ratio(angle), 3)}, ${place} of ${shown.steps}.`);
     }
