@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,6 +124,21 @@ def test_an_observation_is_dragged_and_its_law_follows(page: Page, address: str,
     control(page, "x2").focus()
     page.keyboard.press("End")
     until(lambda: page.locator("[data-stale]").count() == 0)
+
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2]
+
+
+@needed
+def test_the_scene_fits_a_phone_and_every_text_stands_out(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        scene(page, address, "posterior", "row=1", choice=0 if scheme == "light" else None)
+        shown(page, "law0")
+        assert all(ratio >= 4.5 for ratio, _ in page.evaluate(CONTRAST)), page.evaluate(CONTRAST)
+        until(lambda: page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0)
+        page.goto("about:blank")
 
 
 @needed

@@ -244,7 +244,7 @@ def test_samplers_are_compared_at_equal_noise_levels(page: Page, address: str) -
 
 
 def test_no_text_has_marks_of_a_program(page: Page, address: str) -> None:
-    for name in ("field", "langevin", "diffusion", "learn", "density", "images", "table"):
+    for name in ("field", "langevin", "diffusion", "learn", "density", "images", "table", "posterior"):
         page.goto(f"{address}#/{name}")
         page.wait_for_selector(f"#scene[data-scene={name}]")
         page.wait_for_timeout(100)
