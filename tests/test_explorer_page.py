@@ -219,7 +219,7 @@ def test_images_are_brought_back_and_their_numbers_are_the_librarys(
         "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
         ".reduce((most, value, i) => (i % 4 < 3 ? Math.max(most, value) : most), 0)"
     )
-    until(lambda: all(c.evaluate(top) > 0 for c in page.locator(".pictures canvas").all()))
+    until(lambda: all(c.evaluate(top) > 0 for c in page.locator(".pictures canvas:visible").all()))
     control(page, "sigma").focus()
     page.keyboard.press("End")
     wanted = images.denoise(images.Denoise(index=3, sigma=20.0), digits)

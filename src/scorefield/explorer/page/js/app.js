@@ -99,6 +99,7 @@ export function start(scenes, connect) {
 
   const recorder = new Recorder(() => `scorefield-${parse().name}`);
   const open = () => {
+    recorder.stop(); // of the scene that is left
     recorder.open(false);
     const { name, state } = parse();
     lecture.opened(state.get("lecture"));
