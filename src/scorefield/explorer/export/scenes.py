@@ -73,7 +73,7 @@ class Scope:
 
 
 FULL = Scope()
-"""What `scorefield explore --export` records: a file of about 11 MB."""
+"""What `scorefield explore --export` records: a file of about 10 MB."""
 
 
 def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
