@@ -105,6 +105,8 @@ def _inside(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    sys.path.insert(0, str(HERE / "commands"))
+    app.setup_extension("command_directive")  # what the command line says of itself
     app.add_role("value", Value())
     app.add_directive("computed", Computed)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

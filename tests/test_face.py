@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,14 +68,15 @@ MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog",
 NAMES = {
     "os": "fork forkpty getuid geteuid getgid setsid killpg getpgid sysconf statvfs chown fchown mkfifo nice uname "
     "wait waitid pread pwrite posix_fadvise sched_getaffinity memfd_create sendfile O_NONBLOCK O_CLOEXEC O_NOFOLLOW "
-    "O_DIRECTORY O_SYNC getloadavg",
+    "O_DIRECTORY O_SYNC getloadavg rename kill link symlink",
     "signal": "SIGKILL SIGALRM SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGPIPE SIGCHLD SIGSTOP SIGCONT alarm setitimer pause "
     "pthread_kill pthread_sigmask sigwait",
     "time": "tzset clock_gettime",
     "asyncio": "open_unix_connection start_unix_server",
     "socket": "AF_UNIX SO_REUSEPORT",
 }
-"""Names of modules that not every system has."""
+"""Names of modules that not every system has, or that do something else there: Windows renames over no file, and ends
+a process that is sent any signal."""
 PLACES = ("/proc", "/sys/", "/dev/", "/tmp", "/etc", "/usr")
 CAUGHT = {"ImportError", "AttributeError", "OSError", "Exception", "ModuleNotFoundError"}
 
@@ -122,6 +126,34 @@ def test_what_is_of_one_system_is_found() -> None:
     assert list(unguarded(ast.parse(bad))) == ["fcntl", "os.sysconf", "/proc/self", "resource"]
     good = "try:\n    import fcntl\nexcept ImportError:\n    pass\nif hasattr(os, 'fork'):\n    os.fork()"
     assert not list(unguarded(ast.parse(good)))
+
+
+def test_what_the_output_cannot_show_becomes_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or pipe of Windows knows the letters of one region alone, and names of columns may have others."""
+    from scorefield.cli import main
+
+    table = tmp_path / "table.csv"
+    table.write_text("\u0434\u043b\u0438\u043d\u0430,b\n" + "1,2\n2,5\n3,3\n" * 5, encoding="utf-8")
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "argv", ["scorefield", "schema", str(table)])
+    main()
+    assert b"\\u0434\\u043b\\u0438\\u043d\\u0430" in shown.buffer.getvalue()
+
+
+def test_every_supported_python_reads_the_code() -> None:
+    """No warning of a compiler that a later Python makes an error, such as an escape that is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for file in FILES:
+            tree = ast.parse(file.read_text("utf-8"), feature_version=(3, 11))
+            for one in ast.walk(tree):  # Python 3.14 warns of these
+                if isinstance(one, ast.Try | ast.TryStar):
+                    ends = [node for part in one.finalbody for node in ast.walk(part)]
+                    assert not any(isinstance(node, ast.Return) for node in ends), file
+    listed = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    assert listed["jobs"]["wheel"]["strategy"]["matrix"]["python"][0] == "3.11"
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 def test_texts_are_read_and_written_in_one_encoding(sources: dict[str, ast.Module]) -> None:

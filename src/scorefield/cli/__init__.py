@@ -44,6 +44,8 @@ def main() -> None:
     # torch's threads spin briefly, then sleep, while they wait: on a busy machine their long spinning halves the speed
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of its font cache
+    if hasattr(sys.stdout, "reconfigure"):  # names of columns that the system's encoding lacks become escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     words, debug = _debug(sys.argv[1:])
     try:
         app(_hub.fetched(words), exit_on_error=False, print_error=False, result_action="return_value")

@@ -14,6 +14,15 @@ from scorefield import __version__, _ranges
 from scorefield._files import shown
 from scorefield._ranges import Range, real, whole
 
+EXIT_CODES = {
+    0: "it is done",
+    1: "`check` found that a law fails, or that a sample is not of its run",
+    2: "something is wrong with what was given, or could not be read or written: one line on standard error says what",
+    130: "Ctrl-C ended it",
+    141: "what read the output ended first",
+}
+"""What a command ends with, and when."""
+
 app = App(
     name="scorefield",
     help="Score matching from a data file: fit a model, draw samples, say how good they are.",
@@ -30,7 +39,11 @@ app = App(
   scorefield serve run                                 answer over HTTP what the commands answer
   scorefield explore                          score fields and diffusion in the browser
 
-With --debug, before or after the command, an error also shows where it arose.""",
+With --debug, before or after the command, an error also shows where it arose.
+
+Exit codes:
+"""
+    + "\n".join(f"  {code:<5}{meaning}" for code, meaning in EXIT_CODES.items()),
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(negative=()),

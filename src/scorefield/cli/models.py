@@ -30,7 +30,7 @@ def sample(
     condition: Class | None = None,
     guidance: Guidance = 1.0,
     given: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=False)] = None,
-    repeats: bool = True,
+    repeats: Annotated[bool, Parameter(negative="--no-repeats")] = True,
     precision: Literal["auto", "float32", "bf16"] = "auto",
     shard: Annotated[int | None, ranged(COUNT)] = None,
     cluster: str | None = None,

@@ -20,7 +20,7 @@ Gather: TypeAlias = Annotated[float, ranged(real(0.0, 1000.0))]
     help_epilogue="""Examples:
   scorefield serve run
   scorefield serve run --host 0.0.0.0 --port 8000 --token-file token.txt
-  curl -H "Authorization: Bearer $TOKEN" -d '{"rows": [{"size": 70, "town": "Bern"}]}' http://127.0.0.1:8000/density"""
+  curl -H "Authorization: Bearer $TOKEN" --json '{"rows": [{"size": 70, "town": "Bern"}]}' http://127.0.0.1:8000/density"""
 )
 def serve(
     run: Path,

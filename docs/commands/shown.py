@@ -1,0 +1,258 @@
+"""What the pages of the commands show: each is run once, and what it prints and draws is kept.
+
+    python docs/commands/shown.py            # all; a quarter of an hour on two cores
+    python docs/commands/shown.py restore    # one of them, and those it needs
+
+Written are `docs/commands/output/NAME.txt` and `docs/images/commands/NAME.png`; pages of what costs more show commands
+alone, `demo` and `forecast` pictures that others made. Needs the packages of `scorefield[dev]`, curl and Chromium.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+HERE = Path(__file__).parent
+OUTPUT = HERE / "output"
+IMAGES = HERE.parent / "images" / "commands"
+WIDTH = 960  # pixels of a page that is looked at
+RUN = [sys.executable, "-m", "scorefield"]
+CHROMIUM = "/usr/bin/chromium"
+
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+def table() -> None:
+    """600 flats, some of whose sizes and years are not known; one price has a digit too many."""
+    draw = np.random.default_rng(0)
+    town = draw.choice(["Bern", "Biel", "Thun"], 600, p=[0.5, 0.2, 0.3])
+    size = np.exp(draw.normal(4.3, 0.35, 600)).round()
+    rooms = np.clip((size / 26 + draw.normal(0, 0.5, 600)).round(), 1, 8).astype(int)
+    year = draw.integers(1930, 2024, 600)
+    level = pd.Series({"Bern": 9.2, "Biel": 6.1, "Thun": 7.4})[town].to_numpy()
+    price = (level * size * (0.8 + 0.004 * (year - 1930)) + draw.normal(0, 40, 600)).round()
+    frame = pd.DataFrame({"town": town, "size": size, "rooms": rooms, "year": year.astype(float), "price": price})
+    frame.loc[draw.random(600) < 0.08, "size"] = np.nan
+    frame.loc[draw.random(600) < 0.08, "year"] = np.nan
+    frame.loc[122, "price"] *= 10
+    frame.convert_dtypes().to_csv("table.csv", index=False)
+
+
+def pipeline() -> None:
+    """A pipeline of diffusers, without a training."""
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    network = UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(32, 32),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=8,
+    )
+    DDPMPipeline(network, DDPMScheduler()).save_pretrained("pipeline")
+
+
+# --------------------------------------------------------------------------------------------------------- commands
+
+
+def told(name: str, *commands: str, head: int | None = None) -> None:
+    """Run commands, and keep what they print, each after the line that calls it.
+
+    Args:
+        name: of the page.
+        commands: words of the shell; of `scorefield` those of this Python.
+        head: keep so many lines of each.
+    """
+    parts = []
+    for command in commands:
+        words = re.sub(r"^scorefield\b", " ".join(RUN), command)
+        done = subprocess.run(words, shell=True, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            sys.exit(f"{command}\n{done.stdout}{done.stderr}")
+        lines = done.stdout.rstrip().splitlines()
+        parts.append("\n".join([f"$ {command}", *lines[:head]]))
+        print(f"{name}: {command}", flush=True)
+    (OUTPUT / f"{name}.txt").write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def kept(name: str, file: str, least: int = 0) -> None:
+    """Keep a picture that a command wrote, its pixels larger where it is smaller than `least`."""
+    with Image.open(file) as image:
+        times = max(1, least // image.width)
+        _small(image.convert("RGB").resize((image.width * times, image.height * times), Image.Resampling.NEAREST), name)
+
+
+def _small(image: Image.Image, name: str) -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    if image.width > WIDTH:
+        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
+    image.quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+
+
+@contextmanager
+def _browser(width: int, height: int) -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    options = ["--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield opened.new_page(viewport={"width": width, "height": height})
+        opened.close()
+
+
+def looked(name: str, address: str, height: int = 900, wait: float = 1.0) -> None:
+    """Keep how a page looks."""
+    with _browser(1280, height) as page, tempfile.TemporaryDirectory() as folder:
+        page.goto(address)
+        page.wait_for_timeout(1000 * wait)
+        file = Path(folder) / "page.png"
+        page.screenshot(path=file)
+        with Image.open(file) as image:
+            _small(image.convert("RGB"), name)
+
+
+def served(words: str, sign: str) -> tuple[subprocess.Popen[str], str]:
+    """A command that serves, and what follows the sign in what it prints."""
+    process = subprocess.Popen([*RUN, *words.split()], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(sign):
+            return process, line.removeprefix(sign).split()[0]
+    sys.exit(f"{words} did not start")
+
+
+# ------------------------------------------------------------------------------------------------------------ pages
+
+
+def schema() -> None:
+    told("schema", "scorefield schema table.csv")
+
+
+def fit() -> None:
+    told("fit", "scorefield fit table.csv -o run --steps 1500 --quiet")
+
+
+def info() -> None:
+    told("info", "scorefield info run")
+
+
+def sample() -> None:
+    told("sample", "scorefield sample run -n 1000 -o new.csv", "head -4 new.csv")
+    subprocess.run([*RUN, *"sample digits -n 100 -o digits.png --seed 1".split()], check=True)
+    kept("sample", "digits.png", 480)
+
+
+def evaluate() -> None:
+    told("evaluate", "scorefield evaluate run table.csv --report report.html")
+    looked("evaluate", Path("report.html").resolve().as_uri(), 1000)
+
+
+def density() -> None:
+    told("density", "scorefield density run table.csv -o density.csv", "head -4 density.csv")
+
+
+def outliers() -> None:
+    told("outliers", "scorefield outliers run table.csv -o outliers.csv --share 0.005", "cat outliers.csv")
+
+
+def impute() -> None:
+    told("impute", "scorefield impute run table.csv -o draws.csv --draws 20", "head -4 draws.csv")
+
+
+def predict() -> None:
+    told("predict", "scorefield predict run table.csv --target price -o prices.csv", "head -4 prices.csv")
+
+
+def calibrate() -> None:
+    told("calibrate", "scorefield calibrate run --steps 5 --quiet")
+
+
+def check() -> None:
+    told("check", "scorefield check run table.csv")
+
+
+def push() -> None:
+    told("push", "scorefield push run ./copy --quiet", "head -24 copy/README.md")
+
+
+def digits() -> None:
+    subprocess.run([*RUN, *"fit digits -o digits --steps 1500 --quiet".split()], check=True)
+
+
+def restore() -> None:
+    told("restore", "scorefield restore digits digits --index 3 --operator blur=1 --noise 1 -n 16 -o restored --quiet")
+    kept("restore", "restored/restored.png")
+
+
+def adopt() -> None:
+    told("adopt", "scorefield adopt pipeline -o adopted --quiet")
+
+
+def serve() -> None:
+    os.environ["TOKEN"] = os.environ["SCOREFIELD_TOKEN"] = "secret-of-this-example"
+    row = '{"rows": [{"town": "Bern", "size": 70, "rooms": 3, "year": null, "price": 540}]}'
+    process, address = served("serve run", "serve: ")
+    try:
+        told("serve", f"curl -s -H \"Authorization: Bearer $TOKEN\" --json '{row}' {address}/density")
+    finally:
+        process.terminate()
+        process.wait()
+    text = (OUTPUT / "serve.txt").read_text(encoding="utf-8")
+    (OUTPUT / "serve.txt").write_text(f"$ scorefield serve run &\n{text}", encoding="utf-8")
+
+
+def explore() -> None:
+    process, address = served("explore --no-browser", "explorer: ")
+    try:
+        looked("explore", address, 800, wait=8)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
+    schema: (table,),
+    fit: (table,),
+    **dict.fromkeys((info, evaluate, density, outliers, impute, predict, calibrate, check, push, serve), (fit,)),
+    sample: (fit, digits),
+    restore: (digits,),
+    adopt: (pipeline,),
+    explore: (),
+}
+"""What is shown, and what must have been made before it."""
+
+
+def main(names: list[str]) -> None:
+    wanted = {function.__name__: function for function in NEEDS}
+    done: set[Callable[[], None]] = set()
+
+    def do(function: Callable[[], None]) -> None:
+        if function not in done:
+            done.add(function)
+            for before in NEEDS.get(function, ()):
+                do(before)
+            function()
+
+    OUTPUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(os.environ.get("SHOWN_IN", folder))
+        for name in names or wanted:
+            do(wanted[name])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
