@@ -151,6 +151,15 @@ def test_networks_are_as_many_as_the_time_allows(each: float, count: int, monkey
     assert given == pytest.approx([1.0 - each * k for k in range(count)])
 
 
+def test_a_bend_reaches_the_whole_line() -> None:
+    column = torch.cat([torch.zeros(600), 10 ** torch.linspace(0, 4, 400)])[:, None].double()
+    codec = posterior.observations.ObservationCodec.measured(column)
+    assert float(codec.bend) == 0.0  # by likelihood it is negative: all that is far out would be one place
+    high, low = (codec.standardised(torch.tensor([[v]])) for v in (10_000.0, 1_000.0))
+    assert float(high - low) == pytest.approx(math.log(10_001 / 1_001) / float(codec.scale))
+    assert torch.allclose(codec.original(codec.standardised(column)), column)
+
+
 def test_networks_are_as_many_as_said() -> None:
     seeds = list[int]()
 

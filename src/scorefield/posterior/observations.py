@@ -14,6 +14,7 @@ from scorefield._files import shown
 
 _HEAVY = 6.0  # standard deviations: an entry that goes farther is bent
 _STRAIGHT = 0.1  # a bend nearer to 1 is none
+_LEAST, _GREATEST = 0.0, 2.0  # powers between which a bend reaches the whole line: none presses large values together
 _FARTHEST = 20.0  # what lies farther enters as this, so that a wild observation gives an answer (and a warning)
 
 
@@ -45,7 +46,8 @@ class Outside(NamedTuple):
 class ObservationCodec:
     """Observations `(n, k)`, or sets and series `(n, length, k)`, and the numbers that enter a network.
 
-    A column whose values go farther than 6 standard deviations is bent by the transform of Yeo and Johnson (2000).
+    A column whose values go farther than 6 standard deviations is bent by the transform of Yeo and Johnson (2000), of
+    a power between 0 and 2: no more than by logarithms, so that values far out stay apart.
 
     Args:
         centre: `(k,)`, of each column after bending.
@@ -225,7 +227,9 @@ def _power(column: Tensor) -> float:
     from sklearn.preprocessing import PowerTransformer
 
     bend = float(PowerTransformer(standardize=False).fit(values[:, None].numpy()).lambdas_[0])
-    return bend if np.isfinite(bend) and abs(bend - 1) > _STRAIGHT else 1.0
+    if not np.isfinite(bend) or abs(bend - 1) <= _STRAIGHT:
+        return 1.0
+    return min(max(bend, _LEAST), _GREATEST)
 
 
 def _bent(x: Tensor, bend: Tensor) -> Tensor:
