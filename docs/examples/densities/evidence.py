@@ -58,7 +58,7 @@ print("R-hat", mcmc.diagnostics.rank_r_hat(chains.samples).round(decimals=3).tol
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", width_ratios=(2, 1))
 draws = chains.pooled
-grid = torch.linspace(-2.5, 6, 300).double()
+grid = torch.linspace(-2.5, 8, 300).double()
 for k, name in enumerate(["intercept", *columns]):
     axes[0].hist(draws[:, k].numpy(), bins=40, density=True, histtype="stepfilled", alpha=0.6, label=name)
 axes[0].plot(

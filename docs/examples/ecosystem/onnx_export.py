@@ -60,5 +60,5 @@ axes[0].quiver(*grid.T, *(x0 - grid).T, angles="xy", scale_units="xy", scale=1, 
 axes[0].set(title="onnxruntime: denoiser, sigma 0.5", aspect="equal")
 for axis, points, name in ((axes[1], drawn, "onnxruntime: sampler"), (axes[2], own, "PyTorch: sampler")):
     axis.scatter(*points.T, s=1, alpha=0.5)
-    axis.set(title=f"{name}, 12 evaluations", aspect="equal", xlim=(-2.3, 2.3), ylim=(-2.3, 2.3))
+    axis.set(title=f"{name}, 12 evaluations", aspect="equal", xlim=(-4.3, 4.3), ylim=(-4.3, 4.3))
 plt.show()

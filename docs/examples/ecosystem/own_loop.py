@@ -59,5 +59,5 @@ axes[0].plot([sum(losses[max(0, k - 50) : k + 1]) / len(losses[max(0, k - 50) : 
 axes[0].set(xlabel="step", ylabel="loss", yscale="log")
 for axis, (step, drawn) in zip(axes[1:], stages.items(), strict=True):
     axis.scatter(*drawn.T, s=1.5, alpha=0.6)
-    axis.set(title=f"after {step} steps", aspect="equal", xticks=[], yticks=[], xlim=(-4, 4), ylim=(-4, 4))
+    axis.set(title=f"after {step} steps", aspect="equal", xticks=[], yticks=[])
 plt.show()

@@ -81,10 +81,12 @@ for name, objective in of_scores.items():
     learned[name] = score
 
 # %%
-# Many noise levels at once: the model that samplers take. Its score is read off at a small level.
+# Many noise levels at once: the model that samplers take. It learns the scores of all of them, for which it gets
+# more steps; here it is asked at a small one.
 
 model = Denoiser(ResidualMLP(2, width=48, depth=2), sigma_max=20.0)
-train(model, lambda x, k: objectives.multilevel(model, x, levels.LogNormal(-0.5, 1.2), objectives.EDM(), seed=k))
+weighting, density = objectives.EDM(), levels.LogNormal(-0.5, 1.2)
+train(model, lambda x, k: objectives.multilevel(model, x, density, weighting, seed=k), steps=1200)
 learned["many noise levels"] = at(model.eval(), Level(1.0, 0.1))
 
 # %%

@@ -43,7 +43,7 @@ def scorefield(*words):
 # Columns of whole numbers and of words need no preparation: what each one is has been detected, and ``info``
 # says it.
 
-scorefield("fit", "survey.csv", "-o", "run", "--steps", "350")
+scorefield("fit", "survey.csv", "-o", "run", "--steps", "250")
 print(scorefield("info", "run").partition("\n\n")[2].partition("\n\n")[0])
 
 # %%
@@ -51,7 +51,7 @@ print(scorefield("info", "run").partition("\n\n")[2].partition("\n\n")[0])
 # rows.
 
 scorefield("sample", "run", "-n", "944", "-o", "new.csv")
-print(scorefield("evaluate", "run", "survey.csv", "-n", "90", "--report", "report.html", "--json", "figures.json"))
+print(scorefield("evaluate", "run", "survey.csv", "-n", "60", "--report", "report.html", "--json", "figures.json"))
 page = (folder / "report.html").read_text(encoding="utf-8")
 print(f"report.html: one file of {len(page) // 1000} kB that needs no network")
 

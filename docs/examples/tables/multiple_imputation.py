@@ -2,7 +2,7 @@
 Holes filled twenty times, results pooled
 =========================================
 
-A third of a blood value is missing where it would have been high; a regression is pooled over twenty completed tables.
+A quarter of a blood value is missing, mostly of the gravely ill; a regression is pooled over twenty completed tables.
 
 One completed table would pretend that its holes are known. Twenty differ by what is not known, and Rubin's
 rules (1987) put that into the standard errors; statsmodels pools its models so.
