@@ -24,8 +24,8 @@ network = UNet2DModel(
 scheduler = DDIMScheduler(clip_sample=False)
 images = torch.tensor(load_digits().images).float()[:, None] / 8 - 1
 optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
-falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 250)
-for step in range(250):
+falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 150)
+for step in range(150):
     x0 = images[torch.randint(len(images), (48,))]
     noise, t = torch.randn_like(x0), torch.randint(1000, (48,))
     loss = (network(scheduler.add_noise(x0, noise, t), t).sample - noise).square().mean()

@@ -44,7 +44,7 @@ class Turned(torch.nn.Module):
 
 def trained(network):
     model = Denoiser(network, sigma_data=float(data.std()), sigma_min=0.01, sigma_max=20.0)
-    for _ in train(model, data, settings=Settings(steps=500, batch=128)):
+    for _ in train(model, data, settings=Settings(steps=400, batch=128)):
         pass
     return model.eval()
 
