@@ -40,7 +40,7 @@ for step in range(STEPS + 1):
     optimizer.step()
     schedule.step()
     average.update_parameters(model)
-    losses.append(float(loss))
+    losses.append(float(loss.detach()))
 
 # %%
 # What was trained, with its codec, is a run: ``scorefield sample``, ``evaluate`` and ``explore`` open its

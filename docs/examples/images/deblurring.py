@@ -64,9 +64,11 @@ for line, pictures in zip(axes, rows, strict=True):
         drawn = axis.imshow(
             picture.reshape(8, 8), cmap="magma" if spread else "gray_r", vmin=0, vmax=0.3 if spread else 1
         )
-        axis.set(xticks=[], yticks=[], title=title if line is axes[0] else "")
+        axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         if title == "exact spread":
             heat = drawn
+for axis, title in zip(axes[0], titles, strict=True):
+    axis.set_title(title)
 figure.colorbar(heat, ax=axes[:, -1], label="standard deviation, black is 1", shrink=0.8)
 plt.show()

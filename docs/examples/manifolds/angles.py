@@ -42,7 +42,7 @@ for axis, sigma in zip(axes, (1.5, 0.6, low), strict=False):
     if arrows is not None:
         axis.quiver(*coarse.T, *arrows.T, angles="xy", color="#333333", width=0.005)
     axis.set(title=f"noise {sigma:g}")
-axes[3].scatter(*torus.wrapped(x).T if hasattr(torus, "wrapped") else x.T, s=1.5, color="#0072b2")
+axes[3].scatter(*((x + math.pi) % (2 * math.pi) - math.pi).T, s=1.5, color="#0072b2")
 axes[3].set(title="3,000 draws")
 ticks = [-math.pi, 0, math.pi]
 for axis in axes:

@@ -23,7 +23,7 @@ temperature = table.iloc[:, 1:].to_numpy(float).reshape(-1)
 year = np.repeat(table.iloc[:, 0].to_numpy(float), 12)
 windows = np.lib.stride_tricks.sliding_window_view(temperature, 36)
 before = windows[year[35:] < 1990]
-later = windows[year[:-35] >= 1990][::6]
+later = windows[year[:-35] >= 1990][::12]
 
 folder = Path(tempfile.mkdtemp())
 np.save(folder / "windows.npy", before)
@@ -33,10 +33,10 @@ model = TrainedModel.load(folder / "run")
 print(f"{len(before)} windows, {progress.step} steps")
 
 # %%
-# Two hundred draws for each window after 1990. Beside them: the same month of the year before, and the mean of
+# A hundred draws for each window after 1990. Beside them: the same month of the year before, and the mean of
 # that month.
 
-found = forecast(model, later[:, :24], n=200)
+found = forecast(model, later[:, :24], n=100)
 crps, coverage = found.scores(later)
 truth = later[:, 24:]
 naive = np.abs(later[:, 12:24] - truth).mean()
@@ -54,7 +54,7 @@ for axis, k in zip(axes, np.linspace(0, len(later) - 1, 3).astype(int), strict=T
     axis.fill_between(month[24:], low[24:], high[24:], color="#56b4e9", alpha=0.35, label="90 % of draws")
     axis.plot(month[24:], found.draws[k, :10, 24:].T, color="#0072b2", lw=0.6, alpha=0.7)
     axis.plot(month[24:], truth[k], "o", ms=3, color="#d55e00", label="came")
-    axis.set(xlabel="month", title=f"from {year[:-35][year[:-35] >= 1990][::6][k]:.0f}")
+    axis.set(xlabel="month", title=f"from {year[:-35][year[:-35] >= 1990][::12][k]:.0f}")
 axes[0].set(ylabel="degrees Celsius")
 axes[0].legend(frameon=False, fontsize=8)
 plt.show()
