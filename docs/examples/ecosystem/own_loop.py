@@ -17,9 +17,9 @@ from scorefield import Denoiser, TrainedModel, levels, nets, objectives
 from scorefield.data import load
 from scorefield.records.codec import fit_codec
 
-spirals = load("spirals")
-codec = fit_codec(spirals)  # standardises, and knows the way back
-x = codec.encode(spirals.records)
+moons = load("moons")
+codec = fit_codec(moons)  # standardises, and knows the way back
+x = codec.encode(moons.records)
 
 model = Denoiser(nets.ResidualMLP(2, width=64, depth=2), sigma_max=20.0)
 average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.98))
@@ -56,7 +56,7 @@ print(TrainedModel.load(folder).sample(3, steps=15))
 figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained", width_ratios=(1.3, 1, 1, 1))
 axes[0].plot(losses, lw=0.5, color="#bbbbbb")
 axes[0].plot([sum(losses[max(0, k - 50) : k + 1]) / len(losses[max(0, k - 50) : k + 1]) for k in range(len(losses))])
-axes[0].set(xlabel="step", ylabel="loss", yscale="log")
+axes[0].set(xlabel="step", ylabel="loss", ylim=(0.3, 1.2))
 for axis, (step, drawn) in zip(axes[1:], stages.items(), strict=True):
     axis.scatter(*drawn.T, s=1.5, alpha=0.6)
     axis.set(title=f"after {step} steps", aspect="equal", xticks=[], yticks=[])

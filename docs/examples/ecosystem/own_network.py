@@ -74,7 +74,7 @@ for axis, (name, model), style in zip(axes[1:], models.items(), ("o--", "s-"), s
     new = run(plan, model, plan.start(1500, (2,), seed=0, std=1.0))
     axis.scatter(*new.T, s=2, alpha=0.5)
     axis.scatter(*data.T, s=5, color="#d55e00")
-    axis.set(title=f"{name}: 1,500 draws, 200 points", aspect="equal", xlim=(-3, 3), ylim=(-3, 3))
+    axis.set(title=f"{name}: 1,500 draws", aspect="equal", xlim=(-3, 3), ylim=(-3, 3))
 axes[0].set(xlabel="noise level", ylabel="RMS error of sigma x score")
 axes[0].legend(frameon=False)
 plt.show()
