@@ -25,12 +25,12 @@ from scorefield.records.codec import fit_codec
 board = load("checkerboard")
 codec = fit_codec(board)
 network = Denoiser(nets.ResidualMLP(2, width=64, depth=3), sigma_max=20.0)
-for progress in train(network, codec.encode(board.records), settings=Settings(steps=700, batch=128)):
+for progress in train(network, codec.encode(board.records), settings=Settings(steps=600, batch=128)):
     pass
 model = TrainedModel(network.eval(), codec)
 folder = Path(tempfile.mkdtemp())
 print(export_model(model, folder / "denoiser.onnx"))
-print(export_model(model, folder / "sampler.onnx", steps=12))
+print(export_model(model, folder / "sampler.onnx", steps=7))
 
 # %%
 # From here on nothing knows of torch. The metadata tell what goes in and what comes out.
@@ -51,7 +51,7 @@ side = np.linspace(-2, 2, 15, dtype="float32")
 grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
 x0, _ = denoiser.run(None, {"x": grid, "sigma": np.full(len(grid), 0.5, "float32")})
 begun = time.perf_counter()
-own = model.sample(4000, steps=12)
+own = model.sample(4000, steps=7)
 own_seconds = time.perf_counter() - begun
 print(f"4,000 draws: onnxruntime {seconds:.2f} s, PyTorch {own_seconds:.2f} s")
 
@@ -60,5 +60,5 @@ axes[0].quiver(*grid.T, *(x0 - grid).T, angles="xy", scale_units="xy", scale=1, 
 axes[0].set(title="onnxruntime: denoiser, sigma 0.5", aspect="equal")
 for axis, points, name in ((axes[1], drawn, "onnxruntime: sampler"), (axes[2], own, "PyTorch: sampler")):
     axis.scatter(*points.T, s=1, alpha=0.5)
-    axis.set(title=f"{name}, 12 evaluations", aspect="equal", xlim=(-4.3, 4.3), ylim=(-4.3, 4.3))
+    axis.set(title=f"{name}, 7 evaluations", aspect="equal", xlim=(-4.3, 4.3), ylim=(-4.3, 4.3))
 plt.show()
