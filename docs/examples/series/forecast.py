@@ -27,7 +27,7 @@ later = windows[year[:-35] >= 1990][::12]
 
 folder = Path(tempfile.mkdtemp())
 np.save(folder / "windows.npy", before)
-for progress in fit(folder / "windows.npy", folder / "run", grid="series", size="small", settings={"steps": 150}):
+for progress in fit(folder / "windows.npy", folder / "run", grid="series", size="small", settings={"steps": 100}):
     pass
 model = TrainedModel.load(folder / "run")
 print(f"{len(before)} windows, {progress.step} steps")
