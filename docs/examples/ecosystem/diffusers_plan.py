@@ -57,11 +57,17 @@ def by_diffusers(x, n):
 # scheduler.
 
 start = torch.randn(24, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-truth = run(plans.unipc(interop.evenly(model.convention.times, 150)), model, start)
+
+
+def end(plan):
+    return run(plan, model, plan.levels.sigma[0].float() * start)
+
+
+truth = end(plans.unipc(interop.evenly(model.convention.times, 150)))
 ends = {
     "DDIM of diffusers": by_diffusers(start, 10),
-    "UniPC plan": run(even, model, start),
-    "fitted plan": run(fitted.plan, model, start),
+    "UniPC plan": end(even),
+    "fitted plan": end(fitted.plan),
 }
 pipeline_scheduler = interop.PlanScheduler.from_plan(fitted.plan, scheduler)
 pipeline_scheduler.set_timesteps(10)
