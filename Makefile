@@ -23,7 +23,7 @@ help:
 	@echo "make bench   measure samplers, log-density and overhead beside other libraries, and every wrapper: benchmarks/results.md"
 	@echo "make bench-tables DATA=folder  measure densities, generated rows, imputation and prediction on tables"
 	@echo "make bench-sbi  measure posteriors of eight simulators beside the library sbi: benchmarks/sbi.md"
-	@echo "make docs    the site with the lessons, the guides and the reference: docs/_build/html/index.html"
+	@echo "make docs    the site with the gallery, the lessons, the guides and the reference: docs/_build/html/index.html"
 	@echo "make clean   remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.py
@@ -92,7 +92,7 @@ bench-sbi: $(BENCH_SBI)/.stamp
 
 # Sphinx has an environment of its own over .venv, whose torch it uses: the reference is read from the library itself.
 $(DOCS)/.stamp: $(STAMP)
-	@echo "docs: installing sphinx, furo and myst-parser into $(DOCS)"
+	@echo "docs: installing sphinx, furo, myst-parser and sphinx-gallery into $(DOCS)"
 	$(call overlay,$(DOCS),docs)
 	@$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
@@ -101,8 +101,9 @@ docs: $(DOCS)/.stamp
 	@mkdir -p docs/_extra
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/scorefield explore --export docs/_extra/scenes.html
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@$(DOCS)/bin/python docs/check_site.py docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv docs/_build docs/_extra docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv docs/_build docs/_extra docs/front docs/gallery docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +

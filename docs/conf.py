@@ -13,17 +13,20 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.writers.html5 import HTML5Translator
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "lessons"))
+sys.path[:0] = [str(HERE), str(HERE / "lessons")]
 
 import build  # noqa: E402
+import front  # noqa: E402
+import galleries  # noqa: E402
 
 from scorefield import __version__  # noqa: E402
 
 project = "scorefield"
 author = "scorefield contributors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["_build", "examples", "data"]
+sphinx_gallery_conf = galleries.configuration()
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
@@ -45,6 +48,9 @@ html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
+
+MEASUREMENTS = {"results": "benchmarks.md", "tables": "benchmark-tables.md"}
+"""Pages of measurements that have names of their own; the others lie in `measurements`."""
 
 
 class Value(SphinxRole):
@@ -100,8 +106,16 @@ def _markdown(app: Sphinx, what: str, name: str, obj: object, options: object, l
 
 def _inside(app: Sphinx, name: str, source: list[str]) -> None:
     """Links of the guides to the repository's measurements lead to the page that shows them."""
-    source[0] = source[0].replace("](../benchmarks/results.md)", "](benchmarks.md)")
-    source[0] = source[0].replace("](../benchmarks/tables.md)", "](benchmark-tables.md)")
+    source[0] = re.sub(r"\]\(\.\./benchmarks/(\w+)\.md\)", _measurement, source[0])
+
+
+def _measurement(link: re.Match[str]) -> str:
+    return f"]({MEASUREMENTS.get(link[1], f'measurements/{link[1]}.md')})"
+
+
+def _not_run(app: Sphinx, name: str, source: list[str]) -> None:
+    """The page of an example that lacks a package says so."""
+    source[0] = galleries.noted(name, source[0])
 
 
 def setup(app: Sphinx) -> None:
@@ -113,4 +127,6 @@ def setup(app: Sphinx) -> None:
     app.setup_extension("teaching")  # of the lessons, and their slides
     app.connect("autodoc-process-docstring", _markdown, priority=400)
     app.connect("source-read", _inside)
+    app.connect("source-read", _not_run)
     build.figures()
+    front.pictures()
