@@ -16,6 +16,7 @@ from torch import Tensor
 from scorefield import Denoiser, data
 from scorefield.cli import demo
 from scorefield.core import Estimate, Level
+from scorefield.data.builtin import MNIST
 from scorefield.nets import UNet
 from scorefield.numerics.random import noise_like
 from scorefield.records import fit
@@ -102,6 +103,16 @@ def test_few_evaluations_are_compared_with_many() -> None:
     text = steps_section(model, n=2, steps=(1, 4))
     assert "1 evaluation:" in text and "<figcaption>4 evaluations</figcaption>" in text and text.count("<img") == 2
     assert math.isfinite(float(text.split("1 evaluation: ")[1].split()[0]))
+
+
+@pytest.mark.parametrize(("step", "steps"), [(0.01, 3000), (0.1, 2100), (0.21, 1000), (3.0, 900)])
+def test_a_slow_processor_makes_fewer_steps_and_says_so(
+    step: float, steps: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "_seconds_of_a_step", lambda source, settings: step)
+    assert demo._affordable(MNIST, fit.GRID_DEFAULT) == steps
+    said = capsys.readouterr().out
+    assert (f"{steps:,} steps in place of 3,000" in said) == (steps < 3000)
 
 
 def test_the_demo_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scorefield: Callable) -> None:

