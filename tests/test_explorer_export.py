@@ -50,7 +50,10 @@ SMALL = Scope(
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "page.html"
-    assert write(path, SMALL) == path.stat().st_size < 1e6
+    heard: list[tuple[float, str]] = []
+    size = write(path, SMALL, report=lambda share, what: heard.append((share, what.split()[-1])))
+    assert size == path.stat().st_size < 1e6
+    assert heard == [(k / 5, name) for k, name in enumerate(("Field", "Langevin", "Diffusion", "Learn", "Density"))]
     return path
 
 

@@ -71,8 +71,8 @@ def _export(file: Path, run: Path | None) -> None:
 
     session = None if run is None else opened(run)
     _check_writable(file)
-    with ProgressBar("computing the answers that the page holds, a few minutes"):
-        size = write(file, session=session)
+    with ProgressBar("computing the answers that the page holds, a few minutes") as bar:
+        size = write(file, session=session, report=bar)
     print(f"explorer: {file}, {size / 1e6:.1f} MB; open it in any browser.")
 
 

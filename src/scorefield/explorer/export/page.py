@@ -14,6 +14,7 @@ from scorefield.explorer.export.recording import Recording
 from scorefield.explorer.export.scenes import FULL, Scope, record
 from scorefield.explorer.server import PAGE
 from scorefield.explorer.session import Session
+from scorefield.progress import Report, silent
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:; "
@@ -21,7 +22,9 @@ _POLICY = (
 )
 
 
-def write(file: Path, scope: Scope = FULL, session: Session | None = None, few: Few = SOME) -> int:
+def write(
+    file: Path, scope: Scope = FULL, session: Session | None = None, few: Few = SOME, report: Report = silent
+) -> int:
     """Write scenes with recorded answers as one HTML file, and give its size in bytes.
 
     Args:
@@ -29,13 +32,14 @@ def write(file: Path, scope: Scope = FULL, session: Session | None = None, few: 
         scope: of the scenes of exact densities.
         session: on a run of images, a table or a posterior, whose scene is written in their place; None: on none.
         few: of the scene of a run.
+        report: hears how far the scenes of exact densities are.
 
     Raises:
         OSError: where the file cannot be written.
         ValueError: for a run that has no scene of its own.
     """
     recording = Recording(session or Session())
-    stops = record(recording, scope) if session is None else record_run(recording, session, few)
+    stops = record(recording, scope, report) if session is None else record_run(recording, session, few)
     told = {"version": __version__, "stops": stops, "entries": recording.entries}
     html = page(json.dumps(told, allow_nan=False, separators=(",", ":")), recording.frame).encode()
     _files.write_bytes(file, html)

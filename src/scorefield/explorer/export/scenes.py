@@ -11,6 +11,7 @@ import numpy as np
 
 from scorefield.explorer.export.recording import Recording
 from scorefield.explorer.queries.diffusion import PLANS, SCHEDULES
+from scorefield.progress import Report, silent
 
 _DEPTH = 12.0  # nats below the top that a picture of a log-density keeps: more than any scene draws
 _EVERY = 10  # steps between two recorded parts of chains
@@ -76,15 +77,14 @@ FULL = Scope()
 """What `scorefield explore --export` records: a file of about 10 MB."""
 
 
-def record(recording: Recording, scope: Scope) -> dict[str, dict[str, Any]]:
+def record(recording: Recording, scope: Scope, report: Report = silent) -> dict[str, dict[str, Any]]:
     """Record what the scenes request, and give the values of their controls: `{scene: {control: values}}`."""
     recording.keep("session.about", {})
     recording.keep("field.presets", {})
-    _field(recording, scope)
-    _langevin(recording, scope)
-    _diffusion(recording, scope)
-    _learn(recording, scope)
-    _density(recording, scope)
+    scenes = {"Field": _field, "Langevin": _langevin, "Diffusion": _diffusion, "Learn": _learn, "Density": _density}
+    for k, (name, kept) in enumerate(scenes.items()):
+        report(k / len(scenes), f"computing the answers of the scene {name}")
+        kept(recording, scope)
     return {
         "field": {"preset": scope.fields, "sigma": scope.sigmas, "x": scope.pointers, "clean": scope.cleans},
         "langevin": {
