@@ -85,7 +85,7 @@ def test_a_recording_is_the_same_every_time(tmp_path: Path) -> None:
 def test_the_command_writes_the_file_or_says_why_not(
     scorefield: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
 ) -> None:
-    monkeypatch.setattr(export, "write", lambda path, session: path.write_bytes(file.read_bytes()))
+    monkeypatch.setattr(export, "write", lambda path, session, report: path.write_bytes(file.read_bytes()))
     code, out, _ = scorefield("explore", "--export", tmp_path / "page.html")
     assert code == 0 and "page.html, 0." in out and (tmp_path / "page.html").read_bytes() == file.read_bytes()
     (tmp_path / "file").write_text("kept")
@@ -97,7 +97,7 @@ def test_the_command_writes_the_file_or_says_why_not(
         (Path("/proc/page.html"),),
     ]
     computed = "nothing is computed for a file that is refused"
-    monkeypatch.setattr(export, "write", lambda path, session: pytest.fail(computed))
+    monkeypatch.setattr(export, "write", lambda path, session, report: pytest.fail(computed))
     for words in refused:
         code, out, err = scorefield("explore", "--export", *words)
         assert code == 2 and out == "" and err.count("\n") == 1 and "--export" in err
