@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def _seconds_of_a_step(source: str, settings: Settings) -> float:
     first, last = MEASURED
     with tempfile.TemporaryDirectory() as folder:
         loop = fit.fit(source, folder, settings=replace(settings, steps=last + 1), held_share=SHARE)
-        with closing(loop):  # the last step is followed by a look at the held-out digits
+        with closing(cast("Generator[Progress]", loop)):  # the last step is followed by a look at the held-out digits
             spent = {p.step: time.process_time() for p in islice(loop, last)}
     return (spent[last] - spent[first]) / (last - first) / torch.get_num_threads()
 
