@@ -98,21 +98,19 @@ def _affordable(source: str, settings: Settings) -> int:
     if steps < most:
         print(
             f"A step takes {step:.2g} s on these processors: {steps:,} steps in place of {most:,}, about "
-            f"{steps * step / 60:.0f} minutes. Digits are better after more: --time 15m."
+            f"{steps * step / 60:.0f} minutes where nothing else runs. Digits are better after more: --time 15m."
         )
     return steps
 
 
 def _seconds_of_a_step(source: str, settings: Settings) -> float:
-    """What a step of the training takes where nothing else runs: processor time over the threads that share it."""
-    import torch
-
+    """What a step of the training takes where nothing else runs: the processor time of the thread that leads it."""
     first, last = MEASURED
     with tempfile.TemporaryDirectory() as folder:
         loop = fit.fit(source, folder, settings=replace(settings, steps=last + 1), held_share=SHARE)
         with closing(cast("Generator[Progress]", loop)):  # the last step is followed by a look at the held-out digits
-            spent = {p.step: time.process_time() for p in islice(loop, last)}
-    return (spent[last] - spent[first]) / (last - first) / torch.get_num_threads()
+            spent = {p.step: time.thread_time() for p in islice(loop, last)}
+    return (spent[last] - spent[first]) / (last - first)
 
 
 def _looked_at(loop: Iterator[Progress], stages: list[Stage], file: Path, seed: int) -> Iterator[Progress]:
