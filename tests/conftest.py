@@ -90,3 +90,38 @@ def page(browser):
 
     with watched(browser) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def points():
+    """The explorer on a run of points."""
+    from explorer_runs import points_session
+
+    return points_session()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The explorer on a run of images."""
+    from explorer_runs import digits_session
+
+    return digits_session()
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of the explorer's page, without a run."""
+    from explorer_browser import serving
+    from scorefield.explorer.session import Session
+
+    with serving(Session()) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def on_digits(digits):
+    """The address of the explorer's page on a run of images."""
+    from explorer_browser import serving
+
+    with serving(digits) as found:
+        yield found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 import scorefield
-from explorer_browser import control, needed, numbers, scene, serving, shown, until
+from explorer_browser import control, needed, numbers, scene, shown, until
 from explorer_queries import query
 from scorefield.core import Level
 from scorefield.explorer.queries.laws import PRESETS
@@ -67,12 +66,6 @@ def test_colours_are_apart_for_every_eye(theme: str, eye: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ the page
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Session()) as found:
-        yield found
 
 
 @needed

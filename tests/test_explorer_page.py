@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from explorer_browser import control, needed, numbers, scene, serving, shown, until
-from explorer_runs import digits_session, points_session
 from scorefield.core import Level
 from scorefield.explorer.queries import density, diffusion, images
 from scorefield.explorer.queries.laws import PRESETS
@@ -28,30 +27,8 @@ pytestmark = needed
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Session()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def points() -> Session:
-    return points_session()
-
-
-@pytest.fixture(scope="module")
 def on_points(points: Session) -> Iterator[str]:
     with serving(points) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def digits() -> Session:
-    return digits_session()
-
-
-@pytest.fixture(scope="module")
-def on_digits(digits: Session) -> Iterator[str]:
-    with serving(digits) as found:
         yield found
 
 

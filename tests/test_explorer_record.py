@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
 
-from explorer_browser import control, needed, numbers, scene, serving, shown, until
+from explorer_browser import control, needed, numbers, scene, shown, until
 from explorer_queries import query
-from explorer_runs import digits_session
 from scorefield.explorer.session import Session
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = needed
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Session()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def digits() -> Session:
-    return digits_session()
-
-
-@pytest.fixture(scope="module")
-def on_digits(digits: Session) -> Iterator[str]:
-    with serving(digits) as found:
-        yield found
 
 
 def saved(page: Page, button: str) -> tuple[str, bytes]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from explorer_queries import query, same, stream
-from explorer_runs import digits_session, points_session, table_session
+from explorer_runs import table_session
 from scorefield import langevin, log_density
 from scorefield.conditioning.editing import Route, interpolate, partial_noise
 from scorefield.conditioning.inverse.operators import Mask
@@ -25,18 +25,8 @@ from scorefield.records.trained import TrainedModel
 
 
 @pytest.fixture(scope="module")
-def points() -> Session:
-    return points_session()
-
-
-@pytest.fixture(scope="module")
 def table() -> Session:
     return table_session()
-
-
-@pytest.fixture(scope="module")
-def digits() -> Session:
-    return digits_session()
 
 
 def test_a_run_of_points_has_a_field(points: Session) -> None:

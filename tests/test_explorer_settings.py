@@ -5,33 +5,19 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from explorer_browser import CHANGE, Held, control, needed, numbers, scene, serving, shown, until
+from explorer_browser import CHANGE, Held, control, needed, numbers, scene, shown, until
 from explorer_queries import query, stream
-from explorer_runs import digits_session
 from scorefield.explorer.session import Session
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = needed
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Session()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def on_digits() -> Iterator[str]:
-    with serving(digits_session()) as found:
-        yield found
 
 
 BACK = """(one, [checked, value]) => {
