@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from explorer_server import WAIT, Page, get, process
-from scorefield.explorer.queries.pauses import PIECE, import_with_pauses, paced, pause, pausing
+from scorefield.explorer.queries.pauses import PIECE, paced, pause, pausing
 from scorefield.explorer.turns import SLICE
 
 LIMITS = {"pages": 4, "connections": 12, "request": 0.5, "send": 0.5, "answer": 3}
@@ -292,14 +292,3 @@ def test_the_command_ends_in_peace_while_it_computes() -> None:
         time.sleep(1)
         code, err, seconds = ended(running, signal.SIGINT, times=3)  # as those do who cannot wait
         assert (code, err) == (0, "") and seconds < 6
-
-
-def test_an_import_that_fails_does_so_where_it_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The process may end while a module is imported, and its thread must not write of that."""
-    (tmp_path / "ends_too_early.py").write_text("raise RuntimeError('cannot register at exit after shutdown')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        import_with_pauses("ends_too_early")
-    assert capfd.readouterr().err == ""

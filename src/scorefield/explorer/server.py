@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import mimetypes
 import secrets
 import time
@@ -117,6 +118,7 @@ def serve(
     with address.bound(host, port) as listener:
         port = listener.getsockname()[1]
         running = server(application(queries, session, Access(token, port, host), limits=limits), limits)
+        importlib.import_module("torch._dynamo")  # the first derivative does, for seconds; no page is to wait for them
 
         def stop() -> None:
             running.should_exit = True  # a second time changes nothing: the end takes seconds at most

@@ -18,7 +18,7 @@ from scorefield.denoiser import Denoiser, PotentialGradient, StaticNetwork, at
 from scorefield.explorer.queries.field import window
 from scorefield.explorer.queries.laws import spread
 from scorefield.explorer.queries.params import Checked, Extent, Law, Seed, Within, law_of
-from scorefield.explorer.queries.pauses import import_with_pauses, pause
+from scorefield.explorer.queries.pauses import pause
 from scorefield.levels import Ladder, log_uniform
 from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.objectives import Floor
@@ -106,7 +106,6 @@ def train(p: Train, session: Session) -> Iterator[dict[str, Any]]:
 
 
 def _training(p: Train, law: GaussianMixture, t: Task) -> Iterator[dict[str, Any]]:
-    import_with_pauses("torch._dynamo")  # the first optimiser of a process does, for one to two seconds
     adam = torch.optim.Adam(t.network.parameters(), lr=p.rate)
     fall = torch.optim.lr_scheduler.LambdaLR(adam, lambda k: 0.5 * (1 + math.cos(math.pi * k / p.steps)))
     picture = _Picture(p, law, t)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,31 +47,6 @@ def pausing(hook: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _hook.reset(token)
-
-
-def import_with_pauses(module: str) -> None:
-    """Import a module that takes seconds, in a thread, so that others have their turn meanwhile.
-
-    Raises:
-        Exception: what the import raised, as it does where the process ends under it; the thread itself is silent.
-    """
-    if module in sys.modules:
-        return
-    faults: list[Exception] = []
-
-    def run() -> None:
-        try:
-            importlib.import_module(module)
-        except Exception as fault:
-            faults.append(fault)
-
-    importing = threading.Thread(target=run, daemon=True)
-    importing.start()
-    while importing.is_alive():
-        pause()
-        importing.join(0.02)
-    if faults:
-        raise faults[0]
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, rows: int = 1024) -> Tensor:

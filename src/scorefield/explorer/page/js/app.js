@@ -86,9 +86,9 @@ export function start(scenes, connect) {
   };
 
   const address = (name, text) => {
-    if (parse().name !== name) return; // another scene was chosen meanwhile, and is about to open
-    written = text;
+    if (parse().name !== name || location.hash !== written) return; // another state was chosen meanwhile, and is about to open
     history.replaceState(null, "", text);
+    written = location.hash;
   };
 
   const lecture = new Lecture(Object.keys(scenes), (name, values) => {
@@ -101,6 +101,7 @@ export function start(scenes, connect) {
   const open = () => {
     recorder.stop(); // of the scene that is left
     recorder.open(false);
+    written = location.hash;
     const { name, state } = parse();
     lecture.opened(state.get("lecture"));
     if (now) { now.context.alive.value = false; now.context.panels.close(); now.scene.close(); connection.clear(); }
@@ -129,7 +130,7 @@ export function start(scenes, connect) {
     link.dataset.scene = name;
     document.getElementById("menu").append(link);
   }
-  addEventListener("hashchange", () => { if (location.hash !== written) { written = location.hash; open(); } });
+  addEventListener("hashchange", () => { if (location.hash !== written) open(); });
   document.getElementById("share").addEventListener("click", async (event) => {
     try { await navigator.clipboard.writeText(location.href); event.target.textContent = "Copied"; } catch { prompt("The address of this state", location.href); }
     setTimeout(() => { event.target.textContent = "Copy link"; }, 1500);
