@@ -13,6 +13,7 @@ a sampler, a bound, a network over tokens.
 
 from scorefield.discrete.corruptions import Absorbing, Corruption, Substitutions, Uniform, corrupt
 from scorefield.discrete.exact import Exact, Joint, MarkovChain, all_sequences, law_of_steps
+from scorefield.discrete.families import TokenLoss, Tokens, fit_family, ising
 from scorefield.discrete.fit import fit, fit_sequences
 from scorefield.discrete.likelihood import LogProbBound, exact_log_prob, log_prob_bound
 from scorefield.discrete.losses import (
@@ -72,6 +73,10 @@ __all__ = [
     "ratio_matching",
     "concrete",
     "implicit_score_entropy",
+    "TokenLoss",
+    "Tokens",
+    "ising",
+    "fit_family",
     "sample",
     "unmask",
     "LogProbBound",

@@ -80,7 +80,7 @@ def gaussian(x: Tensor) -> GaussianFit:
     mean = x.mean(0)
     centred = x - mean
     covariance = centred.T @ centred / n
-    precision = _inverse(covariance, "the sample covariance", "columns")
+    precision = positive_inverse(covariance, "the sample covariance", "columns")
     u = centred @ precision  # the influence of a sample on the precision is P - u u^T
     fourth = torch.einsum("ni,nj->ij", u.square(), u.square()) / n
     spread = (fourth - precision.square()).clamp(min=0)
@@ -120,7 +120,8 @@ class ExponentialFamilyFit:
 
     def energy(self, x: Tensor) -> Tensor:
         """`-theta . T(x)`, `(n, *shape) -> (n,)`."""
-        return -self.statistics(x) @ self.theta.to(x)
+        values = self.statistics(x)
+        return -values @ self.theta.to(values)
 
     def score(self, x: Tensor) -> Tensor:
         """`grad theta . T(x)`, `(n, *shape) -> (n, *shape)`."""
@@ -163,7 +164,7 @@ def exponential_family(
     k = divergences.shape[1]
     identity = torch.eye(k, dtype=w.dtype, device=w.device)
     G = torch.einsum("n,nid,njd->ij", w, gradients, fields) + ridge * identity
-    inverse = _inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics")
+    inverse = positive_inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics")
     theta = -inverse @ (w @ divergences)
     each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences + ridge * theta
     omega = (w.square()[:, None] * each).T @ each
@@ -214,13 +215,13 @@ def score_test(
     theta[tested] = w.new_tensor([values[place] for place in sorted(values)])
     each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences
     if len(other):
-        inverse = _inverse(G[other][:, other], "the matrix E[grad T grad T^T]", "statistics")
+        inverse = positive_inverse(G[other][:, other], "the matrix E[grad T grad T^T]", "statistics")
         theta[other] = -inverse @ (w @ each[:, other])
         each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences
         each = each[:, tested] - each[:, other] @ inverse @ G[other][:, tested]
     mean = w @ each
     spread = (w.square()[:, None] * each).T @ each
-    square = mean @ _inverse(spread, "the variance of the tested slopes", "tested statistics") @ mean
+    square = mean @ positive_inverse(spread, "the variance of the tested slopes", "tested statistics") @ mean
     half = torch.tensor(len(tested) / 2, dtype=torch.float64)
     return float(torch.special.gammaincc(half, square.cpu() / 2))
 
@@ -233,7 +234,7 @@ def _rows(
     check_real("x", x)
     x = x.detach().double()
     support.check(x)
-    return (_weights(weights, x), *derivatives(statistics, support, x))
+    return (normalised_weights(weights, x), *derivatives(statistics, support, x))
 
 
 def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -268,7 +269,7 @@ def _count(value: Tensor) -> int:
     return value.shape[1]
 
 
-def _weights(weights: Tensor | None, x: Tensor) -> Tensor:
+def normalised_weights(weights: Tensor | None, x: Tensor) -> Tensor:
     if weights is None:
         return x.new_full((len(x),), 1 / len(x))
     if weights.shape != (len(x),) or not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
@@ -276,7 +277,7 @@ def _weights(weights: Tensor | None, x: Tensor) -> Tensor:
     return weights.detach().to(x) / weights.detach().to(x).sum()
 
 
-def _inverse(matrix: Tensor, what: str, parts: str) -> Tensor:
+def positive_inverse(matrix: Tensor, what: str, parts: str) -> Tensor:
     """The inverse of a symmetric positive definite matrix, checked after scaling its diagonal to 1."""
     scale = matrix.diagonal().clamp(min=0).sqrt()
     if not bool((scale > 0).all()):

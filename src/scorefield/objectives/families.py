@@ -48,11 +48,13 @@ class FamilyFit:
         family: what was fitted.
         natural: the fit of theta.
         n: samples.
+        method: by which it was fitted, in words.
     """
 
     family: Family
     natural: ExponentialFamilyFit
     n: int
+    method: str = "score matching"
 
     @property
     def parameters(self) -> Tensor:
@@ -95,7 +97,7 @@ class FamilyFit:
         p = torch.erfc(z.abs() / math.sqrt(2))
         width = max(9, *(len(name) for name in self.family.names))
         low, high = (f"{100 * q:g} %" for q in ((1 - level) / 2, (1 + level) / 2))
-        head = f"{self.family.name}, {self.n:,} samples, score matching; information criterion {self.criterion:.6g}"
+        head = f"{self.family.name}, {self.n:,} samples, {self.method}; information criterion {self.criterion:.6g}"
         columns = ("estimate", "std err", "z", "p", low, high)
         lines = [head, " " * width + "".join(f"{name:>12}" for name in columns)]
         for j, name in enumerate(self.family.names):
@@ -197,6 +199,24 @@ def dirichlet(parts: int) -> Family:
     """`prod x_j^(a_j - 1)` of compositions of so many parts."""
     names = tuple(f"a{j}" for j in range(parts))
     return Family("Dirichlet", torch.log, Simplex(), names, lambda theta: theta + 1)
+
+
+def polynomially_tilted(parts: int) -> Family:
+    """`prod x_j^beta_j exp(y . A y + b . y)` of compositions, y all parts but the last (Scealy and Wood 2022).
+
+    The polynomially tilted pairwise interaction model (PPI): Dirichlet laws, tilted by interactions of either sign.
+    `beta_j > -1`; A is symmetric, its upper half stands in the table.
+    """
+    _ranges.whole(2, 1000)("polynomially_tilted(parts=...)", parts)
+    pairs = [(i, j) for i in range(parts - 1) for j in range(i, parts - 1)]
+    products = _products(pairs, 1.0)
+    names = (
+        *(f"beta{j}" for j in range(parts)),
+        *(f"b{j}" for j in range(parts - 1)),
+        *(f"A{i}{j}" for i, j in pairs),
+    )
+    statistics = lambda x: torch.cat([x.log(), x[:, :-1], products(x)], 1)  # noqa: E731
+    return Family("polynomially tilted pairwise interactions", statistics, Simplex(), names, lambda theta: theta)
 
 
 def von_mises() -> Family:
