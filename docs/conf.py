@@ -18,6 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE / "lessons")]
 import build  # noqa: E402
 import front  # noqa: E402
 import galleries  # noqa: E402
+import typeset  # noqa: E402
 
 from scorefield import __version__  # noqa: E402
 
@@ -78,7 +79,7 @@ def _mathml(tex: str, as_block: bool) -> str:
     text = tex2mathml(tex, as_block=as_block)
     text = re.sub(r"<mo>&ApplyFunction;</mo>(?=\s*<m(?!o\b))", '<mo rspace="0.167em">&ApplyFunction;</mo>', text)
     before = r"(</m(?:i|n|sub|sup|frac)>)(?=\s*<mi[^>]*>\w{2,}</mi>\s*<mo[^>]*>&ApplyFunction;)"
-    return re.sub(before, r'\1<mspace width="0.167em"/>', text)
+    return re.sub(before, r'\1<mspace width="0.167em"/>', text).replace("'", "\N{PRIME}")
 
 
 def _inline_math(self: HTML5Translator, node: nodes.math) -> None:
@@ -126,6 +127,7 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     app.setup_extension("teaching")  # of the lessons, and their slides
     app.connect("autodoc-process-docstring", _markdown, priority=400)
+    app.connect("doctree-read", typeset.doctree)
     app.connect("source-read", _inside)
     app.connect("source-read", _not_run)
     build.figures()

@@ -52,7 +52,8 @@ def names(text: str) -> Iterator[str]:
     yield from re.findall(r"(?<![\w./])scorefield(?:\.[A-Za-z_]\w*)+(?![\w/])", text)
     for part in code(text):
         for name in re.findall(r"(?<![\w./])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?![\w/])", part):
-            if name.split(".")[0] in ROOTS and name not in WRITTEN and not re.search(r"\.(py|html|safetensors)$", name):
+            file = re.search(r"\.(csv|html|py|safetensors)$", name)
+            if name.split(".")[0] in ROOTS and name not in WRITTEN and not file:
                 yield name
 
 

@@ -219,3 +219,16 @@ def looked_at(page: Page, name: str) -> None:
         control(page, STARTS[name]).click()
     page.wait_for_timeout(80)
     assert page.locator(".trouble:visible").count() == 0
+
+
+@needed
+def test_a_page_within_a_page_shows_its_scene_alone(page: Page, file: Path, tmp_path: Path) -> None:
+    """As the lessons embed it: neither the menu nor a question that holds the controls back."""
+    outer = tmp_path / "lesson.html"
+    inner = f"{file.as_uri()}#/learn?preset=two%20modes&objective=explicit"
+    outer.write_text(f'<iframe style="width: 700px; height: 600px" src="{inner}"></iframe>', encoding="utf-8")
+    page.goto(outer.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("[data-name=train]").wait_for()
+    assert frame.locator("[data-name=train]").is_enabled()
+    assert not frame.locator(".question, .bar, .intro h1").filter(visible=True).count()

@@ -32,7 +32,7 @@ def module(name: str) -> ModuleType:
     return found
 
 
-galleries, check_site = module("galleries"), module("check_site")
+_, galleries, check_site = module("formulas"), module("galleries"), module("check_site")
 EXAMPLES = galleries.examples()
 each_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.estimators.imputer import ScoreImputer as ScoreImputer
     from scorefield.estimators.outlier import ScoreOutlier as ScoreOutlier
     from scorefield.estimators.regressor import ScoreRegressor as ScoreRegressor
+    from scorefield.interop.export import export_model as export_model
     from scorefield.likelihood.bound import variational_bound as variational_bound
     from scorefield.likelihood.density import log_density as log_density
     from scorefield.mcmc import langevin as langevin
@@ -50,8 +51,13 @@ if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test
     from scorefield.plans.calibrate import calibrate as calibrate
     from scorefield.plans.run import run as run
     from scorefield.posterior.estimator import PosteriorEstimator as PosteriorEstimator
+    from scorefield.records.codec import fit_codec as fit_codec
     from scorefield.records.fit import fit as fit
+    from scorefield.records.forecast import forecast as forecast
+    from scorefield.records.restore import restore as restore
     from scorefield.records.trained import TrainedModel as TrainedModel
+    from scorefield.runs import evaluate as evaluate
+    from scorefield.runs import write_report as write_report
     from scorefield.tables.fit import fit_frame as fit_frame
     from scorefield.tables.trained import TrainedTable as TrainedTable
     from scorefield.training.checkpoint import Settings as Settings
@@ -99,12 +105,18 @@ _NAMES = {  # public name: the module that defines it
     "TrainedTable": "tables.trained",
     "at": "denoiser",
     "calibrate": "plans.calibrate",
+    "evaluate": "runs",
+    "export_model": "interop.export",
     "fit": "records.fit",
+    "fit_codec": "records.codec",
     "fit_frame": "tables.fit",
+    "forecast": "records.forecast",
     "log_density": "likelihood.density",
+    "restore": "records.restore",
     "run": "plans.run",
     "train": "training.loop",
     "variational_bound": "likelihood.bound",
+    "write_report": "runs",
 }
 __all__ = ["__version__", *_MODULES, *_NAMES]
 

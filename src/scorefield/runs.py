@@ -321,6 +321,69 @@ def load_for(folder: str | Path, command: str) -> Any:
     return kind.load(folder)
 
 
+def evaluate(
+    model: Trained,
+    source: Any,
+    *,
+    n: int | None = None,
+    steps: int = 18,
+    seed: int = 0,
+    report: Report = silent,
+) -> Comparison:
+    """New records of a trained model compared with real ones that it has not seen, each figure beside real data's own.
+
+    Args:
+        model: a `TrainedModel`, a `TrainedTable`, or a posterior, whose calibration is tested instead.
+        source: real records: a file, a folder of images, the name of a built-in set, a `Dataset`, a data frame (of a
+            table); of a posterior a table of other simulations. Where the model was fitted to it, what was held out.
+        n: how many records of each to compare; default: all real ones, at most 2,000.
+        steps: network evaluations per new record.
+        seed: of samples and metrics.
+        report: hears how far the work is.
+
+    Returns:
+        The comparison: `.table()` is its text, `.to_json()` its numbers, `write_report` makes a page of it.
+
+    Raises:
+        TypeError: for a model of no kind that a run has.
+        DataError: for records of another kind or other columns than the model's.
+
+    Example:
+        >>> from scorefield import Denoiser, TrainedModel, data, fit_codec, nets
+        >>> iris = data.load("iris")
+        >>> model = TrainedModel(Denoiser(nets.ResidualMLP(4, width=8, depth=1)).eval(), fit_codec(iris))
+        >>> evaluate(model, iris, n=20, steps=4).table().splitlines()[0].split()[:2]
+        ['20', 'samples']
+    """
+    found: Comparison = kind_of_model(model).evaluate(model, source, n=n, steps=steps, seed=seed, report=report)
+    return found
+
+
+def write_report(path: str | Path, model: Trained, comparison: Comparison) -> None:
+    """One page of HTML about a trained model and how it compares with real records; nothing in it is fetched.
+
+    Args:
+        path: to write, .html.
+        model: a `TrainedModel`, a `TrainedTable` or a posterior.
+        comparison: of it, from `evaluate`.
+
+    Raises:
+        TypeError: for a model of no kind that a run has.
+
+    Example:
+        >>> from scorefield import Denoiser, TrainedModel, data, fit_codec, nets
+        >>> iris = data.load("iris")
+        >>> model = TrainedModel(Denoiser(nets.ResidualMLP(4, width=8, depth=1)).eval(), fit_codec(iris))
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = Path(folder) / "report.html"
+        ...     write_report(page, model, evaluate(model, iris, n=20, steps=4))
+        ...     "</html>" in page.read_text(encoding="utf-8")
+        True
+    """
+    kind_of_model(model).write_report(Path(path), model, comparison)
+
+
 def fit(
     source: str | TableFile | Dataset,
     folder: str | Path,

@@ -17,10 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import onnxruntime
 
-from scorefield import Denoiser, Settings, TrainedModel, nets, train
+from scorefield import Denoiser, Settings, TrainedModel, export_model, fit_codec, nets, train
 from scorefield.data import load
-from scorefield.interop.export import export_model
-from scorefield.records.codec import fit_codec
 
 board = load("checkerboard")
 codec = fit_codec(board)

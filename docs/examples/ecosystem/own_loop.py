@@ -13,9 +13,8 @@ import tempfile
 import matplotlib.pyplot as plt
 import torch
 
-from scorefield import Denoiser, TrainedModel, levels, nets, objectives
+from scorefield import Denoiser, TrainedModel, fit_codec, levels, nets, objectives
 from scorefield.data import load
-from scorefield.records.codec import fit_codec
 
 moons = load("moons")
 codec = fit_codec(moons)  # standardises, and knows the way back

@@ -14,8 +14,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 
-from scorefield.posterior import OutsideWarning, PosteriorEstimator, box
-from scorefield.posterior.proof.proof import prove
+from scorefield.posterior import OutsideWarning, PosteriorEstimator, box, prove
 
 PEOPLE, DAYS = 1000, np.arange(5, 60, 6)
 

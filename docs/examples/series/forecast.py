@@ -15,8 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from statsmodels.datasets import elnino
 
-from scorefield import TrainedModel, fit
-from scorefield.records.forecast import forecast
+from scorefield import TrainedModel, fit, forecast
 
 table = elnino.load_pandas().data
 temperature = table.iloc[:, 1:].to_numpy(float).reshape(-1)

@@ -56,7 +56,7 @@ class Empirical:
         return self._centred.T @ self._centred / len(self._centred)
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
-        """`E[x0 | x], E[eps | x]` at x `(n, *shape)`, for a level 0-d or `(n,)`."""
+        """`E[x0 | x]`, `E[eps | x]` at x `(n, *shape)`, for a level 0-d or `(n,)`."""
         return Estimate(*self._answer(self._estimate, x, level))
 
     def log_density(self, x: Tensor, level: Level | None = None) -> Tensor:

@@ -107,7 +107,7 @@ class GaussianMixture:
         return f"GaussianMixture({len(self.weights)} components in {self.means.shape[1]} dimensions)"
 
     def __call__(self, x: Tensor, level: Level, condition: Tensor | None = None) -> Estimate:
-        """`E[x0 | x], E[eps | x]` at x `(n, d)`, for a level 0-d or `(n,)`, both ends included.
+        """`E[x0 | x]`, `E[eps | x]` at x `(n, d)`, for a level 0-d or `(n,)`, both ends included.
 
         The member of the pair that is small is summed over the components; the other follows from
         `alpha * x0 + sigma * eps = x`, which divides by the larger of the two scales.

@@ -107,8 +107,8 @@ def invert(
         model: any.
         x0: `(n, *shape)`.
         route: default: `Route()`, 100 evaluations.
-        refinements: how often to mend x0 by what `regenerate` misses, `y += x0 - regenerate(invert(y))`: each takes
-            two more routes and divides that difference by about its inverse, down to rounding.
+        refinements: how often to mend x0 by what `regenerate` misses, `y <- y + x0 - regenerate(invert(y))`: each
+            takes two more routes and divides that difference by about its inverse, down to rounding.
         condition: handed to the model.
         seed: of noise of sigma_min, without which data on a grid (grey levels), which have no density, get latents
             nearer to 0 than normal ones; None: no noise, and `regenerate` brings back x0 itself.

@@ -4,11 +4,9 @@ A model answers one question, `model(x, total, condition=None) -> log p(x0_l = k
 clean token given the corrupted sequence. All that score-based methods for tokens use follows from it, exactly, because
 noise acts on every token by itself:
 
-| view | formula |
-|---|---|
-| concrete score, `p(x with x_l = y) / p(x)` | `sum_k q(y \\| k) p(x0_l = k \\| x) / q(x_l \\| k)` |
-| rates of the reversed chain | `Q(y, x_l)` times the concrete score |
-| a token at less noise given the sequence now | `sum_k q(z \\| k, x_l) p(x0_l = k \\| x)` |
+- the concrete score, `p(x with x_l = y) / p(x)`: `sum_k q(y | k) p(x0_l = k | x) / q(x_l | k)`
+- rates of the reversed chain: `Q(y, x_l)` times the concrete score
+- a token at less noise given the sequence now: `sum_k q(z | k, x_l) p(x0_l = k | x)`
 """
 
 from __future__ import annotations

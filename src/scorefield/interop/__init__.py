@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from scorefield.interop.adapters import Adapted, from_edm, from_eps, from_flow
 from scorefield.interop.diffusers_folder import pipeline_of, to_diffusers
 from scorefield.interop.diffusers_models import from_diffusers
+from scorefield.interop.export import export_model
 from scorefield.pretrained.convention import Convention
 from scorefield.pretrained.networks import DiffusersNetwork, joined
 from scorefield.pretrained.schedulers import convention_of, levels_of
@@ -32,6 +33,7 @@ __all__ = [
     "DiffusersNetwork",
     "pipeline_of",
     "to_diffusers",
+    "export_model",
     "joined",
     "convention_of",
     "levels_of",

@@ -43,7 +43,7 @@ def log_density(
 ) -> FlowDensity:
     """`log p(x)` of the law noised by sigma_min: the flow to sigma_max, where the density is taken as uniform.
 
-        log p(x) = -log volume + integral of div v over log sigma,    v = -sigma^2 * score
+        log p(x) = -log volume + int div v / sigma dsigma, v = -sigma^2 * score
 
     The divergence is exact, by `dim` derivatives. With an exact score the error of taking the end as uniform is at most
     the relative distance of the heat kernel from uniform there (`largest`). Points move in the space around the

@@ -1,11 +1,9 @@
 """Markov chains for a static score or an energy: Langevin, underdamped, Hamiltonian, tempered, with diagnostics.
 
-| sampler | for |
-|---|---|
-| `langevin.unadjusted`, `underdamped.unadjusted` | a score without an energy; biased by the step |
-| `langevin.adjusted`, `underdamped.adjusted`, `hmc`, `nuts` | an energy, exactly |
-| `replica_exchange` | an energy with modes that are far apart |
-| `annealed_importance`, `tempered.tempered` | the normalising constant |
+- `langevin.unadjusted`, `underdamped.unadjusted`: a score without an energy; biased by the step
+- `langevin.adjusted`, `underdamped.adjusted`, `hmc`, `nuts`: an energy, exactly
+- `replica_exchange`: an energy with modes that are far apart
+- `annealed_importance`, `tempered.tempered`: the normalising constant
 
 What may enter: a sampler whose step depends on the state (an acceptance, an adapted step); one that is a table of
 coefficients is a plan and belongs to `plans`.

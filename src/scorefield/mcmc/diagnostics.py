@@ -13,7 +13,7 @@ from scorefield._tensor import check_real
 def effective_sample_size(samples: Tensor) -> Tensor:
     """How many independent draws would know each coordinate's mean as well as these chains do.
 
-    `m n / tau` with `tau = -1 + 2 sum_k (rho_2k + rho_2k+1)`, the sum cut off at Geyer's (1992) initial monotone
+    `m n / tau` with `tau = -1 + 2 sum_k (rho_(2k) + rho_(2k + 1))`, the sum cut off at Geyer's (1992) initial monotone
     sequence (of the first pair cut off one term is kept) and rho the autocorrelation of all chains together (Gelman and
     others 2013, section 11.5), so that chains that disagree count for little.
 

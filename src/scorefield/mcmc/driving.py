@@ -52,10 +52,10 @@ class Walk:
 def leapfrog(
     score: StaticScore, x: Tensor, p: Tensor, step: Tensor, leaps: int, metric: Metric, s: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`p += step/2 L^T s(x); x += step L p; p += step/2 L^T s(x)`, so many times, but for the last half of p.
+    """Half a step of p, `p <- p + (step / 2) L^T s(x)`, one of `x <- x + step L p`, half a step of p, so many times.
 
     Reversible and of volume 1 for any field s; its energy error is O(step^2) where s is minus a gradient. The last
-    half, `p + step/2 L^T s(x)`, is the caller's, who evaluates s there with the energy.
+    half step of p is the caller's, who evaluates s there with the energy.
 
     Args:
         score: s.

@@ -1,9 +1,9 @@
 """Underdamped Langevin: chains with a momentum that friction damps and noise renews, unadjusted and adjusted.
 
-    dx = L p dt,    dp = L^T score(x) dt - friction p dt + sqrt(2 friction) dW,    C = L L^T (the identity unless given)
+    dx = L p dt, dp = L^T score(x) dt - friction p dt + sqrt(2 friction) dW
 
-is stepped by its parts: B, the momentum by half a step of the score; A, x by half a step of the momentum; O, the exact
-law of friction and noise (Leimkuhler and Matthews 2013).
+with `C = L L^T` (the identity unless given) is stepped by its parts: B, the momentum by half a step of the score; A, x
+by half a step of the momentum; O, the exact law of friction and noise (Leimkuhler and Matthews 2013).
 """
 
 from __future__ import annotations

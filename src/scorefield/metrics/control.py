@@ -53,7 +53,7 @@ def expectation(
 ) -> Expectation:
     """`E[f]` under the score's law from a sample and f there, with control variates by Stein's identity.
 
-    The mean of `f - sum_j theta_j (laplacian P_j + s . grad P_j) (- a function of the Stein kernel's space)`, P
+    The mean of `f - sum_j theta_j (laplacian P_j + s . grad P_j)`, less a function of the Stein kernel's space, P
     running over the monomials up to the degree; each fifth of the rows is corrected by what the others are fitted by
     (generalised least squares), so that the mean is unbiased. For a Gaussian law and a polynomial f of that degree it
     is exact, from any points that determine the polynomial.
@@ -63,8 +63,8 @@ def expectation(
         x: `(n, *shape)`: draws, or states of a chain (whose errors are too small then).
         values: f at x, `(n,)` or `(n, k)`.
         degree: 1 (the score's coordinates) or 2 (`(d + 1)(d + 2) / 2 - 1` functions); None: 2, or none with a kernel.
-        kernel: of control functionals, whose error falls faster than `n^-1/2`; in time `n^3`; for laws of one mode: of
-            modes with no points between them their weights are lost, and the error is too small. None: polynomials.
+        kernel: of control functionals, whose error falls faster than `n^(-1/2)`; in time `n^3`; for laws of one mode:
+            of modes with no points between them their weights are lost, and the error is too small. None: polynomials.
         ridge: added to the Stein kernel's matrix, in units of its mean diagonal; None: of 1e-8 to 100 what leaves the
             least in rows that were not fitted.
         seed: of the parts.

@@ -2,7 +2,7 @@
 
 Both have, for `r = x - y` and `t = |r|^2 / scale^2`, the form `K(x, y) c = a c + b r (r . c)` with functions a and b
 of t, and `K(x, x) = 1`, so that eigenvalues are at most 1 and what is made of them has no unit but the score's. The
-mean of `zeta = sum_i d/dy_i K(x, y)_{.i}` over samples y of p is `-E[K(x, y) score(y)]`, by parts.
+mean of `zeta = sum_i d/dy_i K(x, y)_i` over samples y of p is `-E[K(x, y) score(y)]`, by parts.
 """
 
 from __future__ import annotations

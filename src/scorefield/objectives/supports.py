@@ -2,11 +2,11 @@
 
 On a support M, for a density p that need not vanish at its edge and any smooth score s,
 
-    E[<score of p, v>] = -E[div v],    v = support.field(x, s(x)),
+    E[<grad log p, v>] = -E[div v]
 
-where v is `h * s` with a weight h that is 0 at the edge (Hyvarinen 2007; Yu, Drton and Shojaie 2019; Liu, Kanamori and
-Williams 2022), or the part of s along a curved support (Mardia, Kent and Laha 2016). `<s, v> / 2 + div v` is then the
-loss of `objectives.generalised`.
+where v = `support.field(x, s(x))` is `h * s` with a weight h that is 0 at the edge (Hyvarinen 2007; Yu, Drton and
+Shojaie 2019; Liu, Kanamori and Williams 2022), or the part of s along a curved support (Mardia, Kent and Laha 2016).
+`<s, v> / 2 + div v` is then the loss of `objectives.generalised`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ What may enter: a way from simulations, a prior and observations to laws of para
 from scorefield.posterior.estimator import PosteriorEstimator
 from scorefield.posterior.mixed import MixedPosterior, fit_mixed
 from scorefield.posterior.prior import Prior, box, from_samples, gaussian, log_normal, of
+from scorefield.posterior.proof.predictive import predictive
+from scorefield.posterior.proof.proof import prove
 from scorefield.posterior.simulating import SimulatorError, simulate
 from scorefield.posterior.trained import OutsideWarning, TrainedPosterior
 
@@ -22,5 +24,7 @@ __all__ = [
     "gaussian",
     "log_normal",
     "of",
+    "predictive",
+    "prove",
     "simulate",
 ]

@@ -116,6 +116,15 @@ def restore(
 
     Raises:
         ValueError: for a run of no images, or anything that does not fit.
+
+    Example:
+        >>> from scorefield import Denoiser, data, fit_codec, inverse, nets
+        >>> digits = data.load("digits")
+        >>> model = TrainedModel(Denoiser(nets.UNet((8, 8), base=8, blocks=1)).eval(), fit_codec(digits))
+        >>> blur = inverse.operators.Blur((1, 8, 8), sigma=1.0)
+        >>> y = blur(torch.as_tensor(digits.records[:1], dtype=torch.float64).reshape(1, 1, 8, 8))[0].numpy()
+        >>> restore(model, blur, y, noise=0.5, n=2, steps=4).draws.shape
+        (2, 8, 8)
     """
     codec = codec_of(model)
     _ranges.real(0, 1e12)("noise", noise)

@@ -195,7 +195,7 @@ class TrainedTable:
         seed: int = 0,
         first: int = 0,
     ) -> np.ndarray:
-        """Draws from `p(target | the row's other columns)`, `(n, draws)` in the column's own type.
+        """Draws from `p(target | the other columns)`, those of a row, `(n, draws)` in the column's own type.
 
         Args:
             table: the other columns; a target column in it is not looked at.

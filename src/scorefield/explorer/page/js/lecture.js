@@ -20,6 +20,10 @@ const STEPS = [
 
 const root = document.documentElement;
 
+/** Whether the page stands within another one, as in the lessons, which ask in words of their own: the scene alone is shown. */
+export const embedded = window.parent !== window;
+root.toggleAttribute("data-embedded", embedded);
+
 /** Whether the page is in this mode. */
 export const lecturing = () => root.hasAttribute("data-lecture");
 

@@ -2,7 +2,7 @@
 // answers, and two sentences explain it, with their formula and source.
 
 import { make, prose } from "./controls.js";
-import { lecturing } from "./lecture.js";
+import { embedded, lecturing } from "./lecture.js";
 import { QUESTIONS } from "./questions.js";
 
 const remembered = new Map();
@@ -62,14 +62,14 @@ export function question(scene, lock) {
     });
     body.replaceChildren(form);
   };
-  if (lecturing()) unlocked(null);
+  if (lecturing() || embedded) unlocked(null);
   else if (choice === null) showQuestion();
   else unlocked(Number(choice));
   return {
     root,
     moved() {
       const picked = recall(scene);
-      if (seen || picked === null || lecturing()) return;
+      if (seen || picked === null || lecturing() || embedded) return;
       seen = true;
       setTimeout(() => reveal(Number(picked)), 1200);
     },
