@@ -47,6 +47,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
+html_show_search_summary = False  # excerpts.py shows them, without a server
 html_show_sphinx = False
 html_show_copyright = False
 
@@ -126,6 +127,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("computed", Computed)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     app.setup_extension("teaching")  # of the lessons, and their slides
+    app.setup_extension("excerpts")  # of the search
     app.connect("autodoc-process-docstring", _markdown, priority=400)
     app.connect("doctree-read", typeset.doctree)
     app.connect("source-read", _inside)

@@ -94,6 +94,12 @@ def test_the_program_after_is_right(name: str) -> None:
     CASES[name].exact(ran(name, "Both", "After"))
 
 
+def test_the_program_before_is_right_where_no_numbers_can_be_compared() -> None:
+    """sbi's network, held against the same exact posterior."""
+    pytest.importorskip("sbi")
+    CASES["sbi"].exact(ran("sbi", "Both", "Before"))
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("sbi",)])
 def test_both_programs_end_with_the_same_numbers(name: str) -> None:
     page = CASES[name]

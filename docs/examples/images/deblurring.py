@@ -6,7 +6,7 @@ A blurred, noisy digit becomes draws that fit what was measured, with each pixel
 
 The prior is a normal law for each class of digits. Its posterior is known, so the draws, which ask the model
 for nothing but its estimates, can be compared with it. A trained run takes its place by ``scorefield restore``,
-or ``restore`` of ``scorefield.records.restore``.
+or by ``scorefield.restore``.
 """
 
 import matplotlib.pyplot as plt
