@@ -71,7 +71,7 @@ class Reader(HTMLParser):
             text = text[1:]
         if text:
             self.parts.append(text)
-            self._length += len(text)
+            self._length += len(text.encode("utf-16-le")) // 2  # as the browser counts
 
 
 def read(html: str) -> tuple[str, dict[str, int]]:

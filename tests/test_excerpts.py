@@ -19,7 +19,7 @@ excerpts = sys.modules["excerpts"] = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(excerpts)
 
 PAGE = """<html><head><title>no</title></head><body><nav>no</nav><article role="main">
-<h1>Sampling<a class="headerlink" href="#x">no</a></h1><p>A sampler is a <code>table</code>.</p>
+<h1>Sampling<a class="headerlink" href="#x">no</a></h1><p>A sampler is a <code>table</code>. 𝔼</p>
 <dl><dt id="plans.ddim">ddim(lv)</dt><dd><p>One step <math><mi>x</mi> <mo>=</mo> <msqrt><mn>2</mn></msqrt></math> a
 level.</p></dd><dt id="plans.heun">heun(lv)</dt><dd><p>Two evaluations a level.</p></dd></dl><img src="a.png">
 <script>no</script><section id="last"><p>The end &amp; more.</p></section></article><footer>no</footer></body></html>"""
@@ -28,10 +28,11 @@ level.</p></dd><dt id="plans.heun">heun(lv)</dt><dd><p>Two evaluations a level.<
 def test_the_text_of_a_page_and_the_places_of_its_anchors() -> None:
     text, anchors = excerpts.read(PAGE)
     assert text.strip() == (
-        "Sampling A sampler is a table. ddim(lv) One step x=√2 a level. heun(lv) Two evaluations a level. "
+        "Sampling A sampler is a table. 𝔼 ddim(lv) One step x=√2 a level. heun(lv) Two evaluations a level. "
         "The end & more."
     )
-    begun = {name: text[at:].split()[:2] for name, at in anchors.items()}
+    units = text.encode("utf-16-le")  # the browser's characters
+    begun = {name: units[2 * at :].decode("utf-16-le").split()[:2] for name, at in anchors.items()}
     assert begun == {"plans.ddim": ["One", "step"], "plans.heun": ["Two", "evaluations"], "last": ["The", "end"]}
 
 

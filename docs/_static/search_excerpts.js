@@ -13,7 +13,8 @@
     const from = anchors[anchor] ?? 0;
     const next = Object.values(anchors).filter((at) => at > from);
     const to = anchor && next.length ? Math.min(...next) : text.length;
-    const at = found(text.toLowerCase(), words, from, to);
+    const named = words.some((word) => anchor.toLowerCase().includes(word)); // then what it is, from its beginning
+    const at = named ? from : found(text.toLowerCase(), words, from, to);
     const start = Math.max(from, at - BEFORE), first = start > from ? text.indexOf(" ", start) + 1 : start;
     const end = first + WIDTH < text.length ? text.lastIndexOf(" ", first + WIDTH) : text.length;
     return `${first > from ? "… " : ""}${text.slice(first, Math.max(end, first)).trim()}${end < text.length ? " …" : ""}`;
