@@ -49,6 +49,18 @@ def table() -> None:
     frame.convert_dtypes().to_csv("table.csv", index=False)
 
 
+def throws() -> None:
+    """2,000 simulated throws, and one that was seen: how far it went, and for how long."""
+    draw = np.random.default_rng(0)
+    speed, angle = draw.uniform(5, 25, 2000), draw.uniform(20, 70, 2000)
+    time = 2 * speed * np.sin(np.radians(angle)) / 9.81
+    distance = speed * np.cos(np.radians(angle)) * time
+    seen = {"distance": distance + draw.normal(0, 2, 2000), "time": time + draw.normal(0, 0.3, 2000)}
+    frame = pd.DataFrame({"speed": speed, "angle": angle, **seen})
+    frame.round(3).to_csv("throws.csv", index=False)
+    pd.DataFrame({"distance": [30.0], "time": [2.5]}).to_csv("seen.csv", index=False)
+
+
 def pipeline() -> None:
     """A pipeline of diffusers, without a training."""
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
@@ -198,6 +210,15 @@ def restore() -> None:
     kept("restore", "restored/restored.png")
 
 
+def posterior() -> None:
+    told(
+        "posterior",
+        "scorefield fit throws.csv --parameters speed,angle -o believed --steps 300 --quiet",
+        "scorefield posterior believed seen.csv -n 4000 -o draws.csv --report posterior.html --quiet",
+    )
+    looked("posterior", Path("posterior.html").resolve().as_uri(), 1000)
+
+
 def adopt() -> None:
     told("adopt", "scorefield adopt pipeline -o adopted --quiet")
 
@@ -230,6 +251,7 @@ NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
     **dict.fromkeys((info, evaluate, density, outliers, impute, predict, calibrate, check, push, serve), (fit,)),
     sample: (fit, digits),
     restore: (digits,),
+    posterior: (throws,),
     adopt: (pipeline,),
     explore: (),
 }
