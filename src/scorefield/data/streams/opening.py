@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scorefield import _memory
@@ -22,6 +21,7 @@ from scorefield.data.streams.parquet import parquet_stream, parts_in
 from scorefield.data.streams.pictures import pictures_stream, tar_stream
 from scorefield.data.streams.stream import Stream
 
+_IMAGES = frozenset(SUFFIXES)
 _MANY = 10_000  # image files: more take several seconds to decode
 _COMFORT = 3  # times the size of the records in memory, that a training on them there takes
 FORMS = (
@@ -50,8 +50,8 @@ def form_of(source: str | Path) -> str | None:
         return "saved"
     if any(name.endswith(".tar") for name in os.listdir(path)):
         return "tar"
-    inside = Counter(os.path.splitext(name)[1] for _, _, names in os.walk(path) for name in names)
-    if inside[".parquet"]:
+    inside = {ending for _, _, names in os.walk(path) for ending in _endings(names)}
+    if ".parquet" in inside:
         return "parquet"
     held = any(suffix.lower() in SUFFIXES for suffix in inside) or next(images_below(path, set()), None) is not None
     return "images" if held else None
@@ -127,11 +127,16 @@ def many_images(source: str | Path) -> bool:
         return False
     found = 0
     for _, folders, names in os.walk(source):
-        found += sum(os.path.splitext(name)[1].lower() in SUFFIXES for name in names if not name.startswith("."))
+        found += sum(name[name.rfind(".") :].lower() in _IMAGES for name in names if not name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
         if found > _MANY:
             return form_of(source) == "images"
     return False
+
+
+def _endings(names: Iterable[str]) -> set[str]:
+    """What the names of files end with, from their last dot on: there may be a million of them."""
+    return {"." + end for start, _, end in (name.rpartition(".") for name in names) if start}
 
 
 def _shards(source: str | Path) -> list[Path]:
