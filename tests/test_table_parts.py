@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from scorefield.tables.frequencies import counts_of
 from scorefield.tables.held import held_out
 from scorefield.tables.surveyed import cut_rows, survey
 
+Command = Callable[..., tuple[int, str, str]]
 N = 360
 
 
@@ -208,3 +210,21 @@ def test_rows_of_an_order_come_as_they_stand_in_the_table(folder: Path) -> None:
     assert sorted(places.tolist()) == list(range(len(x)))
     assert torch.equal(rows.nan_to_num(nan=9.0), x[places].nan_to_num(nan=9.0))
     x.reader.close()
+
+
+def test_the_commands(scorefield: Command, folder: Path, run: Path, tmp_path: Path) -> None:
+    pattern = str(folder / "deep" / "*.parquet")
+    assert "this training has ended" in scorefield("fit", pattern, "-o", run, "--resume")[1]
+    assert "mixture, percentiles and memorisation of 324 of them" in scorefield("info", run)[1]
+    assert "predicted from the rest" in scorefield("evaluate", run, folder, "-n", 20, "--steps", 4)[1]
+    code, _, _ = scorefield("density", run, folder, "-o", tmp_path / "densities")
+    assert code == 0 and len(list((tmp_path / "densities").rglob("*.parquet"))) == 3
+    one = houses(40).to_parquet(tmp_path / "one.parquet") or tmp_path / "one.parquet"
+    for words, told in (
+        ((folder, "--decimal", "comma"), "are .parquet files, so they have no option --decimal"),
+        ((one, "--readers", 2), "is a table in memory, so it has no option --readers"),
+        ((folder, "--image-size", 8), "is fitted as a table, so it has no option"),
+        ((tmp_path / "no*.parquet",), "is not there"),
+    ):
+        code, _, said = scorefield("fit", *words, "-o", tmp_path / "no")
+        assert code == 2 and told in said, said
