@@ -3,8 +3,8 @@
     python benchmarks/wrappers.py [--only streaming ...] [--rounds 5]
 
 Processor time on one thread with the wrapper over that without it: 1 is free. The longer measurements, whose figures
-are in the page of the same name, are `interop.py`, `streaming.py`, `partitioned.py`, `serve.py`, `pretrained.py` and
-`scaling.py`. What needs a package that is not there is left out.
+are in the page of the same name, are the programs interop, streaming, partitioned, serve, pretrained and scaling of
+`benchmarks/`. What needs a package that is not there is left out.
 """
 
 from __future__ import annotations
