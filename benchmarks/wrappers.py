@@ -3,8 +3,8 @@
     python benchmarks/wrappers.py [--only streaming ...] [--rounds 5]
 
 Processor time on one thread with the wrapper over that without it: 1 is free. The longer measurements, whose figures
-are in the page of the same name, are `interop.py`, `streaming.py`, `partitioned.py`, `serve.py`, `pretrained.py` and
-`scaling.py`. What needs a package that is not there is left out.
+are in the page of the same name, are the programs interop, streaming, partitioned, serve, pretrained and scaling of
+`benchmarks/`. What needs a package that is not there is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,7 @@ def of_partitioned(rounds: int) -> list[str]:
             partitioned.answer(folder / "run", folder / "rows", folder / f"out{next(made)}", how)
 
         parts()
-        cost, alone = ratio(parts, lambda: model.log_density(rows), rounds)
+        cost, alone = ratio(parts, lambda: model.log_density(rows, tolerance=how.tolerance), rounds)
     return [f"| log-densities of 4,000 rows in 4 files | {cost:.3f} | {1000 * alone:.0f} ms |"]
 
 
@@ -176,8 +177,28 @@ def of_scaling(rounds: int) -> list[str]:
     return found
 
 
+IMPORTS = {
+    "`import scorefield` after `import torch`": "import scorefield",
+    "`from scorefield import fit, TrainedModel` after it": "from scorefield import fit, TrainedModel",
+}
+
+
+def of_import(rounds: int) -> list[str]:
+    """What an import costs on top of torch, in processes of their own."""
+    code = "import time; a = time.process_time(); import torch; b = time.process_time(); {}; c = time.process_time()"
+    found = []
+    for name, line in IMPORTS.items():
+        words = [sys.executable, "-c", code.format(line) + "; print(b - a, c - b)"]
+        subprocess.run(words, check=True, capture_output=True)  # bytecode is written
+        told = [subprocess.run(words, check=True, capture_output=True, text=True).stdout for _ in range(rounds)]
+        torchs, own = (statistics.median(float(text.split()[k]) for text in told) for k in (0, 1))
+        found.append(f"| {name} | {1 + own / torchs:.3f} | {torchs:.2f} s of torch; {own:.3f} s more |")
+    return found
+
+
 PARTS: dict[str, Callable[[int], list[str]]] = {
     "scaling": of_scaling,  # first: it forks, which threads do not survive
+    "import": of_import,
     "interop": of_interop,
     "streaming": of_streaming,
     "pretrained": of_pretrained,

@@ -10,7 +10,8 @@ import torch
 
 from scorefield.tables.code_table import CodeTable, fit_code_table
 from scorefield.tables.codec import fit_row_codec
-from scorefield.tables.fit import fit_frame, numbers_of_codes, settings_for
+from scorefield.tables.fit import fit_frame, settings_for
+from scorefield.tables.frequencies import numbers_of_codes
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.trained import TrainedTable
 

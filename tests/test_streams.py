@@ -19,10 +19,9 @@ from scorefield import _memory, runs
 from scorefield.data import DataError, load
 from scorefield.data.dataset import Dataset
 from scorefield.data.streams import Stream, npy_stream
-from scorefield.data.streams.order import Order, drawn_rows
+from scorefield.data.streams.order import Order, drawn_rows, held_rows
 from scorefield.data.streams.reader import Reader
 from scorefield.records.codec import fit_codec
-from scorefield.records.fit_streamed import held_rows
 from scorefield.records.statistics import codec_of, survey
 from scorefield.records.streamed import Streamed
 

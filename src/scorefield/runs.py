@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from scorefield import _files
 from scorefield.data import Dataset, TableFile, sources
+from scorefield.data.streams.opening import many_parquet
+from scorefield.data.streams.tableparts import TableParts, holds_mixed
 from scorefield.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -137,17 +139,27 @@ def _load_records(folder: str | Path) -> Any:
     return RECORDS.trained.found.load(folder)
 
 
+def _fit_table(source: str | Path | TableFile | TableParts, folder: str | Path, **options: Any) -> Iterator[Progress]:
+    """In memory, or read as it is needed where it lies in many files."""
+    many = isinstance(source, TableParts) or (isinstance(source, str | Path) and many_parquet(source))
+    if not many and "readers" in options:
+        raise ValueError(f"{name_of(source)} is a table in memory, so it has no option --readers; leave it out.")
+    fit = Later("tables.fit_parts", "fit_parts") if many else Later("tables.fit", "fit")
+    trained: Iterator[Progress] = fit(source, folder, **options)
+    return trained
+
+
 TABLES = Kind(
     name="a table",
     stamp=Later("tables.trained", "FORM"),
     sources="a table (.csv, .xlsx, .parquet, ...) or a built-in one, without --energy",
     commands=frozenset({"density", "outliers", "impute", "predict", "export"}),
     answers=frozenset({"sample", "density", "outliers", "impute", "predict"}),
-    options=frozenset({"size", "schema", "held_share"}),
+    options=frozenset({"size", "schema", "held_share", "leave_out", "readers"}),
     no_option="a table's class is a column like the others, and its schema says what is spread",
     trained=Later("tables.trained", "TrainedTable"),
     load=_load_table,
-    fit=Later("tables.fit", "fit"),
+    fit=_fit_table,
     write_samples=Later("tables.write", "write_samples"),
     evaluate=Later("tables.evaluate", "evaluate"),
     calibrate=Later("tables.calibrate", "calibrate"),
@@ -241,22 +253,33 @@ POSTERIORS = Kind(
 KINDS = (TABLES, RECORDS, POSTERIORS)
 
 
-def name_of(source: str | Path | TableFile | Dataset) -> str:
+def name_of(source: str | Path | TableFile | TableParts | Dataset) -> str:
     """A source as the user called it."""
-    if isinstance(source, Dataset):
+    if isinstance(source, Dataset | TableParts):
         return source.source
     return str(source.path if isinstance(source, TableFile) else source)
 
 
 def kind_of_source(
-    source: str | Path | TableFile | Dataset,
+    source: str | Path | TableFile | TableParts | Dataset,
     *,
     energy: bool = False,
     parameters: bool = False,
     grid: bool = False,
     stream: bool = False,
+    leave_out: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Kind:
-    """The kind that `fit` takes a source for.
+    """The kind that `fit` takes a source for; many Parquet files are a table where a column holds no numbers.
+
+    Args:
+        source: of the data.
+        energy: whether an energy is asked for, and so on for the options of `fit`.
+        parameters: of a posterior.
+        grid: records of their own form.
+        stream: records that are read as they are needed.
+        leave_out: columns that are not read.
+        folder: of a training that is resumed, which stays of its kind.
 
     Example:
         >>> kind_of_source("people.csv").name, kind_of_source("digits").name
@@ -266,7 +289,21 @@ def kind_of_source(
         return POSTERIORS
     if isinstance(source, Dataset):
         return RECORDS
-    return TABLES if sources.is_table(source) and not energy and not grid and not stream else RECORDS
+    if isinstance(source, TableParts):
+        return TABLES
+    if energy or grid or stream:
+        return RECORDS
+    if not isinstance(source, TableFile) and many_parquet(source):
+        return TABLES if _in_many_files(source, leave_out, folder) else RECORDS
+    return TABLES if sources.is_table(source) else RECORDS
+
+
+def _in_many_files(source: str | Path, leave_out: Sequence[str], folder: Path | None) -> bool:
+    """Whether .parquet files are a table, by the training in a folder, else by their columns."""
+    path = None if folder is None else folder / "fit.json"
+    if path is not None and path.exists():
+        return _files.read_json(path).get("format") == TABLES.form
+    return holds_mixed(source, leave_out)
 
 
 def kind_of_run(folder: str | Path) -> Kind:
@@ -385,7 +422,7 @@ def write_report(path: str | Path, model: Trained, comparison: Comparison) -> No
 
 
 def fit(
-    source: str | TableFile | Dataset,
+    source: str | TableFile | TableParts | Dataset,
     folder: str | Path,
     *,
     settings: Mapping[str, Any],
@@ -410,7 +447,8 @@ def fit(
     """
     given = {name: value for name, value in options.items() if value is not None}
     chosen = {name: bool(given.get(name)) for name in ("energy", "parameters", "grid", "stream")}
-    kind = kind_of_source(source, **chosen)
+    at = Path(folder) if resume else None
+    kind = kind_of_source(source, **chosen, leave_out=given.get("leave_out", ()), folder=at)
     for name in given:
         if name not in kind.options:
             raise ValueError(

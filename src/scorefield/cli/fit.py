@@ -16,6 +16,7 @@ from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Readi
 
 if TYPE_CHECKING:
     from scorefield.data import Dataset, ImageReading, TableFile
+    from scorefield.data.streams import TableParts
     from scorefield.runs import Kind
 
 
@@ -77,7 +78,7 @@ def fit(
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
-    records: Literal["series", "volumes"] | None = None,
+    records: Literal["series", "volumes", "table"] | None = None,
     autoencoder: Path | None = None,
     stream: Annotated[bool | None, Parameter(negative="--no-stream")] = None,
     readers: Readers | None = None,
@@ -105,7 +106,7 @@ def fit(
 
     Args:
         data: a .csv, .tsv, .jsonl (also .gz, .zst), .xlsx, .parquet, .feather, .npy or .npz file, a folder of images,
-            or a built-in set (digits, mnist, wine, ring, ...).
+            a folder of .parquet files or a pattern in quotes, or a built-in set (digits, mnist, wine, ring, ...).
         output: folder to write the run to.
         time: training time, such as 90s, 2m or 1h30m; 3m unless --steps is given.
         steps: optimiser steps, instead of a time or together with it.
@@ -121,13 +122,14 @@ def fit(
         energy: learn an energy, whose gradient is the score (tables of numbers, without the answers for tables).
         dequantise: spread whole numbers by uniform noise, for a density (arrays, images, --energy).
         records: what the records of a file are, where they are neither rows nor images: series (n, length), also with
-            channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels.
+            channels last, or the rows of a table of numbers; volumes (n, depth, height, width), also with channels;
+            table: that .parquet files of numbers are a table, as those with other columns are.
         autoencoder: learn the latents of pictures by it: a folder that `scorefield autoencode` wrote, or diffusers (its
             AutoencoderKL); densities are then of latents.
         stream: read records as they are needed, in an order that follows from the seed: of .npy and .parquet files, of
             folders of images or .parquet files, of .tar shards (WebDataset), of what datasets saved; numbers and images
-            alone. Default: for what comes so alone, .npy files that do not fit into memory comfortably, and
-            folders of more than 10,000 images.
+            alone; several .parquet files with other columns are a table that is read so. Default: for what comes so
+            alone, .npy files that do not fit into memory comfortably, and folders of more than 10,000 images.
         readers: threads that read ahead, of records that are read as they are needed; 1 unless given.
         schema: TOML file that says what columns are, where the detected schema is wrong; see `scorefield schema`.
         held: share of the rows held out; default: 0.1, for small tables more.
@@ -154,7 +156,7 @@ def fit(
     with ProgressBar("loading", quiet or not first):  # a sign of life: imports take their seconds
         from scorefield import runs
         from scorefield.data.dataset import grid_of
-        from scorefield.data.streams.opening import many_images
+        from scorefield.data.streams.opening import many_images, many_parquet
         from scorefield.records.files import is_streamed
         from scorefield.report.facts import busy_words, precision_words
         from scorefield.training import parallel
@@ -177,7 +179,7 @@ def fit(
         "energy": energy or None,
         "labels": None if condition is None else condition == "label",
         "dequantise": dequantise,
-        "grid": None if records is None else "series" if records == "series" else "volume",
+        "grid": None if records in (None, "table") else "series" if records == "series" else "volume",
         "autoencoder": autoencoder,
         "stream": stream,
         "readers": readers,
@@ -195,8 +197,11 @@ def fit(
         _fit_posterior(data, output, settings, options, resume, quiet, leave_out, reading)
         return
     plans, distilled = (_stored(output, name) if resume else [] for name in ("plans", "distilled"))
-    form = runs.kind_of_source(data, energy=energy, grid=records is not None, stream=bool(stream))
     folder = output if resume else None
+    grid, leave = options["grid"] is not None, tuple(leave_out)
+    form = runs.kind_of_source(data, energy=energy, grid=grid, stream=bool(stream), leave_out=leave, folder=folder)
+    if records == "table" and many_parquet(data):
+        form = runs.TABLES
     asked = False if stream is None and autoencoder is not None else stream  # latents are made of all pictures
     streamed = form is runs.RECORDS and is_streamed(data, asked, folder, grid_of(options["grid"]))
     if streamed:
@@ -298,10 +303,12 @@ def _source(
     *,
     streamed: bool,
     quiet: bool,
-) -> str | TableFile | Dataset:
+) -> str | TableFile | TableParts | Dataset:
     """What to fit: a table or a folder of images, once it is read and said how; or the name of other data."""
     from scorefield import runs
     from scorefield.data.reading import is_folder_of_images
+    from scorefield.data.streams.opening import many_parquet
+    from scorefield.data.streams.tableparts import table_parts
     from scorefield.records import files as images
     from scorefield.tables import files as tables
     from scorefield.training import parallel
@@ -309,6 +316,10 @@ def _source(
     quiet = quiet or not parallel.first_process()
     if form is runs.TABLES:
         _refuse(data, "a table", told)
+        if many_parquet(data):
+            if reading.given:
+                raise ValueError(f"{data} are .parquet files, so they have no option {reading.given[0]}; leave it out.")
+            return table_parts(data, leave_out or tables.left_out_before(folder))
         with ProgressBar("reading the table"):
             found = tables.read_to_fit(data, reading.dialect, folder, leave_out)
         return say(found) if parallel.first_process() else found

@@ -36,6 +36,7 @@ def push(run: Path, target: str, *, data: str | None = None, public: bool = Fals
         quiet: show no progress.
     """
     from scorefield import runs
+    from scorefield.data.streams.opening import many_parquet
     from scorefield.interop import hub
     from scorefield.tables.files import read_rows
 
@@ -44,7 +45,7 @@ def push(run: Path, target: str, *, data: str | None = None, public: bool = Fals
         kind = runs.kind_of_run(run)
         model = kind.load(run)
         with ProgressBar("evaluation", quiet) as bar:
-            real = say(read_rows(model, data)) if kind is runs.TABLES else data
+            real = say(read_rows(model, data)) if kind is runs.TABLES and not many_parquet(data) else data
             comparison = kind.evaluate(model, real, report=bar)
     with ProgressBar("writing", quiet):
         place = hub.push(run, target, comparison=comparison, private=not public)

@@ -122,12 +122,13 @@ def evaluate(
         seed: of samples and metrics.
     """
     from scorefield import _files, runs
+    from scorefield.data.streams.opening import many_parquet
     from scorefield.tables.files import read_rows
 
     kind = runs.kind_of_run(run)
     model = kind.load(run)
     with ProgressBar("evaluation") as bar:
-        real = say(read_rows(model, data, reading.dialect)) if kind is runs.TABLES else data
+        real = say(read_rows(model, data, reading.dialect)) if kind is runs.TABLES and not many_parquet(data) else data
         result = kind.evaluate(model, real, n=n, steps=steps, seed=seed, report=bar)
     print(result.table())
     if json is not None:

@@ -70,6 +70,12 @@ def to_frame(table: Any, path: Path, form: str) -> pd.DataFrame:
         return frame.reset_index() if all(named) else frame.reset_index(drop=True)
 
 
+def index_columns(schema: Any) -> list[str]:
+    """The names under which pandas noted the index of a frame in the schema of its file."""
+    noted = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in noted if isinstance(name, str)]
+
+
 def _plain_type(kind: Any) -> Any:
     """What pandas has a type for, in place of one that it has none for: times for dates, floats for decimals."""
     import pyarrow as pa

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
-from scorefield.tables.fit import Encoded, TableFit, log_frequencies_of, table_levels
+from scorefield.tables.fit import Encoded, TableFit, table_levels
+from scorefield.tables.frequencies import counts_of, log_frequencies
 from scorefield.tables.mixture import PRIORS, fit_mixture
 from scorefield.tables.network import MaskedMLP
 from scorefield.tables.objective import MaskedObjective
@@ -32,7 +33,7 @@ def few_rows(frame: pd.DataFrame, schema: Schema, seed: int) -> TableFit:
     numbers = codec.continuous
     law = fit_mixture(rows[:, :numbers], 1, *PRIORS[0]) if numbers else None
     network = MaskedMLP(numbers, codec.sizes, width=16, depth=1, seed=seed)
-    model = MaskedDenoiser(network, law, log_frequencies_of(codec, rows))
+    model = MaskedDenoiser(network, law, log_frequencies(counts_of(codec, rows)))
     objective = MaskedObjective(
         numbers, len(codec.sizes), codec.gates, table_levels(model.sigma_min, model.sigma_max), seed
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield import _files, _memory
 from scorefield.data import DataError, TableFile
-from scorefield.data.arrowfiles import to_frame
+from scorefield.data.arrowfiles import index_columns, to_frame
 from scorefield.data.dataset import check_names
 from scorefield.data.formats import format_of
 
@@ -34,7 +34,7 @@ def arrow_of(path: Path, columns: list[str] | None = None) -> Any:
 def table_of(path: Path) -> TableFile:
     """A file as a table that was read, the index that pandas noted in it apart."""
     parsed = arrow_of(path)
-    plain = parsed.drop_columns(_index_columns(parsed.schema)).replace_schema_metadata(None)
+    plain = parsed.drop_columns(index_columns(parsed.schema)).replace_schema_metadata(None)
     check_names(plain.column_names, str(path))
     frame = to_frame(plain, path, "parquet")
     return TableFile(path, frame, format_of(path), parsed=parsed, names=tuple(plain.column_names))
@@ -45,10 +45,5 @@ def index_of(path: Path) -> pd.Index:
     import pandas as pd
     import pyarrow.parquet as pq
 
-    names = _index_columns(pq.read_schema(path))
+    names = index_columns(pq.read_schema(path))
     return arrow_of(path, names).to_pandas().index if names else pd.RangeIndex(pq.read_metadata(path).num_rows)
-
-
-def _index_columns(schema: Any) -> list[str]:
-    noted = (schema.pandas_metadata or {}).get("index_columns", [])
-    return [name for name in noted if isinstance(name, str)]

@@ -14,7 +14,7 @@ from torch import nn
 
 from scorefield.data.dataset import Array, Dataset, grid_of
 from scorefield.data.streams import Stream
-from scorefield.data.streams.order import Order, buffer_rows, drawn_rows
+from scorefield.data.streams.order import HELD_ROWS, Order, buffer_rows, drawn_rows, held_rows, held_share
 from scorefield.data.streams.reader import Reader, gathered
 from scorefield.records.beginnings import drawn, ends_of, untrained
 from scorefield.records.encoded import Encoded
@@ -24,8 +24,6 @@ from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.heldout import BINS, POINTS
 from scorefield.training.run import Preparation
 
-HELD_SHARE, HELD_ROWS = 0.1, 20_000
-"""Of the rows, held out at most, unless told otherwise."""
 _HELD_POINTS = POINTS // BINS
 """Different held-out rows that held-out losses are taken at."""
 
@@ -68,7 +66,7 @@ def streamed_options(
         "energy": energy,
         "labels": stream.labels is not None and stream.kind == "image" if labels is None else labels,
         "dequantise": dequantise if dequantise is not None else not stream.gridded,
-        "held_share": min(HELD_SHARE, HELD_ROWS / len(stream)) if share is None else share,
+        "held_share": held_share(len(stream)) if share is None else share,
         "stream": {"buffer": buffer_rows(stream), **({} if looked is None else {"looked": looked})},
     }
     if network != "auto":
@@ -80,17 +78,6 @@ def streamed_options(
     if stream.told is not None:
         options["images"] = dict(stream.told)
     return options
-
-
-def held_rows(n: int, share: float, seed: int) -> Array:
-    """The rows of a stream that are held out, in random order: a pure function of the arguments.
-
-    Args:
-        n: rows of the stream.
-        share: to hold out; at least one row is, and one is not.
-        seed: of the training.
-    """
-    return drawn_rows(n, min(max(round(n * share), 1), n - 1), seed, "stream/held-out")
 
 
 def held_at_hand(stream: Stream, held: Array) -> Array:

@@ -52,16 +52,19 @@ class Moments:
     @staticmethod
     def of(values: Array, scale: Array | None = None, whole: Array | None = None) -> Moments:
         """Of values `(n, d)`, n >= 1; columns that are not `whole` by what is known are not looked at for that."""
-        x = values.astype(np.float64, copy=False)
-        low, high = x.min(0), x.max(0)
+        low, high = (end.astype(np.float64) for end in (values.min(0), values.max(0)))
         if scale is None:
             scale = np.exp2(np.frexp(np.maximum(np.abs(low), np.abs(high)))[1].clip(-1000, 1000))
+        x = values.astype(np.float64)  # changed in its place: what a block takes is mostly the memory of new arrays
         known = np.ones(x.shape[1], bool) if whole is None else whole.copy()
         if known.any():
             known[known] = [_is_whole(x[:, j]) for j in np.flatnonzero(known)]
-        apart = (x - x[0]) / scale  # about a value of the column: no digits are lost where it is far from 0
-        shift = apart.mean(0)
-        return Moments(len(x), x[0] + shift * scale, np.square(apart - shift).sum(0), low, high, known, scale)
+        first = x[0].copy()  # about a value of the column: no digits are lost where it is far from 0
+        x -= first
+        x /= scale
+        shift = x.mean(0)
+        x -= shift
+        return Moments(len(x), first + shift * scale, np.einsum("ij,ij->j", x, x), low, high, known, scale)
 
     def merged(self, other: Moments) -> Moments:
         """Of the values of both, which have the same scale."""

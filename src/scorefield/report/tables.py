@@ -48,6 +48,10 @@ def facts(model: TrainedTable) -> Facts:
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(c.kind for c in model.codec.schema).items())
     source = f"{data['source']}: {data['rows']:,} rows to train on; " if data else ""
     found = [("data", f"{source}{len(model.codec.schema)} columns ({kinds})")]
+    sampled = (data.get("stream") or {}).get("sample", 0)
+    if data and sampled:
+        text = f"as they are needed; mixture, percentiles and memorisation of {sampled:,} of them"
+        found.append(("rows are read", text))
     if m.reference is not None:
         mixture = f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions"
         found.append(("reference", mixture))

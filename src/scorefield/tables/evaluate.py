@@ -13,12 +13,13 @@ from torch import Tensor
 
 from scorefield import _ranges
 from scorefield.data import DataError, TableFile, named
+from scorefield.data.streams.tableparts import TableParts
 from scorefield.metrics.comparison import C2ST_LEAST, LEAST, MOST, Figure, distances
 from scorefield.numerics.random import uniform
 from scorefield.progress import Report, counted, part, silent
 from scorefield.tables.conform import conform
-from scorefield.tables.files import read_rows
-from scorefield.tables.held import Rows, real_rows
+from scorefield.tables.files import parts_like, read_rows
+from scorefield.tables.held import Rows, real_rows, real_rows_of
 from scorefield.tables.measures import CellDraws, boosted, features, holes, is_number, modelled, values_of
 from scorefield.tables.memorisation import memorisation_ratio, with_holes
 from scorefield.tables.trained import TrainedTable
@@ -180,7 +181,7 @@ class TableComparison:
 
 def evaluate(
     model: TrainedTable,
-    source: str | Path | pd.DataFrame | TableFile,
+    source: str | Path | pd.DataFrame | TableFile | TableParts,
     *,
     n: int | None = None,
     steps: int = 18,
@@ -192,7 +193,7 @@ def evaluate(
     Args:
         model: of a table.
         source: real rows with the model's columns in any order: a file, a built-in table, one that
-            was read (`read_rows`), or a data frame.
+            was read (`read_rows`), a folder or a pattern of .parquet files, or a data frame.
         n: how many rows to compare; default: all, at most 2,000.
         steps: network evaluations per new row.
         seed: of everything random.
@@ -203,14 +204,7 @@ def evaluate(
     """
     if n is not None:
         _ranges.COUNT("evaluate(n=...)", n)
-    name, frame = "data frame", source
-    if isinstance(source, str | Path):
-        source = read_rows(model, source)
-    if isinstance(source, TableFile):
-        name = str(source.path)
-        with named(name):
-            frame = conform(model.codec, source.frame)
-    found = real_rows(model, frame)
+    name, found = _real(model, source)
     count = min(len(found.real), MOST if n is None else n)
     if count < LEAST:
         raise DataError(
@@ -238,6 +232,19 @@ def evaluate(
         " ".join(note for note in (found.note, *notes) if note),
         found.training if found.unseen else None,
     )
+
+
+def _real(model: TrainedTable, source: str | Path | pd.DataFrame | TableFile | TableParts) -> tuple[str, Rows]:
+    """The name of a source, and the rows of it to compare with."""
+    if isinstance(source, str | Path):
+        source = parts_like(model, source) or read_rows(model, source)
+    if isinstance(source, TableParts):
+        return source.source, real_rows_of(model, source)
+    if not isinstance(source, TableFile):
+        return "data frame", real_rows(model, source)
+    with named(str(source.path)):
+        frame = conform(model.codec, source.frame)
+    return str(source.path), real_rows(model, frame)
 
 
 def _shown(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from scorefield import _files
 from scorefield.data import Dialect, TableFile
 from scorefield.data.sources import table
+from scorefield.data.streams.opening import many_parquet
+from scorefield.data.streams.tableparts import TableParts, table_parts
 from scorefield.tables.schema import Schema
 from scorefield.training.run import OPTIONS
 
@@ -35,6 +37,13 @@ def read_rows(model: TrainedTable, source: str | Path, dialect: Dialect | None =
     return found.without([name for name in data.get("left_out", ()) if name in found.frame.columns])
 
 
+def parts_like(model: TrainedTable, source: str | Path) -> TableParts | None:
+    """A folder or a pattern of .parquet files as a table of the model's columns; None: it is neither."""
+    if not many_parquet(source):
+        return None
+    return table_parts(source, model.info.get("data", {}).get("left_out", ()), absent=True)
+
+
 def remembered(stored: Mapping[str, Any]) -> Dialect:
     """The dialect of the file that a model was fitted to; an empty one of older runs, and of data frames."""
     return Dialect.from_json(stored["dialect"]) if stored.get("dialect") else Dialect()
@@ -43,6 +52,12 @@ def remembered(stored: Mapping[str, Any]) -> Dialect:
 def held(schema: Schema) -> dict[str, str]:
     """By column, what it holds."""
     return {str(column.name): column.holds for column in schema}
+
+
+def left_out_before(folder: Path | None) -> tuple[str, ...]:
+    """The columns that the training in a folder left out; none where there is none."""
+    path = None if folder is None else folder / OPTIONS
+    return tuple(_files.read_json(path).get("left_out", ())) if path is not None and path.exists() else ()
 
 
 def read_to_fit(

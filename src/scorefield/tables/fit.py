@@ -23,6 +23,7 @@ from scorefield.tables.density import fit_level_density, row_log_density
 from scorefield.tables.detection import detect
 from scorefield.tables.ending import ending_seconds
 from scorefield.tables.files import read_to_fit
+from scorefield.tables.frequencies import counts_of, log_frequencies, numbers_of_codes
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture, defended
@@ -147,7 +148,7 @@ class TableFit:
         values = numbers_of_codes(codec)
         network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed, values=values)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
-        model = MaskedDenoiser(network, law, log_frequencies_of(codec, clean), sigma_min=low, sigma_max=high)
+        model = MaskedDenoiser(network, law, log_frequencies(counts_of(codec, clean)), sigma_min=low, sigma_max=high)
         objective = MaskedObjective(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
         return TableFit(encoded, model, rows.float(), held.float(), objective, time.perf_counter() - begun, seed)
 
@@ -351,34 +352,3 @@ def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:
     if not any(column.resolution for column in codec.schema):
         return rows
     return torch.cat([codec.dequantise(rows, seed, k) for k in range(count)])
-
-
-def numbers_of_codes(codec: RowCodec) -> list[list[float]]:
-    """Of each code of numbers or times these numbers, with mean 0 and deviation 1; empty for other codes.
-
-    The code 0 of a column with atoms, an ordinary value, has the number 0.
-    """
-    found: list[list[float]] = []
-    for place in codec.schema.places():
-        if place.code is None:
-            continue
-        column = place.column
-        ordered = column.kind == "ordinal" and column.holds in ("numbers", "times")
-        numbers = column.values if ordered else column.atoms if column.floating else ()
-        values = torch.tensor([float(v) for v in numbers], dtype=torch.float64)
-        if len(values) < 3:
-            found.append([])
-            continue
-        values = (values - values.mean()) / values.std(correction=0)
-        found.append(([] if ordered else [0.0]) + values.tolist())
-    return found if any(found) else []
-
-
-def log_frequencies_of(codec: RowCodec, rows: Tensor) -> Tensor:
-    """Logarithms of each code's frequencies, one row's worth of the uniform law added, side by side."""
-    parts = [torch.zeros(0)]
-    for j, size in enumerate(codec.sizes):
-        codes = rows[:, codec.continuous + j]
-        count = torch.bincount(codes[codes.isfinite()].long(), minlength=size).double() + 1 / size
-        parts.append((count / count.sum()).log().float())
-    return torch.cat(parts)

@@ -14,9 +14,12 @@ from scorefield.data import named
 from scorefield.data.overlap import among
 from scorefield.data.sources import is_table
 from scorefield.data.splitting import split
-from scorefield.metrics.comparison import LEAST
+from scorefield.data.streams.order import drawn_rows
+from scorefield.data.streams.tableparts import TableParts
+from scorefield.metrics.comparison import LEAST, MOST
 from scorefield.tables.conform import conform
-from scorefield.tables.files import read_rows
+from scorefield.tables.files import parts_like, read_rows
+from scorefield.tables.surveyed import cut_rows
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -71,6 +74,23 @@ def real_rows(model: TrainedTable, given: pd.DataFrame) -> Rows:
     return Rows(given[~seen], training, True, note)
 
 
+def real_rows_of(model: TrainedTable, parts: TableParts) -> Rows:
+    """As `real_rows` of a table in many files: of a model's own the rows held out, and some that it was trained on."""
+    data, settings = model.info.get("data", {}), model.info.get("training", {}).get("settings", {})
+    if data.get("stream") and data.get("records") == parts.fingerprint():
+        held, some = cut_rows(parts, data["held_share"], settings.get("seed", 0))
+        held = held[:MOST]
+        found = parts.rows(np.concatenate([held, some]))
+        trained = len(parts) - int(data.get("held", 0))
+        note = f"Training rows are {len(some):,} of the {trained:,}, drawn by the seed." if len(some) < trained else ""
+        return Rows(found.iloc[: len(held)], found.iloc[len(held) :], True, note)
+    rows = drawn_rows(len(parts), min(len(parts), MOST), 0, "stream/evaluate")
+    note = "Whether the model was trained on these rows is not known: its training rows are not at hand."
+    if len(rows) < len(parts):
+        note += f" They are {len(rows):,} of the {len(parts):,}, drawn by a fixed seed."
+    return Rows(conform(model.codec, parts.rows(rows)), None, False, note)
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """Rows that a model has not seen, as far as they are at hand.
@@ -96,6 +116,11 @@ def held_out(model: TrainedTable, data: str | Path | pd.DataFrame | None = None)
     Raises:
         DataError: for data that cannot be read, or have other columns than the model.
     """
+    source = model.info.get("data", {}).get("source") if data is None else data
+    parts = parts_like(model, source) if isinstance(source, str | Path) else None
+    if parts is not None:
+        many = real_rows_of(model, parts)
+        return HeldOut(many.real, many.training, many.note)
     if data is None:
         found = _source(model)
         if found is None:

@@ -12,9 +12,12 @@ from scorefield.data.streams.pictures import tar_stream as tar_stream
 from scorefield.data.streams.python import indexed_stream as indexed_stream
 from scorefield.data.streams.python import spooled as spooled
 from scorefield.data.streams.stream import Stream as Stream
+from scorefield.data.streams.tableparts import TableParts as TableParts
+from scorefield.data.streams.tableparts import table_parts as table_parts
 
 __all__ = [
     "Stream",
+    "TableParts",
     "indexed_stream",
     "npy_stream",
     "open_stream",
@@ -22,5 +25,6 @@ __all__ = [
     "pictures_stream",
     "saved_stream",
     "spooled",
+    "table_parts",
     "tar_stream",
 ]

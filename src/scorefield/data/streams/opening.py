@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scorefield import _memory
@@ -18,15 +17,16 @@ from scorefield.data.imagefile import AS_FOUND
 from scorefield.data.images import SUFFIXES, images_below
 from scorefield.data.streams.huggingface import is_saved, saved_stream
 from scorefield.data.streams.npy import npy_stream
-from scorefield.data.streams.parquet import parquet_stream
+from scorefield.data.streams.parquet import parquet_stream, parts_in
 from scorefield.data.streams.pictures import pictures_stream, tar_stream
 from scorefield.data.streams.stream import Stream
 
+_IMAGES = frozenset(SUFFIXES)
 _MANY = 10_000  # image files: more take several seconds to decode
 _COMFORT = 3  # times the size of the records in memory, that a training on them there takes
 FORMS = (
-    "a .npy or .parquet file, a folder of .parquet files, of images or of .tar shards, .tar shards or a folder that "
-    "Hugging Face's datasets saved"
+    "a .npy or .parquet file, a folder of .parquet files, of images or of .tar shards, a pattern of .parquet files or "
+    "of .tar shards, or a folder that Hugging Face's datasets saved"
 )
 """What can be read as it is needed."""
 
@@ -43,15 +43,15 @@ def form_of(source: str | Path) -> str | None:
         suffix = path.suffix.lower().removeprefix(".")
         return suffix if suffix in ("npy", "parquet", "tar") else None
     if not path.is_dir():
-        return "tar" if _shards(source) else None
+        return "tar" if _shards(source) else "parquet" if parts_in(source) else None
     if str(source) in BUILTIN and next(images_below(path, set()), None) is None:
         return None
     if is_saved(path):
         return "saved"
     if any(name.endswith(".tar") for name in os.listdir(path)):
         return "tar"
-    inside = Counter(os.path.splitext(name)[1] for _, _, names in os.walk(path) for name in names)
-    if inside[".parquet"]:
+    inside = {ending for _, _, names in os.walk(path) for ending in _endings(names)}
+    if ".parquet" in inside:
         return "parquet"
     held = any(suffix.lower() in SUFFIXES for suffix in inside) or next(images_below(path, set()), None) is not None
     return "images" if held else None
@@ -69,8 +69,8 @@ def open_stream(
     """A source whose records are read as they are needed.
 
     Args:
-        source: a .npy file; a .parquet file or a folder of such; a .tar shard, a pattern such as "shards/*.tar" or a
-            folder of such; a folder that Hugging Face's datasets saved; a folder of images.
+        source: a .npy file; a .parquet file, a folder or a pattern of such; a .tar shard, a pattern such as
+            "shards/*.tar" or a folder of such; a folder that Hugging Face's datasets saved; a folder of images.
         grid: "series" or "volume": what arrays are, as `data.load`.
         images: how image files become pixels; default: as they are.
         columns: of a table, in their order; default: all.
@@ -98,10 +98,15 @@ def open_stream(
     return tar_stream(_shards(source), how, grid, str(source)) if form == "tar" else pictures_stream(path, how, labels)
 
 
+def many_parquet(source: str | Path) -> bool:
+    """Whether a source is a folder with .parquet files, or a pattern of such."""
+    return not Path(source).is_file() and form_of(source) == "parquet"
+
+
 def too_large(source: str | Path, grid: Grid | None = None) -> bool:
     """Whether a source can be read as it is needed and does not fit into memory comfortably, or only comes so."""
     form, path = form_of(source), Path(source)
-    if form in ("tar", "saved") or (form == "parquet" and path.is_dir()):
+    if form in ("tar", "saved") or (form == "parquet" and not path.is_file()):
         return True
     if form != "npy":
         return False
@@ -122,11 +127,16 @@ def many_images(source: str | Path) -> bool:
         return False
     found = 0
     for _, folders, names in os.walk(source):
-        found += sum(os.path.splitext(name)[1].lower() in SUFFIXES for name in names if not name.startswith("."))
+        found += sum(name[name.rfind(".") :].lower() in _IMAGES for name in names if not name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
         if found > _MANY:
             return form_of(source) == "images"
     return False
+
+
+def _endings(names: Iterable[str]) -> set[str]:
+    """What the names of files end with, from their last dot on: there may be a million of them."""
+    return {"." + end for start, _, end in (name.rpartition(".") for name in names) if start}
 
 
 def _shards(source: str | Path) -> list[Path]:

@@ -13,6 +13,8 @@ from scorefield.numerics.random import uniform
 
 BUFFER_BYTES, BUFFER_ROWS = 256 << 20, 1 << 20
 """Of a buffer that rows are shuffled in, at most; one block at least."""
+HELD_SHARE, HELD_ROWS = 0.1, 20_000
+"""Of the rows, held out at most, unless told otherwise."""
 
 
 def drawn_rows(n: int, count: int, seed: int, purpose: str) -> Array:
@@ -40,6 +42,22 @@ def drawn_rows(n: int, count: int, seed: int, purpose: str) -> Array:
         _, at = np.unique(drawn, return_index=True)
         found, first = drawn[np.sort(at)], first + more
     return found[:count]
+
+
+def held_rows(n: int, share: float, seed: int) -> Array:
+    """The rows of a stream that are held out, in random order: a pure function of the arguments.
+
+    Args:
+        n: rows of the stream.
+        share: to hold out; at least one row is, and one is not.
+        seed: of the training.
+    """
+    return drawn_rows(n, min(max(round(n * share), 1), n - 1), seed, "stream/held-out")
+
+
+def held_share(n: int) -> float:
+    """The share of n rows that is held out, unless told otherwise."""
+    return min(HELD_SHARE, HELD_ROWS / n)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ def parquet_stream(source: str | Path, columns: Sequence[str] | None = None, lea
     """The rows of a .parquet file, or of all in a folder, however deep, by their names; columns of numbers alone.
 
     Args:
-        source: a file or a folder; names that begin with a dot or an underscore are not seen.
+        source: a file, a folder or a pattern such as "rows/*.parquet"; names that begin with a dot or an underscore are
+            not seen in folders.
         columns: to read, in their order; default: all.
         leave_out: columns that are not read.
 
@@ -30,7 +32,7 @@ def parquet_stream(source: str | Path, columns: Sequence[str] | None = None, lea
             groups of more than 1 GB, and folders whose names hold columns (year=2024).
     """
     path = Path(source)
-    files = list(parquet_files(path)) if path.is_dir() else [path]
+    files = parts_in(source) if not path.is_file() else [path]
     if not files:
         raise DataError(f"{path} holds no .parquet files.")
     names, kind, groups = _layout(files, columns, leave_out)
@@ -67,6 +69,19 @@ def parquet_files(folder: Path) -> Iterator[Path]:
             yield from parquet_files(folder / entry.name)
         elif entry.name.lower().endswith(".parquet"):
             yield folder / entry.name
+
+
+def parts_in(source: str | Path) -> list[Path]:
+    """The .parquet files that a folder, however deep, or a pattern means, by their names; none: it is neither.
+
+    Raises:
+        DataError: for a folder whose name holds a column (year=2024).
+    """
+    if Path(source).is_dir():
+        return list(parquet_files(Path(source)))
+    if Path(source).exists() or "*" not in str(source):
+        return []
+    return sorted(path for path in map(Path, glob.glob(str(source), recursive=True)) if path.suffix == ".parquet")
 
 
 def numbers(table: Any, names: Sequence[str], kind: np.dtype) -> Array:

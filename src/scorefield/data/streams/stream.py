@@ -40,6 +40,7 @@ class Stream:
         classes: names of the labels 0, 1, ..., where the source has them.
         decoded: whether a record is an image file, which takes far longer to decode than to find: `pick` is then what
             reads some of them, and a training begins before all of them are read.
+        holes: whether NaN stands for what is not there.
 
     Raises:
         DataError: for fewer than 20 records.
@@ -64,6 +65,7 @@ class Stream:
     told: Mapping[str, Any] | None = None
     classes: tuple[str, ...] | None = None
     decoded: bool = False
+    holes: bool = False
 
     def __post_init__(self) -> None:
         check_count(len(self), self.source, in_words(self.kind))
@@ -98,7 +100,8 @@ class Stream:
                 f"{self.source}: expected {(int(self.sizes[k]), *self.shape)} {self.dtype} in block {k + 1}, got "
                 f"{records.shape} {records.dtype}; has it changed meanwhile?"
             )
-        _check_finite(records, self.source, int(self.starts[k]), self.columns)
+        if not self.holes:
+            _check_finite(records, self.source, int(self.starts[k]), self.columns)
         return records
 
     def blocks(self) -> Iterator[tuple[int, Array]]:
