@@ -1,8 +1,9 @@
 """Posteriors from simulations, against linear Gaussian problems whose answers are exact."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 
 from scorefield import posterior
 from scorefield.numerics.random import normal
-from scorefield.posterior import PosteriorEstimator, TrainedPosterior, stored, training
+from scorefield.posterior import PosteriorEstimator, TrainedPosterior, budget, learning, stored, training
+from scorefield.posterior.by_likelihood import ByLikelihood
 from scorefield.posterior.conditional import ConditionalScore, Whitening
 from scorefield.posterior.density import log_density
 from scorefield.posterior.drawing import draws
+from scorefield.posterior.likelihood import Likelihood
 from scorefield.posterior.networks import (
     NormalEnsemble,
     NormalNetwork,
@@ -140,7 +143,7 @@ def test_a_normal_law_of_several_networks_is_their_mean_and_is_stored(wild: Cond
 def test_networks_are_as_many_as_the_time_allows(each: float, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that goes on to become better has all the time; where it stops early, up to three are trained."""
     clock, given = [0.0], list[float | None]()
-    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: clock[0])
 
     def one(settings: Settings, report: Report) -> nn.Module:
         given.append(settings.seconds)
@@ -149,6 +152,64 @@ def test_networks_are_as_many_as_the_time_allows(each: float, count: int, monkey
 
     training._several(one, Settings(seconds=1.0), None, silent)
     assert given == pytest.approx([1.0 - each * k for k in range(count)])
+
+
+@pytest.mark.parametrize(("piece", "compared"), [(1.0, 32), (2.0, 16), (9.0, 8)])
+def test_all_parts_of_a_fit_count_to_its_budget(piece: float, compared: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that take a little longer than they were given leave the later ones less; comparing ends with the time."""
+    clock, given, rows = [5.0], list[float | None](), [0]
+    over = budget.Budget(100.0, lambda: clock[0])
+
+    def taking(seconds: float, found: object) -> Callable[..., object]:
+        def part(*arguments: object, **options: object) -> object:
+            given.extend(a.settings.seconds for a in arguments if isinstance(a, Recipe))
+            clock[0] += seconds
+            return found
+
+        return part
+
+    def gains(bound: object, law: object, u: Tensor, x: Tensor) -> Tensor:
+        clock[0] += piece
+        rows[0] += len(u)
+        return torch.ones(len(u), dtype=torch.float64)
+
+    theta, x = simulations(400)
+    prior = posterior.gaussian([0.0, 0.0], PRIOR_SD**2)
+    codec = posterior.observations.ObservationCodec.measured(x)
+    law = SimpleNamespace(holds=True, accuracy=0.5)
+    monkeypatch.setattr(learning, "fit_likelihood", taking(33.0, law))
+    monkeypatch.setattr(learning, "_synthetic", taking(4.0, (theta, codec.encode(x))))
+    monkeypatch.setattr(learning, "fit_conditional", taking(59.0, SimpleNamespace(bound=lambda z: None)))
+    monkeypatch.setattr(learning, "_gains", gains)
+    recipe = Recipe(settings=Settings(seconds=100.0))
+    u, reader = prior.coordinates.inward(theta.double()), lambda recipe: VectorReader(2)
+    found = learning.learn(u, x.double(), codec, prior, reader, recipe, "auto", silent, None, over)
+    assert given == pytest.approx([30.0, 95.0 - 37.0])
+    assert rows[0] == compared and found.by == "likelihood"
+    assert clock[0] - 5.0 <= 110.0
+
+
+def test_the_evidence_of_a_normal_law_is_exact_from_any_start() -> None:
+    """x = u + noise under a standard normal prior: `log p(x)` is that of N(0, 1.25), by particles from wide laws."""
+    reader = VectorReader(2, 8, 1)
+    law = NormalNetwork(reader, 2, 2)
+    with torch.no_grad():
+        law.outputs.weight.copy_(0.5 * normal(len(law.outputs.weight), (8,), 1, "law"))
+    root = torch.tensor([[0.5, 0.0], [0.2, 0.4]], dtype=torch.float64)
+    bound = ConditionalScore(law, [], Whitening(torch.tensor([0.3, 0.2]).double(), root)).bound(normal(3, (2,), 3, "z"))
+    noise = torch.distributions.Normal(torch.zeros(2).double(), 0.5)
+    simulator = SimpleNamespace(observed=lambda x: x, log_density=lambda u, v: noise.log_prob(v - u).sum(1))
+    x = torch.tensor([[0.5, 0.4]], dtype=torch.float64)
+    exact_value = float(torch.distributions.Normal(torch.zeros(2).double(), math.sqrt(1.25)).log_prob(x[0]).sum())
+    for i in range(3):
+        first, log_first = bound.wide(i, 2000, 1.5, 7)
+        spread = torch.cov(first.T)
+        fitted = torch.distributions.MultivariateNormal(first.mean(0), spread)
+        assert (
+            float((fitted.log_prob(first) - log_first(first)).mean().abs()) < 0.01
+        )  # KL of five numbers in 2,000 draws
+        found = ByLikelihood(cast(Likelihood, simulator), posterior.gaussian([0.0, 0.0], 1.0))
+        assert found.log_evidence(x, first, log_first, seed=i) == pytest.approx(exact_value, abs=0.1)
 
 
 def test_a_bend_reaches_the_whole_line() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scorefield.mcmc.tempered import Tempered, tempered
+from scorefield.mcmc.tempered import LogDensityFunction, Tempered, tempered
 from scorefield.posterior.likelihood import Likelihood
 from scorefield.posterior.prior import Prior
 from scorefield.progress import Report, silent
@@ -42,6 +42,22 @@ class ByLikelihood:
     def draws(self, x: Tensor, n: int, seed: int, report: Report = silent, least: int = PARTICLES) -> Tensor:
         """n draws of u given all observations, `(n, d)`, from so many particles at least."""
         return self.particles(x, max(n, least), seed, report).samples[:n]
+
+    def log_evidence(self, x: Tensor, first: Tensor, log_first: LogDensityFunction, seed: int) -> float:
+        """`log p(x)` of the observations x `(m, k)` together, by particles that start from another law.
+
+        Args:
+            x: `(m, k)`.
+            first: `(n, d)`, draws of a law that is about the posterior, rather wider.
+            log_first: its log-density, normalised.
+            seed: of the particles' moves.
+        """
+        v = self.likelihood.observed(x)
+
+        def ratio(u: Tensor) -> Tensor:
+            return self.likelihood.log_density(u, v) + self.prior.log_density_inward(u) - log_first(u)
+
+        return tempered(first, ratio, log_first, seed=seed, last_moves=0).log_evidence
 
     def log_density(self, u: Tensor, x: Tensor) -> Tensor:
         """`log p(u, x)`, `(n,)`: not normalised."""

@@ -12,6 +12,8 @@ with no network at all. Square roots are the symmetric ones, so that F is a smoo
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.core import Estimate, Level
+from scorefield.numerics.random import normal
 from scorefield.posterior.networks import NormalEnsemble, NormalNetwork, ScoreNetwork
 
 SIGMA_MIN, SIGMA_MAX = 2e-3, 50.0
@@ -221,3 +224,16 @@ class BoundScore:
     def log_slope(self, row: Tensor) -> Tensor:
         """`log |dx / dy|` of the conditions, `(n,)`."""
         return self.score.whitening.log_slope - self.score.dim * self.laws.scale[row].log()
+
+    def wide(self, i: int, n: int, factor: float, seed: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """n draws of y `(n, d)` from the normal law of condition i made wider by a factor, and its log-density."""
+        whitening, laws = self.score.whitening, self.laws.rows(torch.tensor([i]))
+        spread = factor * laws.variances.sqrt()
+        noise = normal(n, (self.score.dim,), seed, "wide", dtype=torch.float64)
+        constant = whitening.log_slope - float(spread.log().sum()) - 0.5 * self.score.dim * math.log(2 * math.pi)
+
+        def log_density(y: Tensor) -> Tensor:
+            away = (whitening.inward(y) - laws.mean) @ laws.basis[0] / spread
+            return constant - 0.5 * away.square().sum(1)
+
+        return whitening.outward(laws.mean + (spread * noise) @ laws.basis[0].T), log_density

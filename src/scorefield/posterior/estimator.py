@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.likelihood import LogDensity
+from scorefield.posterior.budget import Budget
 from scorefield.posterior.learning import By, learn
 from scorefield.posterior.networks import SetReader, VectorReader
 from scorefield.posterior.observations import ObservationCodec, as_observations, as_one, failed
@@ -37,7 +38,7 @@ class PosteriorEstimator:
     Args:
         prior: that the parameters were drawn from: a `Prior` (`posterior.box`, `gaussian`, `log_normal`, `of`,
             `from_samples`), a law of torch.distributions, or None: only its draws in the simulations are known.
-        seconds: of fitting, 240 unless given.
+        seconds: of fitting, 240 unless given, on the clock: another process that wants the processor takes of them.
         steps: optimiser steps of each network, instead of a time.
         embedding: network that reads an observation, `z (n, *shape) -> (n, width)`, with an attribute `width`: your own
             nn.Module, `networks.SeriesReader`, ...; default: for vectors and for sets one of this library.
@@ -162,13 +163,15 @@ class PosteriorEstimator:
         draw: Callable[[int, int], Tensor] | None,
         report: Report,
     ) -> TrainedPosterior:
+        budget = Budget(self.recipe.settings.seconds)
         prior = as_prior(self.prior, parameters)
         _check_support(parameters, prior)
         codec = ObservationCodec.measured(observed)
         codec = replace(codec, holes=codec.holes or self.missing > 0)
         u = prior.coordinates.inward(parameters)
         reader = partial(self._reader, observed, codec)
-        found = learn(u, observed, codec, prior, reader, replace(self.recipe, hide=self.missing), self.by, report, draw)
+        recipe = replace(self.recipe, hide=self.missing)
+        found = learn(u, observed, codec, prior, reader, recipe, self.by, report, draw, budget)
         info = {"simulations": len(parameters), "observation_ndim": observed.ndim - 1, **found.info}
         return TrainedPosterior(found.score, prior.coordinates, codec, names, prior, found.likelihood, found.by, info)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.posterior import density
+from scorefield.posterior.budget import Budget
 from scorefield.posterior.by_likelihood import ByLikelihood
-from scorefield.posterior.conditional import ConditionalScore
+from scorefield.posterior.conditional import BoundScore, ConditionalScore
 from scorefield.posterior.likelihood import MOST_VALUES, Likelihood, fit_likelihood
 from scorefield.posterior.observations import ObservationCodec
 from scorefield.posterior.prior import Prior
@@ -25,7 +25,9 @@ _LIKELIHOOD_SHARE, _COMPARING = 0.3, 0.95  # of the budget; where the comparison
 _NORMAL_SHARE = 0.12  # of the time, where pairs are made as many as needed and nothing is learned by heart
 _SYNTHETIC = 20  # simulated pairs for each real one that the score is trained on, where the likelihood holds
 _MOST_SYNTHETIC = 400_000
-_COMPARED, _PARTICLES = 32, 300  # held-out simulations by which one of the two is taken, and particles for each
+_COMPARED, _PARTICLES = 32, 300  # held-out simulations by which one is taken, at most, and particles for each
+_AT_ONCE = 8  # of them; so many are compared however late it is
+_WIDER = 1.5  # than the normal law given an observation: what particles for its evidence start from
 
 
 class Learned(NamedTuple):
@@ -54,6 +56,7 @@ def learn(
     by: By,
     report: Report,
     proposal: Callable[[int, int], Tensor] | None = None,
+    budget: Budget | None = None,
 ) -> Learned:
     """The posterior of parameters u `(n, d)`, in coordinates without edges, given observations x.
 
@@ -68,6 +71,7 @@ def learn(
             true parameters of held-out simulations the greater log-density.
         report: hears how far the work is.
         proposal: what the parameters were drawn from, `(n, seed) -> (n, d)`, where it is not the prior.
+        budget: of time for all of it, where it runs already; default: that of the recipe, from now on.
 
     Raises:
         ValueError: for by="likelihood" where it cannot be learned.
@@ -77,24 +81,25 @@ def learn(
     obstacle = _obstacle(x, codec, prior)
     if by == "likelihood" and obstacle:
         raise ValueError(f"the likelihood cannot be learned here: {obstacle}; take by='score'.")
+    budget = budget or Budget(recipe.settings.seconds)
     if by == "score" or obstacle:
-        score = fit_conditional(pairs, reader(recipe), recipe, report)
+        score = fit_conditional(pairs, reader(recipe), recipe.lasting(budget.left()), report)
         return Learned(score, None, "score", {} if by == "score" else {"likelihood": obstacle})
-    begun = time.perf_counter()
-    first = replace(recipe, settings=recipe.part(_LIKELIHOOD_SHARE))
+    first = recipe.lasting(budget.left(_LIKELIHOOD_SHARE))
     hear = part(report, 0, _LIKELIHOOD_SHARE)
     likelihood = fit_likelihood(u, x, codec, first, hear, always=by == "likelihood")
-    rest = recipe.after(time.perf_counter() - begun)
+    compared = by == "auto" and likelihood.holds
     if likelihood.holds:
         pairs = pairs.more(*_synthetic(likelihood, prior, proposal or prior.sample, codec, x, seed))
-        rest = replace(rest, dropout=0.0, normal=_NORMAL_SHARE)
+        recipe = replace(recipe, dropout=0.0, normal=_NORMAL_SHARE)
+    rest = recipe.lasting(budget.left(_COMPARING if compared else 1.0))
     score = fit_conditional(pairs, reader(rest), rest, part(report, _LIKELIHOOD_SHARE, _COMPARING))
     info = {"residuals_told_apart": likelihood.accuracy}
     if by == "likelihood":
         return Learned(score, likelihood, "likelihood", info)
     if not likelihood.holds:
         return Learned(score, None, "score", info)
-    gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, part(report, _COMPARING, 1))
+    gain, error = _gain(score, ByLikelihood(likelihood, prior), pairs, codec, budget, part(report, _COMPARING, 1))
     info |= {"gain_by_likelihood": gain, "standard_error": error}
     return Learned(score, likelihood, "likelihood" if gain > 0 else "score", info)
 
@@ -129,15 +134,28 @@ def _synthetic(
 
 
 def _gain(
-    score: ConditionalScore, law: ByLikelihood, pairs: Pairs, codec: ObservationCodec, report: Report
+    score: ConditionalScore, law: ByLikelihood, pairs: Pairs, codec: ObservationCodec, budget: Budget, report: Report
 ) -> tuple[float, float]:
-    """By how many nats the likelihood gives the true parameters of held-out simulations more, and its error."""
+    """By how many nats the likelihood gives the true parameters of held-out simulations more, and its error.
+
+    Of as many as there is time for, 8 at least.
+    """
     u, z = pairs.y[pairs.trained :][:_COMPARED], pairs.z[pairs.trained :][:_COMPARED]
-    by_score = density.log_density(score.bound(z), u, torch.arange(len(u)), tolerance=0.05).value
-    x = codec.original(z.double())
-    gains = torch.empty(len(u), dtype=torch.float64)
+    gains: list[Tensor] = []
+    for rows in torch.arange(len(u)).split(_AT_ONCE):
+        if gains and budget.over():
+            break
+        gains.append(_gains(score.bound(z[rows]), law, u[rows], codec.original(z[rows].double())))
+        report(float(rows[-1] + 1) / len(u), "comparing")
+    every = torch.cat(gains)
+    return float(every.mean()), float(every.std()) / math.sqrt(len(every))
+
+
+def _gains(bound: BoundScore, law: ByLikelihood, u: Tensor, x: Tensor) -> Tensor:
+    """For parameters and observations `(m, ...)` of m conditions, `(m,)`."""
+    by_score = density.log_density(bound, u, torch.arange(len(u)), tolerance=0.05).value
+    by_law = torch.empty_like(by_score)
     for i in range(len(u)):
-        found = law.particles(x[i : i + 1], _PARTICLES, i)
-        gains[i] = law.log_density(u[i : i + 1], x[i : i + 1])[0] - found.log_evidence - by_score[i]
-        report((i + 1) / len(u), "comparing")
-    return float(gains.mean()), float(gains.std()) / math.sqrt(len(u))
+        evidence = law.log_evidence(x[i : i + 1], *bound.wide(i, _PARTICLES, _WIDER, i), seed=i)
+        by_law[i] = law.log_density(u[i : i + 1], x[i : i + 1])[0] - evidence
+    return by_law - by_score

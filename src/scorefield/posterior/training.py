@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from scorefield.numerics.random import normal, uniform
 from scorefield.objectives.batch import Draws, Objective
+from scorefield.posterior.budget import Budget
 from scorefield.posterior.conditional import SIGMA_MAX, SIGMA_MIN, ConditionalScore, Whitening
 from scorefield.posterior.networks import NormalEnsemble, NormalNetwork, ScoreNetwork, standardised
 from scorefield.posterior.objectives import Correction, NormalLikelihood
@@ -100,11 +100,12 @@ class Recipe:
         seconds = self.settings.seconds
         return replace(self.settings, seconds=None if seconds is None else seconds * share)
 
-    def after(self, seconds: float) -> Recipe:
-        """What is left after so many seconds, at least a tenth."""
+    def lasting(self, seconds: float | None) -> Recipe:
+        """With so many seconds in place of the budget of time, but a tenth of it at least."""
         budget = self.settings.seconds
-        left = None if budget is None else max(budget - seconds, budget / 10)
-        return replace(self, settings=replace(self.settings, seconds=left))
+        if budget is None or seconds is None:
+            return self
+        return replace(self, settings=replace(self.settings, seconds=max(seconds, budget / 10)))
 
 
 def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Report = silent) -> ConditionalScore:
@@ -116,7 +117,7 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         recipe: sizes and budget.
         report: hears how far the training is.
     """
-    begun = time.perf_counter()
+    budget = Budget(recipe.settings.seconds)
     normals, whitening = _normal_laws(pairs, reader, recipe, part(report, 0, recipe.normal))
     law = normals[0] if len(normals) == 1 else NormalEnsemble(normals)
     v = whitening.inward(pairs.y).float()
@@ -129,7 +130,7 @@ def fit_conditional(pairs: Pairs, reader: nn.Module, recipe: Recipe, report: Rep
         _shrink_score(network, v, pairs, correction)
         return network
 
-    rest = recipe.after(time.perf_counter() - begun).settings
+    rest = recipe.lasting(budget.left()).settings
     networks = _several(one, rest, recipe.members, part(report, recipe.normal, 1))
     return ConditionalScore(law, networks, whitening).eval()
 
@@ -158,12 +159,12 @@ def _several(
             own = replace(settings, seconds=share, seed=settings.seed + k)
             found.append(one(own, part(report, k / count, (k + 1) / count)))
         return found
-    begun, used = time.perf_counter(), 0.0
+    budget, left = Budget(seconds), seconds
     patience = _PATIENCE if settings.patience is None else settings.patience
-    while not found or (len(found) < _MOST_MEMBERS and seconds - used > used / len(found)):
-        own = replace(settings, seconds=seconds - used, patience=patience, seed=settings.seed + len(found))
-        found.append(one(own, part(report, used / seconds, 1)))
-        used = time.perf_counter() - begun
+    while not found or (len(found) < _MOST_MEMBERS and left > (seconds - left) / len(found)):
+        own = replace(settings, seconds=left, patience=patience, seed=settings.seed + len(found))
+        found.append(one(own, part(report, 1 - left / seconds, 1)))
+        left = budget.left() or 0.0
     return found
 
 
