@@ -168,24 +168,25 @@ def test_all_parts_of_a_fit_count_to_its_budget(piece: float, compared: int, mon
 
         return part
 
-    def gains(bound: object, law: object, u: Tensor, x: Tensor) -> Tensor:
+    def gains(bound: object, routes: list[ByLikelihood], u: Tensor, x: Tensor) -> Tensor:
         clock[0] += piece
         rows[0] += len(u)
-        return torch.ones(len(u), dtype=torch.float64)
+        return torch.tensor([[0.5], [1.0]]).expand(len(routes), len(u))
 
     theta, x = simulations(400)
     prior = posterior.gaussian([0.0, 0.0], PRIOR_SD**2)
     codec = posterior.observations.ObservationCodec.measured(x)
     law = SimpleNamespace(holds=True, accuracy=0.5)
-    monkeypatch.setattr(learning, "fit_likelihood", taking(33.0, law))
-    monkeypatch.setattr(learning, "_synthetic", taking(4.0, (theta, codec.encode(x))))
-    monkeypatch.setattr(learning, "fit_conditional", taking(59.0, SimpleNamespace(bound=lambda z: None)))
+    monkeypatch.setattr(learning, "fit_natural", taking(26.0, SimpleNamespace(holds=True)))
+    monkeypatch.setattr(learning, "fit_likelihood", taking(30.0, law))
+    monkeypatch.setattr(learning, "_synthetic", taking(3.0, (theta, codec.encode(x))))
+    monkeypatch.setattr(learning, "fit_conditional", taking(37.0, SimpleNamespace(bound=lambda z: None)))
     monkeypatch.setattr(learning, "_gains", gains)
     recipe = Recipe(settings=Settings(seconds=100.0))
     u, reader = prior.coordinates.inward(theta.double()), lambda recipe: VectorReader(2)
     found = learning.learn(u, x.double(), codec, prior, reader, recipe, "auto", silent, None, over)
-    assert given == pytest.approx([30.0, 95.0 - 37.0])
-    assert rows[0] == compared and found.by == "likelihood"
+    assert given == pytest.approx([25.0, 55.0 - 26.0, 95.0 - 59.0])
+    assert rows[0] == compared and found.by == "likelihood" and found.likelihood is law
     assert clock[0] - 5.0 <= 110.0
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scorefield.mcmc.tempered import LogDensityFunction, Tempered, tempered
 from scorefield.posterior.likelihood import Likelihood
+from scorefield.posterior.natural import NaturalLikelihood
 from scorefield.posterior.prior import Prior
 from scorefield.progress import Report, silent
 
@@ -24,7 +25,7 @@ class ByLikelihood:
         prior: of the parameters, whose density is known.
     """
 
-    likelihood: Likelihood
+    likelihood: Likelihood | NaturalLikelihood
     prior: Prior
 
     def particles(self, x: Tensor, n: int, seed: int, report: Report = silent) -> Tempered:
@@ -46,6 +47,8 @@ class ByLikelihood:
     def log_evidence(self, x: Tensor, first: Tensor, log_first: LogDensityFunction, seed: int) -> float:
         """`log p(x)` of the observations x `(m, k)` together, by particles that start from another law.
 
+        Up to what the likelihood leaves open.
+
         Args:
             x: `(m, k)`.
             first: `(n, d)`, draws of a law that is about the posterior, rather wider.
@@ -60,5 +63,5 @@ class ByLikelihood:
         return tempered(first, ratio, log_first, seed=seed, last_moves=0).log_evidence
 
     def log_density(self, u: Tensor, x: Tensor) -> Tensor:
-        """`log p(u, x)`, `(n,)`: not normalised."""
+        """`log p(u, x)`, `(n,)`: not normalised, for a natural likelihood up to a function of x."""
         return self.likelihood.log_density(u, self.likelihood.observed(x)) + self.prior.log_density_inward(u)

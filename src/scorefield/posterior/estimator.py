@@ -44,9 +44,9 @@ class PosteriorEstimator:
             nn.Module, `networks.SeriesReader`, ...; default: for vectors and for sets one of this library.
         names: of the parameters; default: the columns of a data frame, or theta0, theta1, ...
         by: what answers: "score", the score of the parameters given the observation; "likelihood", a learned normal
-            law of the observation given the parameters, and the prior, whose density it needs; "auto": the
-            likelihood where a classifier cannot tell it from the simulator, and where it gives the true parameters of
-            held-out simulations the greater density.
+            law of the observation given the parameters, and the prior, whose density it needs; "auto": a likelihood,
+            this one or an exponential family, where a classifier cannot tell it from the simulator, and where it gives
+            the true parameters of held-out simulations the greatest density.
         missing: share of the values of observations that are hidden while training, so that observations with holes are
             answered; holes in the simulations are, anyway.
         recipe: sizes of the networks and settings of their training.

@@ -148,13 +148,24 @@ def _held_out(pairs: Pairs, network: NormalNetwork, whitening: Whitening, codec:
 
 
 def _told_apart(pairs: Pairs, law: Likelihood, seed: int) -> tuple[float, float]:
-    """A classifier's accuracy at telling (u, residual) of held-out pairs from (u, standard normal)."""
+    """`told_apart` of the first network on held-out pairs."""
     z = pairs.z[pairs.trained :][:_TESTED]
-    v = law.whitening.inward(pairs.y[pairs.trained :][:_TESTED])
-    if len(z) < _FEWEST:
-        return 1.0, 0.0  # nothing can be said of so few
     with torch.no_grad():
-        away, _ = standardised(v, *law.networks[0](z))
-    noise = normal(len(z), (v.shape[1],), seed, "residual")
-    found = c2st(torch.cat([z, away.float()], 1), torch.cat([z.flip(0), noise], 1), seed=seed)
+        away, _ = standardised(law.whitening.inward(pairs.y[pairs.trained :][:_TESTED]), *law.networks[0](z))
+    return told_apart(z, away, seed)
+
+
+def told_apart(seen: Tensor, away: Tensor, seed: int) -> tuple[float, float]:
+    """A classifier's accuracy at telling (seen, residual) from (seen, standard normal), and its standard error.
+
+    Args:
+        seen: `(n, ...)`, features of the parameters.
+        away: `(n, k)`, standardised residuals.
+        seed: of the classifier.
+    """
+    seen, away = seen[:_TESTED], away[:_TESTED]
+    if len(seen) < _FEWEST:
+        return 1.0, 0.0  # nothing can be said of so few
+    noise = normal(len(away), away.shape[1:], seed, "residual")
+    found = c2st(torch.cat([seen, away.float()], 1), torch.cat([seen.flip(0), noise], 1), seed=seed)
     return found.value, found.standard_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from scorefield._files import shown
 from scorefield.nets._stored import rebuilt
 from scorefield.posterior.conditional import ConditionalScore, Whitening
 from scorefield.posterior.likelihood import Likelihood
+from scorefield.posterior.natural import NaturalLikelihood, Potential
 from scorefield.posterior.networks import READERS, NormalEnsemble, NormalNetwork, ScoreNetwork
 from scorefield.posterior.observations import ObservationCodec
 from scorefield.training import model_folder
@@ -24,9 +25,10 @@ _MOST_NORMALS = 64
 _OWN = "embedding of one's own"
 
 T = TypeVar("T")
+AnyLikelihood: TypeAlias = Likelihood | NaturalLikelihood
 
 
-def save(folder: Path, score: ConditionalScore, likelihood: Likelihood | None, header: Mapping[str, Any]) -> None:
+def save(folder: Path, score: ConditionalScore, likelihood: AnyLikelihood | None, header: Mapping[str, Any]) -> None:
     """Write a conditional law, a likelihood where there is one, and a header that is JSON-able."""
     tensors = _packed("networks", score, score.whitening)
     normals = score.normal.members if isinstance(score.normal, NormalEnsemble) else [score.normal]
@@ -36,15 +38,17 @@ def save(folder: Path, score: ConditionalScore, likelihood: Likelihood | None, h
         "normals": len(normals),
         "networks": [network.config for network in score.networks],
     }
-    if likelihood is not None:
+    if isinstance(likelihood, NaturalLikelihood):
+        tensors |= _packed("natural", likelihood.potential, likelihood.whitening)
+        tensors |= {"statistic/weight": likelihood.weight, "statistic/bias": likelihood.bias}
+        sizes["natural"] = {"potential": likelihood.potential.config, **_tested(likelihood)}
+    elif likelihood is not None:
         tensors |= _packed("likelihood", nn.ModuleList(likelihood.networks), likelihood.whitening)
         sizes["likelihood"] = {
             "reader": _reader_config(likelihood.networks[0].reader),
             "normal": _normal_config(likelihood.networks[0]),
             "members": len(likelihood.networks),
-            "observations": likelihood.codec.to_json(),
-            "accuracy": likelihood.accuracy,
-            "standard_error": likelihood.standard_error,
+            **_tested(likelihood),
         }
     model_folder.save(folder, FORM, FORMAT, {**header, "sizes": sizes}, tensors)
 
@@ -52,7 +56,7 @@ def save(folder: Path, score: ConditionalScore, likelihood: Likelihood | None, h
 def load(
     folder: Path,
     embedding: nn.Module | None,
-    made: Callable[[dict[str, Any], ConditionalScore, Likelihood | None], T],
+    made: Callable[[dict[str, Any], ConditionalScore, AnyLikelihood | None], T],
 ) -> T:
     """What `made(header, score, likelihood)` gives for a folder that `save` wrote."""
 
@@ -60,7 +64,8 @@ def load(
         sizes = header.get("sizes")
         if not isinstance(sizes, dict) or not isinstance(sizes.get("networks"), list):
             raise ValueError(f"the sizes of a posterior are an object with its networks, got {shown(sizes)}.")
-        return made(header, _score(sizes, tensors, embedding), _likelihood(sizes.get("likelihood"), tensors))
+        likelihood = _likelihood(sizes.get("likelihood"), tensors) or _natural(sizes.get("natural"), tensors)
+        return made(header, _score(sizes, tensors, embedding), likelihood)
 
     return model_folder.load(folder, FORM, FORMAT, "posterior", whole)
 
@@ -129,12 +134,42 @@ def _likelihood(sizes: object, tensors: dict[str, Tensor]) -> Likelihood | None:
         rebuilt(_with(NormalNetwork, reader), sizes.get("normal"), _part(tensors, f"likelihood/{k}.")).eval()
         for k in range(sizes["members"])
     ]
+    whitening = _whitening(tensors, "likelihood", networks[0].dim)
+    return Likelihood(tuple(networks), whitening, *_test(sizes))
+
+
+def _natural(sizes: object, tensors: dict[str, Tensor]) -> NaturalLikelihood | None:
+    if sizes is None:
+        return None
+    if not isinstance(sizes, dict):
+        raise ValueError(f"a stored likelihood is an object with its sizes, got {shown(sizes)}.")
+    codec, accuracy, error = _test(sizes)
+    weight, bias = (tensors[f"statistic/{name}"].double() for name in ("weight", "bias"))
+    own = {name: value for name, value in _part(tensors, "natural/").items() if not name.startswith("whitening.")}
+    potential = rebuilt(Potential, sizes.get("potential"), own).eval()
+    dim = potential.shift.shape[0]
+    if weight.shape != (dim, codec.columns) or bias.shape != (dim,):
+        raise ValueError(
+            f"the statistic of {dim} parameters and {codec.columns} values has the shape {tuple(weight.shape)}."
+        )
+    return NaturalLikelihood(potential, _whitening(tensors, "natural", dim), weight, bias, codec, accuracy, error)
+
+
+def _tested(likelihood: AnyLikelihood) -> dict[str, Any]:
+    """The codec of a likelihood and its test, JSON-able."""
+    return {
+        "observations": likelihood.codec.to_json(),
+        "accuracy": likelihood.accuracy,
+        "standard_error": likelihood.standard_error,
+    }
+
+
+def _test(sizes: Mapping[str, Any]) -> tuple[ObservationCodec, float, float]:
+    """What `_tested` wrote."""
     accuracy, error = (sizes.get(name) for name in ("accuracy", "standard_error"))
     if not isinstance(accuracy, (int, float)) or not isinstance(error, (int, float)):
         raise ValueError(f"a stored likelihood has an accuracy and its standard error, got {shown(accuracy)}.")
-    codec = ObservationCodec.from_json(sizes.get("observations"))
-    whitening = _whitening(tensors, "likelihood", networks[0].dim)
-    return Likelihood(tuple(networks), whitening, codec, accuracy, error)
+    return ObservationCodec.from_json(sizes.get("observations")), accuracy, error
 
 
 def _whitening(tensors: Mapping[str, Tensor], name: str, dim: int) -> Whitening:

@@ -20,6 +20,7 @@ from scorefield.posterior.by_likelihood import FEW, PARTICLES, ByLikelihood
 from scorefield.posterior.conditional import BoundScore, ConditionalScore
 from scorefield.posterior.coordinates import Coordinates
 from scorefield.posterior.likelihood import Likelihood
+from scorefield.posterior.natural import NaturalLikelihood
 from scorefield.posterior.observations import ObservationCodec, as_observations
 from scorefield.posterior.prior import Prior, prior_from_json
 from scorefield.progress import Report, counted, silent
@@ -41,7 +42,7 @@ class TrainedPosterior:
         codec: of the observations.
         names: of the parameters.
         prior: that the simulations were drawn from, where it is known.
-        likelihood: of an observation given the parameters, where a normal law of it was learned.
+        likelihood: of an observation given the parameters, where one was learned.
         by: what answers: the score of the parameters given the observation, or the likelihood and the prior.
         info: what else is known, JSON-able.
     """
@@ -51,7 +52,7 @@ class TrainedPosterior:
     codec: ObservationCodec
     names: tuple[str, ...]
     prior: Prior | None = None
-    likelihood: Likelihood | None = None
+    likelihood: Likelihood | NaturalLikelihood | None = None
     by: Literal["score", "likelihood"] = "score"
     info: Mapping[str, Any] = field(default_factory=dict)
 
@@ -208,7 +209,9 @@ class TrainedPosterior:
             FileError: for a missing, truncated or foreign file.
         """
 
-        def made(header: dict[str, Any], score: ConditionalScore, likelihood: Likelihood | None) -> TrainedPosterior:
+        def made(
+            header: dict[str, Any], score: ConditionalScore, likelihood: Likelihood | NaturalLikelihood | None
+        ) -> TrainedPosterior:
             known = header.get("prior")
             law = prior if prior is not None or known is None else prior_from_json(known)
             by = header.get("by", "score")

@@ -211,19 +211,26 @@ def _straight(pairs: Pairs, reader: nn.Module, recipe: Recipe) -> tuple[NormalNe
     """The normal network before training: the linear regression where z is a vector, else the mean; and v."""
     vector = pairs.z.shape[1] if pairs.z.ndim == 2 else 0
     law = NormalNetwork(reader, vector, pairs.y.shape[1], recipe.settings.seed)
+    if not vector:
+        y = pairs.y[: pairs.trained]
+        return law, _whitening(y.mean(0), y - y.mean(0))
+    weight, bias, whitening = regression(pairs)
+    law.start(weight, bias)
+    return law, whitening
+
+
+def regression(pairs: Pairs) -> tuple[Tensor, Tensor, Whitening]:
+    """The linear regression of v on vectors z, `(d, k)` and `(d,)`, and the way to v, of residual covariance 1."""
     y = pairs.y[: pairs.trained]
     mean = y.mean(0)
-    if not vector:
-        return law, _whitening(mean, y - mean)
     z = torch.nan_to_num(pairs.z[: pairs.trained].double(), nan=0.0)
     centre = z.mean(0)
     gram = (z - centre).T @ (z - centre)
-    ridge = _RIDGE * len(z) ** 0.5 * torch.eye(vector, dtype=torch.float64)
+    ridge = _RIDGE * len(z) ** 0.5 * torch.eye(z.shape[1], dtype=torch.float64)
     slope = torch.linalg.solve(gram + ridge, (z - centre).T @ (y - mean))
     whitening = _whitening(mean, y - mean - (z - centre) @ slope)
     weight = torch.linalg.solve_triangular(whitening.root, slope.T, upper=False)
-    law.start(weight, -weight @ centre)
-    return law, whitening
+    return weight, -weight @ centre, whitening
 
 
 def _whitening(mean: Tensor, residual: Tensor) -> Whitening:
