@@ -174,13 +174,14 @@ def processor_seconds(pid: int) -> float | None:
 
 def test_no_page_waits_for_the_computations_of_others(server: tuple[int, str]) -> None:
     with Page(*server) as one, Page(*server) as two, Page(*server) as other:
+        begun = time.monotonic()
         for page in (one, two):
             for channel in "abcd":
                 page.send("long", channel, x=0.5)
         waits = [seconds_of(other, "square") for _ in range(5)]
-        assert max(waits) < 1, waits
         replies = [page.reply() for page in (one, two) for _ in range(4)]
         assert all(reply["ok"] for reply in replies)
+        assert max(waits) < (time.monotonic() - begun) / 3, waits  # a share of what a busy machine makes longer, too
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_computation_ends_when_it_is_cancelled(server: tuple[int, str]) -> Non
         page.cancel(first)
         replies = [page.reply(), page.reply()]
         assert {reply["id"] for reply in replies} == {first, first + 1}
-        assert any(reply.get("cancelled") for reply in replies) and time.monotonic() - begun < 1
+        assert any(reply.get("cancelled") for reply in replies) and time.monotonic() - begun < 2
 
 
 def test_a_large_batch_is_answered_in_pieces_with_pauses_between_them() -> None:
