@@ -205,3 +205,30 @@ def test_what_is_no_law_is_refused() -> None:
     with pytest.raises(ValueError, match="name entries of a row of 2"):
         repeats_from(LAW.tensors(), 2)
     assert repeats_from({}, 2) is None
+
+
+def beside(r: np.random.Generator) -> pd.DataFrame:
+    """Recipes with two columns that recur by themselves: a coin, and a size of few values."""
+    frame = recipes(r)
+    return frame.assign(coin=r.integers(0, 2, len(frame)), size=r.choice([0.13, 1.7, 2.61], len(frame)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_that_recur_by_themselves_are_not_among_them(seed: int) -> None:
+    frame = beside(RNG(seed))
+    codec = fit_row_codec(frame)
+    assert recurring_columns(codec, codec.encode(frame), seed) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_that_tell_others_are_kept(seed: int) -> None:
+    """Of persons with an income (some the same) and a sex, the number is not told by these, and tells both."""
+    r = RNG(seed)
+    which, income, sex = (
+        r.integers(0, 150, 900),
+        r.choice(np.round(r.lognormal(3, 1, 40), 2), 150),
+        r.integers(0, 2, 150),
+    )
+    frame = pd.DataFrame({"number": which * 17, "income": income[which], "sex": sex[which], "x": r.normal(size=900)})
+    codec = fit_row_codec(frame)
+    assert recurring_columns(codec, codec.encode(frame), seed) == ("number", "income", "sex")
