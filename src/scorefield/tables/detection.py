@@ -288,12 +288,13 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
         raise DataError(
             f"column {base.name!r} has fewer than 2 values besides its atoms {list(atoms)}; make it ordinal."
         )
-    lattice = _lattice(base, kind, native, x)
+    decimals = _lattice(base, kind, native, x)
+    lattice: Grid | None = decimals
     if kind == "integer" and lattice is None:
         raise DataError(f"column {base.name!r} is to be integer, and its values lie on no lattice of decimals.")
     repeats = len(np.unique(rest)) <= _FEW_TWINS * len(rest)
     if kind == "continuous" and repeats:
-        lattice = _with_marks(base, native, x, lattice, choice.get("resolution"))
+        lattice = _with_marks(base, native, x, decimals, choice.get("resolution"))
     usual = lattice.width if lattice is not None and (kind == "integer" or repeats) else 0.0
     resolution = float(choice.get("resolution", usual))
     lattice = _of_width(base, lattice, resolution)
