@@ -232,3 +232,15 @@ def test_columns_that_tell_others_are_kept(seed: int) -> None:
     frame = pd.DataFrame({"number": which * 17, "income": income[which], "sex": sex[which], "x": r.normal(size=900)})
     codec = fit_row_codec(frame)
     assert recurring_columns(codec, codec.encode(frame), seed) == ("number", "income", "sex")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_recurs_alone_among_coarse_columns_is_kept(seed: int) -> None:
+    """Rates, 0 for most, beside two columns of few values that say nothing of them."""
+    r = RNG(seed)
+    rates = r.choice(np.round(r.exponential(2, 60), 7), 900)
+    frame = pd.DataFrame({"sex": r.integers(0, 2, 900), "group": r.integers(1, 8, 900)})
+    frame["rate"] = np.where(r.random(900) < 0.6, 0.0, rates)
+    frame["x"] = r.normal(size=900)
+    codec = fit_row_codec(frame)
+    assert recurring_columns(codec, codec.encode(frame), seed) == ("rate",)

@@ -100,8 +100,10 @@ def recurring_columns(codec: RowCodec, rows: Tensor, seed: int = 0) -> tuple[Nam
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed + 1))
     some = rows[order[:_ROWS]].double()
     marks = _marks(codec, some, _moved(codec, some, seed), names)
-    best = _belonging(marks, _searched(marks, len(names)))
-    return tuple(names[j] for j in sorted(best)) if marks.score(best) >= _LEAST else ()
+    best = _searched(marks, len(names))
+    if marks.score(best) < _LEAST:
+        return ()
+    return tuple(names[j] for j in sorted(_belonging(marks, best)))
 
 
 def _searched(marks: _Marks, d: int) -> tuple[int, ...]:
@@ -115,10 +117,14 @@ def _searched(marks: _Marks, d: int) -> tuple[int, ...]:
 
 
 def _belonging(marks: _Marks, columns: tuple[int, ...]) -> tuple[int, ...]:
-    """The columns without those, the loosest first, that the others do not tell and that are not needed to tell one."""
+    """The columns without those, the loosest first, that the others do not tell and that are not needed to tell one.
+
+    What is left must recur: of columns that recur by one of them alone this one is kept.
+    """
     while len(columns) > 1:
         told = {j: marks.told(j, _but(columns, j)) for j in columns}
         loose = [j for j in columns if told[j] < _TOLD and not _needed(marks, j, columns, told)]
+        loose = [j for j in loose if marks.score(_but(columns, j)) > 0]
         if not loose:
             break
         columns = _but(columns, min(loose, key=lambda j: (told[j], j)))
