@@ -21,7 +21,6 @@ _NUDGE = 1e-4  # standard deviations, where values lie on no lattice
 _MOST_COLUMNS, _PAIRED, _STARTS = 60, 15, 3
 _LEAST = 0.3  # cells of a row that are repeats
 _SURE = 4.0  # standard errors
-_TOLD = 0.5  # so much of the agreement that is no chance has a column that the others tell
 NOTHING = 1e300
 """Stands for a number that does not exist, where values are compared."""
 
@@ -56,25 +55,6 @@ class _Marks:
         gain = again.astype(float) - by_chance
         return float(gain.mean()), float(gain.std() / np.sqrt(n))
 
-    def told(self, column: int, others: tuple[int, ...]) -> float:
-        """How far rows that agree in the other columns agree in this one, from 0 as by chance to 1: Cohen's kappa.
-
-        Of pairs of rows, each with the next one of its combination; 1 where a combination determines the column, 0
-        without other columns.
-        """
-        here = self.here[:, [column, *others]].all(1)
-        own, group = self.own[here][:, column], self.own[here][:, list(others)].sum(1)
-        order = np.random.default_rng(0).permutation(len(own)) if others else np.arange(0)
-        order = order[np.argsort(group[order], kind="stable")]
-        first, second = (order[:-1], order[1:])
-        pairs = group[first] == group[second]
-        if not pairs.any():
-            return 0.0
-        agreed = float((own[first] == own[second])[pairs].mean())
-        _, counts = np.unique(own[first[pairs]], return_counts=True)
-        chance = float(((counts / counts.sum()) ** 2).sum())
-        return 1.0 if chance == 1.0 else (agreed - chance) / (1 - chance)
-
     def score(self, columns: tuple[int, ...]) -> float:
         """The cells of a row that are repeats and not by chance; 0 where that is not sure."""
         gain, error = self.gain(columns)
@@ -86,8 +66,7 @@ def recurring_columns(codec: RowCodec, rows: Tensor, seed: int = 0) -> tuple[Nam
 
     A density does not notice a move by a few cells of the lattice: as many rows as before agree with another one then.
     Values that recur as such are left by it. Of all sets of columns but the whole, the one with the most cells that are
-    repeats is looked for, column by column. Columns that recur beside the others and not with them are left out again:
-    a column of two values agrees with most combinations by chance.
+    repeats is looked for, column by column.
 
     Args:
         codec: of the rows.
@@ -101,9 +80,7 @@ def recurring_columns(codec: RowCodec, rows: Tensor, seed: int = 0) -> tuple[Nam
     some = rows[order[:_ROWS]].double()
     marks = _marks(codec, some, _moved(codec, some, seed), names)
     best = _searched(marks, len(names))
-    if marks.score(best) < _LEAST:
-        return ()
-    return tuple(names[j] for j in sorted(_belonging(marks, best)))
+    return tuple(names[j] for j in sorted(best)) if marks.score(best) >= _LEAST else ()
 
 
 def _searched(marks: _Marks, d: int) -> tuple[int, ...]:
@@ -114,31 +91,6 @@ def _searched(marks: _Marks, d: int) -> tuple[int, ...]:
     starts = sorted([*((j,) for j in order), *pairs], key=lambda c: (-marks.score(c), c))[:_STARTS]
     grown = [_grown(marks, start, order, d) for start in starts]
     return max(grown, key=marks.score)
-
-
-def _belonging(marks: _Marks, columns: tuple[int, ...]) -> tuple[int, ...]:
-    """The columns without those, the loosest first, that the others do not tell and that are not needed to tell one.
-
-    What is left must recur: of columns that recur by one of them alone this one is kept.
-    """
-    while len(columns) > 1:
-        told = {j: marks.told(j, _but(columns, j)) for j in columns}
-        loose = [j for j in columns if told[j] < _TOLD and not _needed(marks, j, columns, told)]
-        loose = [j for j in loose if marks.score(_but(columns, j)) > 0]
-        if not loose:
-            break
-        columns = _but(columns, min(loose, key=lambda j: (told[j], j)))
-    return columns
-
-
-def _needed(marks: _Marks, column: int, columns: tuple[int, ...], told: dict[int, float]) -> bool:
-    """Whether another column that the others tell is no longer told without this one."""
-    rest = [j for j in columns if j != column and told[j] >= _TOLD]
-    return any(marks.told(j, _but(_but(columns, j), column)) < _TOLD for j in rest)
-
-
-def _but(columns: tuple[int, ...], column: int) -> tuple[int, ...]:
-    return tuple(j for j in columns if j != column)
 
 
 def _grown(marks: _Marks, start: tuple[int, ...], order: list[int], d: int) -> tuple[int, ...]:
