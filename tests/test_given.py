@@ -18,6 +18,7 @@ from scorefield.tables.codec import fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.given import Among, Between, Except, parse
 from scorefield.tables.network import MaskedMLP
+from scorefield.tables.repeats import Repeats
 from scorefield.tables.trained import TrainedTable
 
 N = 300
@@ -125,6 +126,93 @@ def test_whole_numbers_atoms_and_times() -> None:
     assert (some <= 50).all() and abs((some == 0).mean() - exact) < 4 * math.sqrt(exact * (1 - exact) / 300)
     born = table.sample(40, given={"born": Between("2000-03-01", "2000-04-01")}, steps=8)["born"]
     assert born.between("2000-03-01", "2000-04-01").all()
+
+
+AGAIN, P = np.array([-1.5, 0.2, 0.9]), 0.6 * np.array([1, 2, 5]) / 8
+"""Values of x that recur, with these probabilities; 0.4 of the rows have none of them."""
+
+
+def repeating() -> TrainedTable:
+    rows = torch.from_numpy(AGAIN)[:, None]
+    return replace(numbers(), repeats=Repeats(torch.tensor([0]), rows, torch.tensor([1.0, 2.0, 5.0]), 0.4))
+
+
+def given_x(y: np.ndarray, x: np.ndarray, what: str) -> np.ndarray:
+    """The density or the distribution function of y given x, by hand."""
+    slope, scale = COVARIANCE[0, 1] / COVARIANCE[0, 0], math.sqrt(COVARIANCE[1, 1] - 0.3**2 / 0.5)
+    share = np.array([w * stats.norm.pdf(x, m[0], math.sqrt(0.5)) for w, m in zip(WEIGHTS, MEANS, strict=True)])
+    each = [getattr(stats.norm, what)(y, m[1] + slope * (x - m[0]), scale) for m in MEANS]
+    return (share * each).sum(0) / share.sum(0)
+
+
+def of_y(y: float, what: str) -> float:
+    return float(
+        sum(w * getattr(stats.norm, what)(y, m[1], math.sqrt(0.6)) for w, m in zip(WEIGHTS, MEANS, strict=True))
+    )
+
+
+def of_x(x: float) -> float:
+    return float(sum(w * stats.norm.cdf(x, m[0], math.sqrt(0.5)) for w, m in zip(WEIGHTS, MEANS, strict=True)))
+
+
+BAYES = {  # what is given, and the weights of the three values and of a new one
+    "a range of theirs": ({"x": Between(0, 2)}, [*(P * (AGAIN > 0)), 0.4 * (of_x(2) - of_x(0))]),
+    "a range of the other": (
+        {"y": Between(low=1.2)},
+        [*(P * (1 - given_x(1.2, AGAIN, "cdf"))), 0.4 * (1 - of_y(1.2, "cdf"))],
+    ),
+    "a value of the other": ({"y": -0.8}, [*(P * given_x(-0.8, AGAIN, "pdf")), 0.4 * of_y(-0.8, "pdf")]),
+    "a value of theirs": ({"x": 0.2}, [0, 1, 0, 0]),
+    "one that is not theirs": ({"x": 0.3}, [0, 0, 0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", BAYES)
+def test_values_that_recur_do_so_as_often_as_bayes_rule_says(name: str) -> None:
+    given, weights = BAYES[name]
+    n = 800
+    found = repeating().sample(n, given=given, seed=4)["x"].to_numpy()
+    near = np.abs(found[:, None] - AGAIN) < 1e-9
+    shares = np.append(near.mean(0), (~near.any(1)).mean())
+    exact = np.array(weights) / np.sum(weights)
+    if name == "a value of theirs":
+        exact = np.array([0, 1, 0, 0])
+    assert (np.abs(shares - exact) <= 4 * np.sqrt(exact * (1 - exact) / n) + 1e-9).all(), (shares, exact)
+
+
+def test_both_ranges_and_the_rest_of_a_row_follow_what_recurs() -> None:
+    given = {"x": Between(high=0.5), "y": Between(low=0)}
+    found = repeating().sample(800, given=given, seed=5)
+    assert (found["x"] <= 0.5).all() and (found["y"] >= 0).all()
+    exact = truth()
+    both = ((exact[:, 0] <= 0.5) & (exact[:, 1] >= 0)).mean()
+    weights = np.append(P * (1 - given_x(0.0, AGAIN, "cdf")) * (AGAIN <= 0.5), 0.4 * both)
+    share, p = (found["x"] == 0.2).mean(), weights[1] / weights.sum()
+    assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / 800)
+    y = found["y"][found["x"] == 0.2]
+    below = given_x(0.0, np.array(0.2), "cdf")
+    assert stats.kstest(y, lambda v: (given_x(v, np.array([0.2]), "cdf") - below) / (1 - below)).pvalue > 1e-4
+    without = repeating().sample(40, given=given, seed=5, repeats=False)
+    pd.testing.assert_frame_equal(without, numbers().sample(40, given=given, seed=5))
+    part = repeating().sample(10, given=given, seed=5, first=30)
+    np.testing.assert_allclose(part, found.iloc[30:40], atol=1e-9)
+
+
+def test_whole_numbers_that_recur_have_their_cell_s_probability_beside() -> None:
+    table = mixed()
+    number = table.codec.entries_of("age")[0]
+    at = table.codec.encode(table.sample(2, steps=4).assign(age=[20, 60]))[:, [number]]
+    own = replace(table, repeats=Repeats(torch.tensor([number]), at, torch.tensor([1.0, 3.0]), 0.8))
+    given = {"age": Among((20, 21))}
+    found = own.sample(600, given=given, steps=8, seed=2)["age"]
+    mean, std = table.codec.mean[number], table.codec.std[number]
+    low, middle, high = stats.norm.cdf(
+        (table.codec.schema["age"].transform.forward(np.array([19.5, 20.5, 21.5])) - mean) / std
+    )
+    weights = 0.05 + 0.8 * (middle - low), 0.8 * (high - middle)
+    p = weights[0] / sum(weights)
+    assert abs((found == 20).mean() - p) < 4 * math.sqrt(p * (1 - p) / 600)
+    assert (own.sample(30, given={"age": 20, "city": "Lyon"}, steps=4)[["age", "city"]] == [20, "Lyon"]).all(axis=None)
 
 
 PARSED = {

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from scorefield.serving.asks import Endpoint
 from scorefield.serving.endpoints import endpoints_of, no_such
 from scorefield.serving.limits import LIMITS
 from scorefield.serving.openapi import document
+from scorefield.tables.repeats import Repeats
 from serving import WAIT, Client, process
 
 ROW = {"town": "Bern", "area": 60.5, "rooms": 12, "price": 17000, "garden": 0, "sold": "2020-05-01"}
@@ -39,7 +41,9 @@ ROWS = [
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a table of every kind of column, and its rows as a file."""
     folder = tmp_path_factory.mktemp("homes")
-    mixed_table_session(folder).run.save(folder / "run")
+    table = mixed_table_session(folder).run
+    areas = table.codec.encode(table.sample(40, seed=8))[:, :1]  # half of the new rows have one of these
+    replace(table, repeats=Repeats(torch.tensor([0]), areas, torch.ones(40), 0.5)).save(folder / "run")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return folder
 
@@ -94,6 +98,11 @@ def test_draws_are_those_of_the_command_line(scorefield, client: Client, homes: 
     wanted = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     same(client.rows("/sample", n=5, seed=7, steps=6), wanted)
     same(client.rows("/sample", n=2, seed=7, steps=6, first=3), wanted[3:], 1e-6)
+    words = ("-n", 5, "-o", tmp_path / "b.jsonl", "--seed", 7, "--steps", 6, "--no-repeats")
+    assert scorefield("sample", homes / "run", *words)[0] == 0
+    fresh = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    same(client.rows("/sample", n=5, seed=7, steps=6, repeats=False), fresh)
+    assert [row["area"] for row in fresh] != [row["area"] for row in wanted]
     given = client.rows("/sample", n=4, given=["town=Wien"])
     assert {row["town"] for row in given} == {"Wien"}
 
@@ -118,7 +127,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 
 def test_what_is_computed_together_is_what_is_computed_alone(client: Client) -> None:
-    draws = [{"n": 1 + k % 3, "seed": k, "first": 10 * k, "steps": 6} for k in range(12)]
+    draws = [{"n": 1 + k % 3, "seed": k, "first": 10 * k, "steps": 6, "repeats": k % 4 > 0} for k in range(12)]
     rows = [{"rows": ROWS[k % 4 :] + ROWS[: k % 2]} for k in range(12)]
     alone = [client.rows("/sample", **how) for how in draws] + [client.rows("/density", **how) for how in rows]
     before = client.metric('scorefield_batch_requests_count{endpoint="density"}')

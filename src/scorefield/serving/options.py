@@ -28,6 +28,9 @@ class SampleRows(Checked):
     seed: Seed = 0
     first: First = 0
     given: Annotated[tuple[str, ...], 'what rows must be, such as "region=North" or "10<=age<=20"'] = ()
+    repeats: Annotated[
+        bool, "whether rows may have values of a row of training, in columns whose values recur together"
+    ] = True
 
 
 @dataclass(frozen=True)

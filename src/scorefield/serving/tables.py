@@ -28,12 +28,14 @@ def sample(model: TrainedTable, asks: Sequence[Ask], report: Report) -> list[Ans
     if len(asks) == 1:
         one: o.SampleRows = asks[0].options
         given = parse(one.given, model.codec.schema)
-        drawn = model.sample(one.n, steps=one.steps, seed=one.seed, first=one.first, given=given, report=report)
+        drawn = model.sample(
+            one.n, steps=one.steps, seed=one.seed, first=one.first, given=given, repeats=one.repeats, report=report
+        )
     else:
-        each = [ask.options for ask in asks]
+        each, how = [ask.options for ask in asks], asks[0].options
         seeds = torch.tensor([one.seed for one in each for _ in range(one.n)])
         first = torch.cat([torch.arange(one.first, one.first + one.n) for one in each])
-        drawn = model.sample(len(seeds), steps=each[0].steps, seed=seeds, first=first, report=report)
+        drawn = model.sample(len(seeds), steps=how.steps, seed=seeds, first=first, repeats=how.repeats, report=report)
     rows, steps = iter(rows_of(drawn)), asks[0].options.steps
     return [Answer(_next(rows, ask.options.n), evaluations=steps * ask.options.n) for ask in asks]
 
@@ -116,7 +118,7 @@ def _any(model: TrainedTable, frame: pd.DataFrame) -> list[str]:
 
 def _alike(model: TrainedTable, how: o.SampleRows) -> Hashable | None:
     """Draws go together whatever their number and seeds, but for conditions."""
-    return None if how.given else how.steps
+    return None if how.given else (how.steps, how.repeats)
 
 
 def _of_one_target(model: TrainedTable, how: o.Predict) -> Hashable | None:

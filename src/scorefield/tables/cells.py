@@ -142,7 +142,7 @@ def misfit_error(column: Column, cells: Cells, row: int) -> DataError:
     elif not low < value < high:
         reason = f"outside its bounds {low:g} and {high:g}; choose another transform in the schema."
     else:
-        lattice = column.lattice or Lattice(0)
+        lattice = column.lattice if isinstance(column.lattice, Lattice) else Lattice(0)
         what = "whole numbers"
         if lattice.width != 1:
             what = f"{lattice.offset / 10**lattice.digits:g} and multiples of {lattice.width:g} away from it"
@@ -156,15 +156,15 @@ def cell_ends(column: Column, x: Array) -> tuple[Array, Array]:
     if column.lattice is None:
         raise ValueError(f"column {column.name!r} has no lattice, so it has no cells.")
     centre = column.lattice.inside(x, low, high)
-    half = column.resolution / 2
-    return np.maximum(centre - half, low), np.minimum(centre + half, high)
+    start, end = column.lattice.ends(centre, column.resolution)
+    return np.maximum(start, low), np.minimum(end, high)
 
 
 def native_of(column: Column, x: Array) -> Array:
     """Values on the column's own scale as numbers or ticks."""
     if column.holds == "times":
         return np.clip(np.rint(x * 10.0 ** tick_digits(column.dtype)), -_WHOLE, _WHOLE).astype(np.int64) + column.origin
-    digits = None if column.lattice is None else column.lattice.digits
+    digits = column.lattice.digits if isinstance(column.lattice, Lattice) else None
     if digits == 0 and "float" not in column.dtype.lower() and "double" not in column.dtype:
         return np.clip(np.rint(x), -_WHOLE, _WHOLE).astype(np.int64) + column.origin
     return x

@@ -13,6 +13,7 @@ import numpy as np
 from scorefield._files import shown
 from scorefield.data.dataset import Array, DataError
 from scorefield.tables.lattice import Lattice, find_lattice, with_step
+from scorefield.tables.marks import Grid, find_marks
 from scorefield.tables.overrides import check_override
 from scorefield.tables.schema import Column, ColumnKind, Holds, Name, Schema, list_names
 from scorefield.tables.series import (
@@ -39,6 +40,7 @@ _ATOM_COUNT = 10  # ... at least so many rows
 _ATOM_STANDS_OUT = 3.0  # ... and so many times those of the values next to it
 _CHANCE = 1e-3  # ... which chance does less often, in any of the column's values
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
+_SINGLE = ("float32", "float16", "float[")
 _ALLOWED: dict[Holds, tuple[str, ...]] = {
     "numbers": ("continuous", "integer", "ordinal", "categorical"),
     "text": ("categorical",),
@@ -59,7 +61,8 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
     - Times are datetime. Numbers are integer when all are whole; else continuous. Both may have atoms: values with
       more than 1.5 % of the rows (and 10 rows, and 3 times the rows of the values next to them), at most 30.
     - `lattice`: the decimals of the values; with 20 distinct values or more their common divisor. `resolution` is the
-      lattice's width for integers, and for other columns where more than 5 % of the values are repetitions.
+      lattice's width for integers, and for other columns where more than 5 % of the values are repetitions. These have
+      marks in place of decimals where they were converted from another unit, or standardised (`find_marks`).
     - The transform is that of `choose_transform`; times have identity or asinh. Where the density ends in a wall
       (`find_walls`), it is one of `Wall`, `Walls`, `Edge`, `Edges`.
 
@@ -285,10 +288,13 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
         raise DataError(
             f"column {base.name!r} has fewer than 2 values besides its atoms {list(atoms)}; make it ordinal."
         )
-    lattice = _lattice(base, kind, native, x)
+    decimals = _lattice(base, kind, native, x)
+    lattice: Grid | None = decimals
     if kind == "integer" and lattice is None:
         raise DataError(f"column {base.name!r} is to be integer, and its values lie on no lattice of decimals.")
     repeats = len(np.unique(rest)) <= _FEW_TWINS * len(rest)
+    if kind == "continuous" and repeats:
+        lattice = _with_marks(base, native, x, decimals, choice.get("resolution"))
     usual = lattice.width if lattice is not None and (kind == "integer" or repeats) else 0.0
     resolution = float(choice.get("resolution", usual))
     lattice = _of_width(base, lattice, resolution)
@@ -332,16 +338,23 @@ def _lattice(base: Column, kind: str, native: Array, x: Array) -> Lattice | None
         return with_step(native - base.origin, tick_digits(base.dtype))
     if native.dtype.kind in "iu":
         return with_step(native - base.origin, 0)
-    return find_lattice(x, "float32" if base.dtype.lower().startswith(("float32", "float16", "float[")) else "float64")
+    return find_lattice(x, "float32" if base.dtype.lower().startswith(_SINGLE) else "float64")
 
 
-def _of_width(base: Column, lattice: Lattice | None, resolution: float) -> Lattice | None:
+def _with_marks(base: Column, native: Array, x: Array, lattice: Lattice | None, resolution: Any) -> Grid | None:
+    """Marks in place of the lattice, where there are some as far apart as the user says, if at all."""
+    precision = np.finfo(np.float32 if base.dtype.lower().startswith(_SINGLE) else np.float64).eps
+    found = find_marks(x, lattice, float(precision)) if native.dtype.kind == "f" and base.holds == "numbers" else None
+    return lattice if found is None or resolution not in (None, found.width) else found
+
+
+def _of_width(base: Column, lattice: Grid | None, resolution: float) -> Grid | None:
     """The lattice whose width is the resolution, where one is given."""
     if resolution < 0 or not math.isfinite(resolution):
         raise DataError(f"column {base.name!r}: a resolution is a distance >= 0, got {resolution}.")
     if lattice is None and resolution:
         raise DataError(f"column {base.name!r}: its values lie on no lattice of decimals, so its resolution is 0.")
-    if lattice is None or not resolution or resolution == lattice.width:
+    if lattice is None or not resolution or resolution == lattice.width or not isinstance(lattice, Lattice):
         return lattice
     step = round(resolution * 10**lattice.digits)
     if step < 1 or not math.isclose(step, resolution * 10**lattice.digits, rel_tol=1e-9) or lattice.step % step:

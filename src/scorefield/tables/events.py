@@ -150,12 +150,11 @@ def _end(column: Column, condition: Between, side: str) -> float:
     open_end = condition.open_low if side == "low" else condition.open_high
     near = float(lattice.nearest(np.array([x]))[0])
     slack = 1e-6 * lattice.width
-    first = next(
-        v
-        for k in (-1, 0, 1, 2)
-        if sign * ((v := near + sign * k * lattice.width) - x) > (slack if open_end else -slack)
-    )
-    return first - sign * lattice.width / 2
+    beside = lattice.nearest(near + sign * lattice.width * np.arange(-1.0, 3.0))
+    first = next((v for v in beside if sign * (v - x) > (slack if open_end else -slack)), None)
+    if first is None:  # beyond the last mark
+        return float(x)
+    return float(lattice.ends(np.array([first]), lattice.width)[sign < 0][0])
 
 
 def _cell(codec: RowCodec, column: Column, number: int, value: Any, count: int) -> tuple[float, float] | None:
@@ -165,7 +164,8 @@ def _cell(codec: RowCodec, column: Column, number: int, value: Any, count: int) 
         return None
     x = _checked(codec, column, number, value)
     if lattice is not None and column.holds != "times":
-        return x - lattice.width / 2, x + lattice.width / 2
+        start, end = lattice.ends(lattice.nearest(np.array([x])), lattice.width)
+        return float(start[0]), float(end[0])
     if count > 1:
         raise ValueError(f"column {column.name!r} is continuous; give one value of it or a range, as in low<=x<=high.")
     return (x, math.nextafter(x, math.inf))

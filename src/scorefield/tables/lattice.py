@@ -50,6 +50,10 @@ class Lattice:
         """The nearest lattice values."""
         return np.asarray(self.units(x) / 10.0**self.digits + 0.0, dtype=np.float64)  # no minus zero
 
+    def ends(self, x: Array, width: float) -> tuple[Array, Array]:
+        """The ends of cells of a width around some of the values."""
+        return x - width / 2, x + width / 2
+
     def inside(self, x: Array, low: float, high: float) -> Array:
         """The nearest lattice values strictly between low and high, which may be infinite."""
         found = self.nearest(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -45,6 +45,21 @@ class NumberStep(NamedTuple):
 Step: TypeAlias = CodeStep | NumberStep
 
 
+class Start(NamedTuple):
+    """What trials start from.
+
+    Args:
+        rows: what is given as a value, elsewhere infinity: `(m, entries)`, the first one without anything else, the
+            others each with a combination of values that recur.
+        weights: of the trials that start so, in proportion, `(m,)`.
+        repeated: the entries that combinations have.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    repeated: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Restriction:
     """Conditions on the rows of a model, ready to be drawn by.
@@ -59,7 +74,7 @@ class Restriction:
         layout: of the rows.
         plan: for the numbers.
         recalibration: of a number that is drawn alone.
-        base: what is given as a value, elsewhere infinity `(entries,)`.
+        start: of a trial.
         steps: the draws, codes first.
         text: the conditions in words.
         scale: the standard deviation of encoded numbers.
@@ -69,7 +84,7 @@ class Restriction:
     layout: Layout
     plan: Plan
     recalibration: Recalibration | None
-    base: Tensor
+    start: Start
     steps: tuple[Step, ...]
     text: str
     scale: float = 1.0
@@ -91,7 +106,19 @@ class Restriction:
         for found in events:
             steps += _steps(found, base)
         order = tuple(sorted(steps, key=lambda step: (isinstance(step, NumberStep), step.entry)))
-        return Restriction(model, layout, plan, recalibration, base, order, written(given), scale)
+        start = Start(base[None], torch.ones(1, dtype=torch.float64))
+        return Restriction(model, layout, plan, recalibration, start, order, written(given), scale)
+
+    @torch.no_grad()
+    def weighed(self) -> Restriction:
+        """The weight of each start times the probability of the first condition from there, which trials fulfil."""
+        u = torch.full((len(self.start.rows), 2 * len(self.steps) + 1), 0.5, dtype=torch.float64)
+        again = torch.arange(len(u)) > 0
+        first = torch.ones(len(u), dtype=torch.float64)
+        for mine, steps in self._kinds(again):
+            if steps and bool(mine.any()):
+                first[mine] = self._stepped(steps[0], self.start.rows[mine], u[mine], True)[1]
+        return replace(self, start=self.start._replace(weights=self.start.weights * first))
 
     @torch.no_grad()
     def rows(self, n: int, *, seed: int, first: int = 0, report: Report = silent) -> Tensor:
@@ -100,7 +127,7 @@ class Restriction:
         Raises:
             ValueError: where the conditions are too rare; says how rare.
         """
-        out = self.base.repeat(n, 1)
+        out, _ = self._begun(torch.arange(first, first + n), seed)
         left = torch.arange(n)
         tried = kept = attempt = 0
         while self.steps and len(left):
@@ -119,22 +146,46 @@ class Restriction:
                 raise self._too_rare(start, kept, tried)
         return torch.where(out.isinf(), torch.nan, out)
 
+    def _begun(self, index: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """What the trial of each index starts from, `(n, entries)`, and whether that is a combination."""
+        rows, weights = self.start.rows, self.start.weights
+        if len(rows) == 1:
+            return rows.repeat(len(index), 1), torch.zeros(len(index), dtype=torch.bool)
+        edges = weights.cumsum(0)
+        u = uniform(len(index), (), seed, "given repeats", first=index, dtype=torch.float64)
+        which = torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(rows) - 1)
+        return rows[which].clone(), which > 0
+
     def _trial(self, index: Tensor, seed: int) -> tuple[Tensor, Tensor, float]:
-        """One trial for each index: rows, which of them are kept, and the probability of the first condition."""
-        rows = self.base.repeat(len(index), 1)
+        """One trial for each index: rows, which of them are kept, and the greatest probability of a first condition."""
+        rows, again = self._begun(index, seed)
         u = uniform(len(index), (2 * len(self.steps) + 1,), seed, "given", first=index, dtype=torch.float64)
-        weight, good, start = torch.ones_like(u[:, 0]), torch.ones(len(index), dtype=torch.bool), 1.0
-        for k, step in enumerate(self.steps):
-            mine = u[:, 2 * k : 2 * k + 2]
-            drawn = self._number(step, rows, mine) if isinstance(step, NumberStep) else self._code(step, rows, mine)
-            value, mass, inside = drawn
-            rows[:, step.entry] = value
-            good &= inside
-            if k:
-                weight = weight * mass
-            else:
-                start = float(mass.max())
+        weight, good, start = torch.ones_like(u[:, 0]), torch.ones(len(index), dtype=torch.bool), 0.0
+        for mine, steps in self._kinds(again):
+            some = mine.nonzero()[:, 0]
+            for k, step in enumerate(steps if len(some) else ()):
+                value, mass, inside = self._stepped(step, rows[some], u[some], k == 0)
+                rows[some, step.entry] = value
+                good[some] &= inside
+                if k:
+                    weight[some] *= mass
+                else:
+                    start = max(start, float(mass.max()))
+            start = start if steps or not len(some) else 1.0
         return rows, good & (u[:, -1] < weight), start
+
+    def _kinds(self, again: Tensor) -> tuple[tuple[Tensor, tuple[Step, ...]], ...]:
+        """The rows that start without a combination with their draws, and those with one."""
+        rest = tuple(step for step in self.steps if step.entry not in self.start.repeated)
+        return (~again, self.steps), (again, rest)
+
+    def _stepped(self, step: Step, rows: Tensor, u: Tensor, first: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The value of a draw for each row, the probability to be allowed, and whether it is."""
+        k = [own.entry for own in self.steps].index(step.entry)
+        mine = u[:, 2 * k : 2 * k + 2]
+        if isinstance(step, CodeStep):
+            return self._code(step, rows, mine)
+        return self._number(step, rows, mine, first or step is self._first_number)
 
     @property
     def _first_number(self) -> NumberStep | None:
@@ -150,7 +201,7 @@ class Restriction:
         code = torch.searchsorted(edges, u[:, :1] * mass[:, None])[:, 0].clamp(max=len(step.allowed) - 1)
         return code.double(), mass, mass > 0
 
-    def _number(self, step: NumberStep, rows: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _number(self, step: NumberStep, rows: Tensor, u: Tensor, narrow: bool) -> tuple[Tensor, Tensor, Tensor]:
         """A number within the intervals, its probability to be, and whether the draw is; infinity on an atom."""
         gate = self.layout.gates[step.entry]
         there = torch.ones_like(u[:, 0], dtype=torch.bool) if gate < 0 else rows[:, self.layout.numbers + gate] == 0
@@ -161,7 +212,7 @@ class Restriction:
         question[:, step.entry] = torch.nan
         question = gated(question, self.layout.numbers, self.layout.gates)
         few, back = _distinct(question)
-        if step is self._first_number:  # all that is given are values and codes: few questions
+        if narrow:  # all that is given are values, codes and combinations: few questions
             own, total = _within(self._standard(few, step.entry, step.ends)[back], u[there])
         else:  # drawn from all of the law, and kept if within: cheaper than each row's own ends
             own, total = torch.special.ndtri(u[there, 1]), torch.ones_like(u[there, 0])

@@ -11,6 +11,7 @@ import numpy as np
 
 from scorefield._files import shown
 from scorefield.tables.lattice import Lattice
+from scorefield.tables.marks import Grid, Marks
 from scorefield.tables.transforms import Identity, Transform, transform_from_json, transform_name, transform_to_json
 
 ColumnKind: TypeAlias = Literal[
@@ -44,8 +45,8 @@ class Column:
         categories: all categories of a categorical type, used or not.
         categories_dtype: the type of these.
         ordered: whether they are ordered.
-        lattice: on which the values lie, so that generated ones are rounded as the data are.
-        resolution: the width of a cell where values repeat on the lattice; 0: taken as continuous.
+        lattice: on which the values lie, or marks, so that generated ones are rounded as the data are.
+        resolution: the width of a cell where values repeat on the lattice (of marks: the mean); 0: taken as continuous.
         origin: subtracted from whole numbers and ticks, so that floats hold the rest exactly.
         of: the name of the column that this one copies.
 
@@ -66,7 +67,7 @@ class Column:
     categories: tuple[Value, ...] = ()
     categories_dtype: str = ""
     ordered: bool = False
-    lattice: Lattice | None = None
+    lattice: Grid | None = None
     resolution: float = 0.0
     origin: int = 0
     of: Name = None
@@ -220,7 +221,7 @@ def list_names(names: tuple[Name, ...] | list[Name], most: int = 8) -> str:
 def _column_from_json(fields: Mapping[str, Any]) -> Column:
     given = dict(fields)
     given["transform"] = transform_from_json(given["transform"])
-    given["lattice"] = None if given["lattice"] is None else Lattice(**given["lattice"])
+    given["lattice"] = _grid(given["lattice"])
     for name in ("atoms", "values", "categories"):
         given[name] = tuple(given[name])
     for name in ("name", "of"):
@@ -232,6 +233,12 @@ def _column_from_json(fields: Mapping[str, Any]) -> Column:
         if not fits(getattr(column, name)):
             raise ValueError(f"column {shown(column.name)}: {name} cannot be {shown(getattr(column, name))}.")
     return column
+
+
+def _grid(fields: Mapping[str, Any] | None) -> Grid | None:
+    if fields is None or "values" not in fields:
+        return None if fields is None else Lattice(**fields)
+    return Marks(**{**fields, "values": tuple(fields["values"])})
 
 
 def _is_number(value: object) -> bool:
@@ -294,7 +301,8 @@ def describe(column: Column) -> str:
         parts.append(f"within {low or '-inf'} and {high or 'inf'}")
     parts += [f"atom at {atom:g}" for atom in column.atoms]
     if column.lattice is not None and column.kind != "datetime":
-        parts.append(f"steps of {column.lattice.width:g}")
+        about = "about " if isinstance(column.lattice, Marks) else ""
+        parts.append(f"steps of {about}{column.lattice.width:g}")
     if column.kind == "datetime":
         parts.append(column.dtype)
     return ", ".join(parts) or "any"

@@ -29,6 +29,7 @@ from scorefield.tables.mixture import log_densities
 from scorefield.tables.recalibration import Recalibration
 from scorefield.tables.repeats import Repeats
 from scorefield.tables.restricted import Restriction
+from scorefield.tables.restricted_repeats import with_repeats
 from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Name
 from scorefield.tables.series import as_frame
@@ -92,7 +93,7 @@ class TrainedTable:
         """Draw n new rows, without holes; where conditions are given, from the law of rows that fulfil them.
 
         Values that recurred together in training (`Repeats`) recur as often in new rows; the other columns are drawn
-        given them. Under conditions all columns follow the model's own law.
+        given them. Under conditions a combination has the weight that Bayes' rule gives it.
 
         Args:
             n: how many, >= 0.
@@ -122,6 +123,8 @@ class TrainedTable:
                 raise ValueError("rows that fulfil conditions are drawn by one seed and a first index, not by tensors.")
             wanted, scale = conditions(given), self.model.sigma_data
             asked = Restriction.of(self.model, self.layout, self.codec, plan, own, wanted, scale)
+            if repeats and self.repeats is not None:
+                asked = with_repeats(asked, self.repeats, self.codec)
             rows = asked.rows(n, seed=seed, first=first, report=report)
         elif repeats and self.repeats is not None:
             rows = self.repeats.begun(rows, seed, first)

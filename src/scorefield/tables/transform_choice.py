@@ -11,7 +11,7 @@ import numpy as np
 
 from scorefield.data.dataset import Array, DataError
 from scorefield.tables.edge import Edge, Edges
-from scorefield.tables.lattice import Lattice
+from scorefield.tables.marks import Grid
 from scorefield.tables.schema import Column
 from scorefield.tables.series import tick_digits
 from scorefield.tables.transforms import (
@@ -35,7 +35,7 @@ from scorefield.tables.wall_test import find_walls
 def transform_for(
     base: Column,
     x: Array,
-    lattice: Lattice | None,
+    lattice: Grid | None,
     low: float | None,
     high: float | None,
     choice: Mapping[str, Any],
@@ -79,7 +79,7 @@ def transform_for(
     raise DataError(f"column {base.name!r}: log needs one of low and high, logit both; got low={low}, high={high}.")
 
 
-def _detected_transform(base: Column, x: Array, lattice: Lattice | None, cell: float) -> Transform:
+def _detected_transform(base: Column, x: Array, lattice: Grid | None, cell: float) -> Transform:
     usual = choose_transform(x, lattice, bounded=base.holds == "numbers")
     epoch = base.origin / 10.0 ** tick_digits(base.dtype) if base.holds == "times" else None
     ends = find_walls(x, lattice, cell, epoch, shifted=base.origin != 0)
@@ -92,7 +92,7 @@ def _given_walls(
     base: Column,
     wanted: str,
     x: Array,
-    lattice: Lattice | None,
+    lattice: Grid | None,
     low: float | None,
     high: float | None,
     choice: Mapping[str, Any],
@@ -116,7 +116,7 @@ def _given_walls(
     return replace(wall, scale=float(choice.get("scale", wall.scale)), shape=float(choice.get("shape", wall.shape)))
 
 
-def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up: bool) -> float:
+def _beyond(base: Column, bound: float, x: Array, lattice: Grid | None, *, up: bool) -> float:
     """The bound itself, or half a cell beyond it where the values of a lattice touch it."""
     worst = float(x.max() if up else x.min())
     if (worst > bound) if up else (worst < bound):
@@ -128,7 +128,7 @@ def _beyond(base: Column, bound: float, x: Array, lattice: Lattice | None, *, up
     return bound + lattice.width / 2 * (1 if up else -1)
 
 
-def last_values(transform: Transform, lattice: Lattice | None) -> tuple[float | None, float | None]:
+def last_values(transform: Transform, lattice: Grid | None) -> tuple[float | None, float | None]:
     """The bounds that the user sees: the last possible values, without the half cell beyond them."""
     if isinstance(transform, (Log, Logit)):
         low, high = (_data_bound(bound) for bound in transform.bounds)

@@ -12,7 +12,7 @@ import numpy as np
 from scorefield._files import shown
 from scorefield.data.dataset import Array
 from scorefield.tables.edge import Edge, Edges, edges_around
-from scorefield.tables.lattice import Lattice
+from scorefield.tables.marks import Grid
 from scorefield.tables.wall import Wall, Walls, walls_around
 
 
@@ -199,7 +199,7 @@ _DIGITS = 1e-14  # of the range of values: a lattice finer than that, as nanosec
 _SCALES = (1.0, 0.3, 0.1, 0.03)  # of asinh, in robust standard deviations
 
 
-def choose_transform(x: Array, lattice: Lattice | None = None, *, bounded: bool = True) -> Transform:
+def choose_transform(x: Array, lattice: Grid | None = None, *, bounded: bool = True) -> Transform:
     """The transform after which a Gaussian describes the values best.
 
     The score of a transform is the mean over rows of `log N(y; mean, std) + log dy/dx`, the lowest and the highest 1 %
@@ -231,9 +231,7 @@ def choose_transform(x: Array, lattice: Lattice | None = None, *, bounded: bool 
     return best if _better(best, identity, x) else identity
 
 
-def walled(
-    x: Array, usual: Transform, low: float | None, high: float | None, lattice: Lattice | None = None
-) -> Transform:
+def walled(x: Array, usual: Transform, low: float | None, high: float | None, lattice: Grid | None = None) -> Transform:
     """The transform of values whose density ends in walls; for one wall that after which a Gaussian fits them best.
 
     A log or logit that already ends at these sides stays where a Gaussian fits all values, the last ones included, even
@@ -295,7 +293,7 @@ def _better(new: Transform, usual: Transform, x: Array) -> bool:
     return float(gain.mean()) > _MARGIN + 2 * float(gain.std()) / math.sqrt(len(gain))
 
 
-def _candidates(x: Array, lattice: Lattice | None, bounded: bool) -> list[Transform]:
+def _candidates(x: Array, lattice: Grid | None, bounded: bool) -> list[Transform]:
     found: list[Transform] = [asinh_for(x, scale) for scale in _SCALES]
     if not bounded:
         return found

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scorefield.data.dataset import Array
-from scorefield.tables.lattice import Lattice
+from scorefield.tables.marks import Grid
 
 _SHARES = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3)  # of the rows: how far from the end the test looks
 _LEAST = 15  # rows that it looks at
@@ -27,7 +27,7 @@ class Ends(NamedTuple):
 
 
 def find_walls(
-    x: Array, lattice: Lattice | None = None, cell: float = 0.0, epoch: float | None = None, *, shifted: bool = False
+    x: Array, lattice: Grid | None = None, cell: float = 0.0, epoch: float | None = None, *, shifted: bool = False
 ) -> Ends:
     """The walls of a sample.
 
@@ -100,7 +100,7 @@ def _spread(x: Array, cell: float) -> Array:
     return np.asarray(x + cell * ((rank + 0.5) / np.repeat(count, count) - 0.5))
 
 
-def _last(x: Array, spread: Array, lattice: Lattice | None, epoch: float | None, *, up: bool, shifted: bool) -> float:
+def _last(x: Array, spread: Array, lattice: Grid | None, epoch: float | None, *, up: bool, shifted: bool) -> float:
     """The last possible value at the lower end of ascending values; for the upper end of negative ones."""
     least, sign = float(x[0]), -1.0 if up else 1.0
     count = min(_NEAREST, len(x) - 1)
