@@ -18,7 +18,6 @@ sys.path[:0] = [str(HERE), str(HERE / "lessons")]
 import build  # noqa: E402
 import front  # noqa: E402
 import galleries  # noqa: E402
-import typeset  # noqa: E402
 
 from scorefield import __version__  # noqa: E402
 
@@ -127,9 +126,9 @@ def setup(app: Sphinx) -> None:
     app.add_directive("computed", Computed)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     app.setup_extension("teaching")  # of the lessons, and their slides
+    app.setup_extension("typeset")
     app.setup_extension("excerpts")  # of the search
     app.connect("autodoc-process-docstring", _markdown, priority=400)
-    app.connect("doctree-read", typeset.doctree)
     app.connect("source-read", _inside)
     app.connect("source-read", _not_run)
     build.figures()

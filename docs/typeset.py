@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from docutils import nodes
 from formulas import tex
 from formulas_prose import prose
@@ -53,3 +55,9 @@ def _stays(node: nodes.Node) -> bool:
         if isinstance(node, AS_THEY_ARE):
             return True
     return False
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """The version is that of what pages are read as: with another one, Sphinx reads those it has kept anew."""
+    app.connect("doctree-read", doctree)
+    return {"env_version": 1, "parallel_read_safe": True}
