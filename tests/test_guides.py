@@ -84,13 +84,22 @@ def test_the_guide_to_energies_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(contrast.split()[-1]) > float(score.split()[-1])
 
 
+PAIRS = ("0,1", "0,2", "0,3", "1,2", "1,3", "2,3")
+
+
 def test_the_guide_to_sequences_runs(capsys: pytest.CaptureFixture[str]) -> None:
     text = (DOCS / "discrete.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     assert '"steps": 1200' in code
     exec(compile(code.replace('"steps": 1200', '"steps": 2'), "discrete.md", "exec"), {})
-    drawn, filled, bound, exact, tight, theta = capsys.readouterr().out.splitlines()
-    assert drawn.startswith("[") and len(filled.split(",")) == 2 and bound.startswith("LogProbBound(2 sequences")
+    drawn, filled, bound, exact, tight, theta, *table = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in table[2:]] == [*(f"h{k}" for k in range(4)), *(f"J{p}" for p in PAIRS)]
+    assert (
+        table[0].startswith("Ising, 1,797 samples")
+        and drawn.startswith("[")
+        and len(filled.split(",")) == 2
+        and bound.startswith("LogProbBound(2 sequences")
+    )
     assert exact.startswith("tensor([-") and tight.startswith("LogProbBound(100 sequences")
     found = [float(v) for v in re.findall(r"-?\d\.\d+", theta)]
     assert all(abs(v - w) < 0.05 for v, w in zip(found, (0.3, -0.2, 0.8), strict=True)), theta

@@ -140,3 +140,19 @@ def test_ranges_hold_for_the_values_that_are_drawn() -> None:
         if wanted.high is not None:
             holds &= drawn < wanted.high if wanted.open_high else drawn <= wanted.high
         assert np.array_equal((z.numpy() >= low) & (z.numpy() <= high), holds)
+
+
+def test_holes_are_no_marks() -> None:
+    marks, x = Marks((9.4, 10.0, 10.6, 11.1), 0.556), np.array([np.nan, 10.1])
+    for found in (marks.nearest(x), marks.inside(x, 9.0, 12.0), *marks.ends(x, 0.556)):
+        assert np.isnan(found[0]) and not np.isnan(found[1])
+
+
+def test_holes_of_a_column_with_marks_stay_holes_when_encoded() -> None:
+    draw = np.random.default_rng(0)
+    degrees = np.round((np.round(60 + 12 * draw.normal(size=400)) - 32) / 1.8, 1)
+    frame = pd.DataFrame({"celsius": np.where(draw.random(400) < 0.3, np.nan, degrees), "other": draw.normal(size=400)})
+    codec = fit_row_codec(frame)
+    assert isinstance(codec.schema["celsius"].lattice, Marks)
+    rows = codec.encode(frame, 0)[:, codec.schema.names.index("celsius")].numpy()
+    assert np.array_equal(np.isnan(rows), frame["celsius"].isna().to_numpy())

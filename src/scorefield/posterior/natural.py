@@ -1,6 +1,6 @@
 """What the simulator does, learned as an exponential family whose natural parameters are the parameters themselves.
 
-    log p(x | u) = u · T(x) - A(u) + something of x alone,
+    log p(x | u) = u . T(x) - A(u) + something of x alone,
 
 with T linear and A convex: generalised linear models, and what is linear and Gaussian. Mean and covariance of T are the
 first and second derivatives of A, so one function of u is all that there is to learn, where a normal law of x has a
@@ -40,7 +40,7 @@ _STARTED = 2000  # parameters over which the curvature is measured where it begi
 class Potential(nn.Module):
     """A convex function of v `(n, d)` and the statistic that it belongs to.
 
-    `A(v) = |R v|^2 / 2 + sum_k exp(a_k) softplus(w_k · v + b_k)`, and `T = C t + c` of standardised statistics t.
+    `A(v) = |R v|^2 / 2 + sum_k exp(a_k) softplus(w_k . v + b_k)`, and `T = C t + c` of standardised statistics t.
 
     Args:
         dim: d.

@@ -49,20 +49,25 @@ class Marks:
             raise ValueError(f"marks are at least 2 finite ascending values and a width > 0, got {len(self.values)}.")
 
     def nearest(self, x: Array) -> Array:
-        """The nearest values."""
-        return self._at[np.searchsorted(self._between, x)]
+        """The nearest values; NaN stays NaN."""
+        return np.where(np.isnan(x), np.nan, self._at[np.searchsorted(self._between, x)])
 
     def inside(self, x: Array, low: float, high: float) -> Array:
-        """The nearest values strictly between low and high, which may be infinite."""
+        """The nearest values strictly between low and high, which may be infinite; NaN stays NaN."""
         first = int(np.searchsorted(self._at, low, side="right"))
         last = int(np.searchsorted(self._at, high, side="left")) - 1
-        return self._at[np.clip(np.searchsorted(self._between, x), min(first, last), max(first, last))]
+        place = np.clip(np.searchsorted(self._between, x), min(first, last), max(first, last))
+        return np.where(np.isnan(x), np.nan, self._at[place])
 
     def ends(self, x: Array, width: float) -> tuple[Array, Array]:
-        """The ends of the cells of some of the values: half-way to the next ones, and `width` / 2 at the last ones."""
+        """The ends of the cells of some of the values: half-way to the next ones, and `width` / 2 at the last ones.
+
+        Of NaN they are NaN.
+        """
         place = np.searchsorted(self._between, x)
         edges = np.concatenate([[self._at[0] - width / 2], self._between, [self._at[-1] + width / 2]])
-        return edges[place], edges[place + 1]
+        start, end = (np.where(np.isnan(x), np.nan, edges[at]) for at in (place, place + 1))
+        return start, end
 
     @cached_property
     def _at(self) -> Array:
