@@ -14,9 +14,10 @@ from scorefield import runs
 from scorefield.data import DataError
 from scorefield.data.streams import table_parts, tableparts
 from scorefield.data.streams.tableparts import TableParts
+from scorefield.records.streamed import Streamed
 from scorefield.tables import TrainedTable, detect, fit_row_codec
 from scorefield.tables.evaluate import evaluate
-from scorefield.tables.fit_parts import RowsInTurn, encoded_stream, fit_parts
+from scorefield.tables.fit_parts import AsTheyAre, encoded_stream, fit_parts
 from scorefield.tables.frequencies import counts_of
 from scorefield.tables.held import held_out
 from scorefield.tables.surveyed import cut_rows, survey
@@ -205,7 +206,8 @@ def test_rows_of_an_order_come_as_they_stand_in_the_table(folder: Path) -> None:
     parts = table_parts(folder)
     codec = fit_row_codec(houses())
     held = np.sort(cut_rows(parts, 0.1, 0)[0])
-    x = RowsInTurn(Reader(Order(encoded_stream(parts, codec, 0), held, 0, 100)))
+    order = Order(encoded_stream(parts, codec, 0), held, 0, 100)
+    x = Streamed(AsTheyAre(order.stream.shape), Reader(order))
     rows, places = x.in_turn(0, len(x))
     assert sorted(places.tolist()) == list(range(len(x)))
     assert torch.equal(rows.nan_to_num(nan=9.0), x[places].nan_to_num(nan=9.0))

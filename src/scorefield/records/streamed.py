@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,19 @@ from torch import Tensor
 from scorefield.data.dataset import Array
 from scorefield.data.streams.reader import Reader
 from scorefield.data.streams.stream import Stream
-from scorefield.records.codec import Codec
+
+
+class Encoder(Protocol):
+    """What is needed of a codec here."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one encoded record."""
+        ...
+
+    def encode(self, records: Any, *, seed: int | None = None, first: Any = 0) -> Tensor:
+        """The encoded records `(n, *shape)`, float32."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +38,7 @@ class Streamed:
         seed: of the noise that spreads whole numbers, a pure function of the row's number in the source; None: none.
     """
 
-    codec: Codec
+    codec: Encoder
     reader: Reader
     seed: int | None = None
 

@@ -19,6 +19,7 @@ from scorefield.data.streams.order import held_share as default_share
 from scorefield.data.streams.reader import Reader
 from scorefield.data.streams.stream import Stream
 from scorefield.data.streams.tableparts import TableParts, table_parts
+from scorefield.records.streamed import Streamed
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.detection import detect
 from scorefield.tables.files import left_out_before
@@ -34,45 +35,19 @@ from scorefield.training.loop import Progress
 from scorefield.training.run import CHECKPOINT, OPTIONS, Preparation, train_in_folder
 
 
-@dataclass(frozen=True, eq=False)
-class RowsInTurn:
-    """Encoded training rows `(n, entries)` float32 in an order of their own, as `training.rows.InTurn`.
+@dataclass(frozen=True)
+class AsTheyAre:
+    """What stands in a codec's place where a stream's records are encoded rows already.
 
     Args:
-        reader: of encoded rows.
+        shape: of one, `(entries,)`.
     """
 
-    reader: Reader
+    shape: tuple[int, ...]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """`(n, entries)`."""
-        return (len(self), *self.reader.order.stream.shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """float32."""
-        return torch.float32
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return torch.device("cpu")
-
-    def __len__(self) -> int:
-        return len(self.reader.order)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        """The rows of an int64 tensor `(m,)` or a slice, found one by one: for few of them."""
-        if isinstance(index, slice):
-            index = torch.arange(*index.indices(len(self)))
-        order = self.reader.order
-        return torch.from_numpy(order.stream.rows(order.row(index.numpy())))
-
-    def in_turn(self, first: int, end: int) -> tuple[Tensor, Tensor]:
-        """The rows at positions of the training, counted on through all epochs, and their places in it."""
-        records, rows = self.reader.take(first, end)
-        return torch.from_numpy(records), torch.from_numpy(self.reader.order.place(rows))
+    def encode(self, records: Array, *, seed: int | None = None, first: Tensor | int = 0) -> Tensor:
+        """The records themselves, float32."""
+        return torch.from_numpy(records)
 
 
 def encoded_stream(parts: TableParts, codec: RowCodec, seed: int) -> Stream:
@@ -194,7 +169,7 @@ def _prepared(
     made.model.log_frequencies.copy_(log_frequencies(found.counts))
     ready = made.preparation()
     order = Order(encoded_stream(parts, codec, seed), np.sort(held), seed, options["stream"]["buffer"])
-    rows = RowsInTurn(Reader(order, readers))
+    rows = Streamed(AsTheyAre(order.stream.shape), Reader(order, readers))
     data = {name: options[name] for name in ("source", "size", "held_share", "dialect", "left_out")}
     data |= {"kind": "table", "rows": len(rows), "held": out, "records": options["rows"]}
     data["stream"] = {**options["stream"], "sample": len(found.rows) - out}
