@@ -31,6 +31,8 @@ from scorefield.tables.tangents import Entrance, LevelNetwork
 
 SHRINKAGE_KNOTS = (3, 9)
 """Knots of the shrinkage: shares of the row that are given, and noise levels."""
+CODE_KNOTS = 6
+"""Knots of the gains of codes: shares of the codes that are given where no number is, of the row where one is."""
 
 
 class BoundDenoiser:
@@ -156,6 +158,8 @@ class MaskedDenoiser(nn.Module):
         sigma_min: least sigma / alpha that training covers.
         sigma_max: greatest.
         code_table: of combinations of codes, see `CodeTable`; default: the network alone.
+        code_gains: powers of what the network says of codes beside their frequencies, `(CODE_KNOTS, codes)`; default:
+            1. See `code_gains.fit_code_gains`.
         level_density: of the levels at which log-densities of rows are integrated, see `level_density_of`.
 
     Example:
@@ -167,6 +171,7 @@ class MaskedDenoiser(nn.Module):
 
     log_frequencies: Tensor
     shrinkage: Tensor
+    code_gains: Tensor
 
     def __init__(
         self,
@@ -178,6 +183,7 @@ class MaskedDenoiser(nn.Module):
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
         code_table: CodeTable | None = None,
+        code_gains: Tensor | None = None,
         level_density: LevelDensity = USUAL,
     ) -> None:
         super().__init__()
@@ -193,6 +199,8 @@ class MaskedDenoiser(nn.Module):
             "shrinkage",
             torch.ones(*SHRINKAGE_KNOTS, d, dtype=torch.float64) if shrinkage is None else shrinkage.double(),
         )
+        ones = torch.ones(CODE_KNOTS, len(network.sizes), dtype=torch.float64)
+        self.register_buffer("code_gains", ones if code_gains is None else code_gains.double(), persistent=False)
         if reference is not None:
             self._total = reference.covariance
             self._variances, self._basis = torch.linalg.eigh(self._total)
@@ -344,7 +352,30 @@ class MaskedDenoiser(nn.Module):
         return found if self.code_table is None else self.code_table.blended(found, given)
 
     def network_log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
-        """As `log_codes`, by the network alone."""
+        """As `log_codes`, without the table of combinations."""
+        gains = (self.code_knot_weights(given) @ self.code_gains).split(1, 1)
+        parts = zip(self.raw_log_codes(given), self.split_log_frequencies(), gains, strict=True)
+        return tuple(torch.log_softmax(mean + gain * (found - mean), 1) for found, mean, gain in parts)
+
+    def split_log_frequencies(self) -> tuple[Tensor, ...]:
+        """The normalised log-frequencies of every code, `(K,)` float64 each."""
+        return tuple(torch.log_softmax(part, 0) for part in self.log_frequencies.double().split(self.network.sizes))
+
+    def code_knot_weights(self, given: Tensor) -> Tensor:
+        """The weights `(n, CODE_KNOTS)` of `code_gains`: linear in the share that is given.
+
+        The first half of the knots is for rows of which codes alone are given, as where rows are drawn: the share is of
+        the codes. The other half is for rows with a number given: of all of the row.
+        """
+        known, numbers = torch.isfinite(given), self.network.dim
+        some = known[:, :numbers].any(1, keepdim=True)
+        of_codes, of_all = (
+            interpolation_weights(v.double().mean(1), CODE_KNOTS // 2) for v in (known[:, numbers:], known)
+        )
+        return torch.cat([of_codes * ~some, of_all * some], 1)
+
+    def raw_log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
+        """As `log_codes`, by the network as it was trained."""
         first = next(self.network.parameters())
         logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
         return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
@@ -415,9 +446,10 @@ class MaskedDenoiser(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskedDenoiser:
         """What torch calls to move a module: the reference moves along and stays in float64."""
-        shrinkage = self.shrinkage
+        shrinkage, gains = self.shrinkage, self.code_gains
         super()._apply(fn, recurse)
         self.shrinkage = shrinkage.to(self.log_frequencies.device)
+        self.code_gains = gains.to(self.log_frequencies.device)
         if self.reference is not None:
             device = self.log_frequencies.device
             self.reference = PartialMixture(self.law, device)

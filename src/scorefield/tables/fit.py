@@ -16,6 +16,7 @@ from scorefield import __version__, _files
 from scorefield.data import DataError, TableFile, named, split
 from scorefield.levels import LogNormal, LogUniform, Mixed, TrainingLevels
 from scorefield.tables.calibration import fit_recalibration
+from scorefield.tables.code_gains import fit_code_gains
 from scorefield.tables.code_table import fit_code_table
 from scorefield.tables.codec import RowCodec, fit_row_codec
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -176,9 +177,10 @@ class TableFit:
         model = _gathered(self.model.eval()).to("cpu")
         inference_dtype(model.network)
         model.shrinkage = fit_shrinkage(model, self.objective, self.held)
+        model.code_gains = fit_code_gains(model, self.objective, self.held)
         codec = self.encoded.codec
         parts = self.encoded.training, self.encoded.held
-        model.code_table = fit_code_table(model.log_codes, codec.continuous, codec.sizes, *parts)
+        model.code_table = fit_code_table(model.network_log_codes, codec.continuous, codec.sizes, *parts)
         table = TrainedTable(model, codec, {}, info or {})
         held = codec.dequantise(self.encoded.held, self.seed)
         own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from scorefield.tables.codec import RowCodec
 
+_DOUBLINGS = 24  # of one row in all, tried as rows of the uniform law beside the counts
+
 
 def counts_of(codec: RowCodec, rows: Tensor) -> list[Tensor]:
     """How often each code occurs in encoded rows `(n, entries)`, for every column of codes `(K,)` int64."""
@@ -20,12 +22,30 @@ def counts_of(codec: RowCodec, rows: Tensor) -> list[Tensor]:
 
 
 def log_frequencies(counts: Sequence[Tensor]) -> Tensor:
-    """Logarithms of each code's frequencies, one row's worth of the uniform law added, side by side."""
+    """Logarithms of each code's frequencies, rows of the uniform law added (`added_rows`), side by side."""
     parts = [torch.zeros(0)]
     for count in counts:
-        smoothed = count.double() + 1 / len(count)
+        smoothed = count.double() + added_rows(count)
         parts.append((smoothed / smoothed.sum()).log().float())
     return torch.cat(parts)
+
+
+def added_rows(count: Tensor) -> float:
+    """How many rows of each code to add to counts `(K,)`, at least one in all: the most likely Dirichlet prior.
+
+    `log p(counts | a) = log G(K a) - log G(n + K a) + sum over k of log G(c_k + a) - log G(a)` is greatest there, among
+    `a = 2^i / K` (Good 1965; Minka 2000). Counts that are as even as those of equal frequencies, or more so, as in a
+    design, are taken as these: what they differ by is chance.
+
+    Example:
+        >>> added_rows(torch.tensor([90, 10])), added_rows(torch.tensor([11, 9])) > 1000
+        (0.5, True)
+    """
+    counted, size = count.double(), len(count)
+    a = 2.0 ** torch.arange(_DOUBLINGS, dtype=torch.float64) / size
+    each = (torch.lgamma(counted + a[:, None]) - torch.lgamma(a[:, None])).sum(1)
+    evidence = torch.lgamma(size * a) - torch.lgamma(counted.sum() + size * a) + each
+    return float(a[int(evidence.argmax())])
 
 
 def numbers_of_codes(codec: RowCodec) -> list[list[float]]:

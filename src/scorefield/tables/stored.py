@@ -29,6 +29,7 @@ NETWORK = "masked-mlp"
 """What model.json calls the network."""
 _REFERENCE = ("reference/weights", "reference/means", "reference/covariances")
 _LEVELS = "training/log_densities"
+_CODE_GAINS = "codes/gains"
 _RECALIBRATION = "recalibration"
 
 
@@ -50,6 +51,7 @@ def stored(parts: Parts) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensors = {name: parallel.whole(value).contiguous() for name, value in network.state_dict().items()}
     tensors["log_frequencies"] = parts.model.log_frequencies.cpu()
     tensors["gains"] = parts.model.shrinkage.cpu()
+    tensors[_CODE_GAINS] = parts.model.code_gains.cpu()
     if parts.model.reference is not None:
         law = parts.model.reference.law
         moments = (law.weights, law.means, law.covariances)
@@ -84,7 +86,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
     """
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES, *REPEATS)
+    own = ("log_frequencies", "gains", _CODE_GAINS, _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES, *REPEATS)
     weights = {name: value for name, value in tensors.items() if name not in own}
     network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
     codec = RowCodec.from_json(header["codec"])
@@ -96,6 +98,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
         reference,
         tensors["log_frequencies"],
         shrinkage=tensors.get("gains"),
+        code_gains=tensors.get(_CODE_GAINS),
         sigma_min=low,
         sigma_max=high,
         code_table=code_table_from(tensors, codec.sizes),
