@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def sliced_wasserstein(x: Sample, y: Sample, *, projections: int = 256, seed: in
 
 def _wasserstein(x: Tensor, y: Tensor) -> Tensor:
     """W1 of each column: the integral of the difference of the two quantile functions, which are steps."""
-    x, y = x.sort(0).values, y.sort(0).values
+    x, y = _sorted(x), _sorted(y)
     n, m = len(x), len(y)
     if n == m:
         return (x - y).abs().mean(0)
@@ -73,6 +74,11 @@ def _wasserstein(x: Tensor, y: Tensor) -> Tensor:
     width = torch.diff(ends, prepend=ends.new_zeros(1)).to(x.dtype) / (n * m)
     i, j = (ends - 1) // m, (ends - 1) // n
     return width @ (x[i] - y[j]).abs()
+
+
+def _sorted(x: Tensor) -> Tensor:
+    """Each column in rising order; numpy sorts several times as fast on a processor."""
+    return torch.from_numpy(np.sort(x.detach().numpy(), 0)) if x.device.type == "cpu" else x.sort(0).values
 
 
 def frechet(x: Sample, y: Sample) -> float:

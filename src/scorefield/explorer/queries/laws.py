@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,11 @@ def spread(law: GaussianMixture) -> float:
 
 def noised(law: GaussianMixture, level: Level) -> GaussianMixture:
     """The mixture that the noised data have: `N(alpha m_k, alpha^2 C_k + sigma^2)`."""
-    alpha, sigma = (float(v) for v in level)
+    return _noised(law, *(float(v) for v in level))
+
+
+@lru_cache(maxsize=64)
+def _noised(law: GaussianMixture, alpha: float, sigma: float) -> GaussianMixture:
     noise = sigma**2 * torch.eye(law.means.shape[1], dtype=torch.float64)
     return GaussianMixture(law.weights, alpha * law.means, alpha**2 * law.covariances + noise)
 
@@ -147,9 +152,10 @@ def shares(law: GaussianMixture, x: Tensor, level: Level) -> Tensor:
     return torch.stack(joint, 1).softmax(1).mean(0)
 
 
-def components(law: GaussianMixture) -> list[GaussianMixture]:
+@lru_cache(maxsize=64)
+def components(law: GaussianMixture) -> tuple[GaussianMixture, ...]:
     """Each mode by itself."""
-    return [
+    return tuple(
         GaussianMixture(law.weights[k : k + 1], law.means[k : k + 1], law.covariances[k : k + 1])
         for k in range(len(law.weights))
-    ]
+    )

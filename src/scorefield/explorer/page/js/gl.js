@@ -1,7 +1,6 @@
 // Drawing of one square view of the plane: a heat map with contours, arrows, particles and lines. WebGL2.
 // Heat map and arrows change rarely: they are drawn once into a texture, which every frame copies.
 
-import { Flat } from "./flat.js";
 import { theme } from "./theming.js";
 
 const VERSION = "#version 300 es\nprecision highp float;\n";
@@ -74,13 +73,8 @@ function program(gl, vertex, fragment) {
   };
 }
 
-/** A view of the square [low, high]^2 of the plane on a canvas; Canvas2D only where WebGL2 is missing. */
-export function view(canvas, low, high) {
-  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false });
-  return gl ? new View(canvas, gl, low, high) : new Flat(canvas, low, high);
-}
-
-class View {
+/** A view of the square [low, high]^2 of the plane on a canvas, by a context of WebGL2. */
+export class View {
   constructor(canvas, gl, low, high) {
     Object.assign(this, { canvas, gl, low, high, layers: new Map(), field: null, vectors: null, dirty: true });
     this.frames = [];
@@ -89,8 +83,8 @@ class View {
     this.resizing.observe(canvas);
     this.retheme = () => { this.dirty = true; this.draw(); };
     document.addEventListener("theme", this.retheme);
-    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
-    canvas.addEventListener("webglcontextrestored", () => { this.setup(); this.restore(); });
+    gl.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    gl.canvas.addEventListener("webglcontextrestored", () => { this.setup(); this.restore(); });
   }
 
   setup() {
@@ -124,8 +118,7 @@ class View {
     const ratio = Math.min(devicePixelRatio || 1, 2);
     const side = Math.max(64, Math.round(this.canvas.clientWidth * ratio));
     if (this.canvas.width !== side || !this.sized) {
-      this.canvas.width = side;
-      this.canvas.height = side;
+      for (const one of new Set([this.canvas, this.gl.canvas])) one.width = one.height = side;
       this.px = ratio;
       const gl = this.gl;
       gl.bindTexture(gl.TEXTURE_2D, this.base);
@@ -160,12 +153,12 @@ class View {
     this.draw();
   }
 
-  /** A layer of points or of line segments: {kind, data: (k, 2), colour: css variable, size, alpha}; still: below, and
-   * drawn once with the map. */
+  /** A layer of points, or of line segments, which lie below and are drawn once with the map: {kind, data: (k, 2), colour:
+   * css variable, size, alpha}. */
   layer(name, spec) {
-    const old = this.layers.get(name);
-    this.layers.set(name, { ...spec, buffer: old?.buffer ?? null, stale: true });
-    if (spec.still) this.dirty = true;
+    const old = this.layers.get(name), still = spec.kind === "line";
+    this.layers.set(name, { ...spec, still, buffer: old?.buffer ?? null, stale: true });
+    if (still) this.dirty = true;
     this.draw();
   }
 
@@ -240,14 +233,18 @@ class View {
     if (gl.isContextLost()) return;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     if (this.dirty) { this.paintBase(colours); this.dirty = false; }
-    const { copy } = this.programs;
+    this.paintMoving([...this.layers.values()].filter((one) => !one.still), colours);
+    this.frames.push([start, performance.now() - start]);
+    if (this.frames.length > 240) this.frames.shift();
+  }
+
+  paintMoving(layers, colours) {
+    const gl = this.gl, { copy } = this.programs;
     this.use(copy, this.quad, 2);
     gl.bindTexture(gl.TEXTURE_2D, this.base);
     gl.uniform1i(copy.at("image"), 0);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-    for (const layer of this.layers.values()) if (!layer.still) this.paintLayer(layer, colours);
-    this.frames.push([start, performance.now() - start]);
-    if (this.frames.length > 240) this.frames.shift();
+    for (const layer of layers) this.paintLayer(layer, colours);
   }
 
   paintLayer(layer, colours) {

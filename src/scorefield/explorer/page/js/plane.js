@@ -1,8 +1,8 @@
 // A square view of the plane with handles above it: pointer, keyboard and drag, in the plane's coordinates.
 
 import { make, number, prose } from "./controls.js";
-import { view } from "./gl.js";
 import { add, remove } from "./stages.js";
+import { view } from "./surface.js";
 import { vector } from "./vector.js";
 
 const SVG = "http://www.w3.org/2000/svg";

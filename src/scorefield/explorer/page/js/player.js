@@ -2,22 +2,26 @@
 
 import { button } from "./controls.js";
 
-const REST = 100; // milliseconds between two positions of the slider: a new text costs a layout
+/** Milliseconds between two positions of a slider, and between numbers that follow a motion: a new text costs a layout. */
+export const REST = 100;
 const STILL = 600; // milliseconds between two stills
 const STILLS = 8;
 
 const preference = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Calls draw with the newest of what it is given; at most every 600 ms for those who asked for less motion. */
-export function paced(draw) {
+/** Calls draw with the newest of what it is given, at most once in `wait` milliseconds, for those who asked for less motion in
+ * 600; drop(): what still waits is not drawn. */
+export function paced(draw, wait = 0) {
   let next = null, timer = 0;
-  const now = () => { timer = 0; if (next) draw(...next); next = null; };
-  return (...what) => {
-    if (!preference.matches) { draw(...what); return; }
+  const rest = () => (preference.matches ? STILL : wait), now = () => { timer = 0; if (next) { draw(...next); next = null; timer = setTimeout(now, rest()); } };
+  const ask = (...what) => {
+    if (!rest()) { draw(...what); return; }
     if (timer) { next = what; return; }
     draw(...what);
-    timer = setTimeout(now, STILL);
+    timer = setTimeout(now, rest());
   };
+  ask.drop = () => { clearTimeout(timer); timer = 0; next = null; };
+  return ask;
 }
 
 export class Player {

@@ -166,7 +166,7 @@ class Diffusion {
       const { positions: { data, shape: [, n] }, way } = shown, { low, high, part } = crossing(way, angleAt(this.player.time)), positions = new Float32Array(2 * n);
       for (let i = 0; i < 2 * n; i++) positions[i] = (1 - part) * data[2 * n * low + i] + part * data[2 * n * high + i];
       if (!this.paths.value()) one.plane.view.remove("paths");
-      else if (one.drawn !== shown) one.plane.view.layer("paths", { kind: "line", data: this.segments(shown.positions), colour: "exact", alpha: 0.28, still: true });
+      else if (one.drawn !== shown) one.plane.view.layer("paths", { kind: "line", data: this.segments(shown.positions), colour: "exact", alpha: 0.28 });
       one.drawn = this.paths.value() ? shown : null;
       one.plane.view.layer("particles", { kind: "point", data: positions, colour: one.name === "a" ? "particle" : "particle-b", size: 3, alpha: 0.85 });
       if (!saying) continue;

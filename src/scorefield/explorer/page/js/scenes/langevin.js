@@ -3,7 +3,7 @@
 import { chart } from "../charts.js";
 import { button, covariance, group, make, number, readout, row, vector } from "../controls.js";
 import { Plane } from "../plane.js";
-import { paced } from "../player.js";
+import { REST, paced } from "../player.js";
 import { question } from "../question.js";
 import { Subject, WINDOW } from "./common.js";
 
@@ -37,6 +37,7 @@ class Langevin {
     this.walk = context.panel([this.numbers.root, this.curve.root], () => this.settings());
     this.particles = context.panel([], () => this.settings(), () => this.clear());
     this.picture = paced((result) => this.showParticles(result));
+    this.words = paced((result, curve) => this.showNumbers(result, curve), 2 * REST);
     place.append(intro, make("div", { className: "picture" }, this.plane.root, make("div", { className: "cards" }, this.numbers.root, this.curve.root)), this.side);
     this.plane.start();
     this.subject.load(() => { this.refresh(); if (context.text("play", "") === "1" && !this.run.input.disabled) this.begin(); });
@@ -64,7 +65,7 @@ class Langevin {
     if (this.run.input.disabled) for (const one of this.shows) one.lock(true);
   }
 
-  changed() { this.stop(); this.level = null; this.context.keep({ play: null }); this.refresh(); }
+  changed() { this.stop(); this.drop(); this.level = null; this.context.keep({ play: null }); this.refresh(); }
 
   /** The particles of other settings. */
   clear() {
@@ -119,6 +120,7 @@ class Langevin {
 
   begin() {
     const curve = [[], [], []], settings = this.settings();
+    this.drop();
     this.run.set("Stop");
     this.context.keep({ play: 1 });
     this.curve.set(curve);
@@ -140,8 +142,18 @@ class Langevin {
 
   showState(result, curve) {
     this.picture(result);
+    if (!result.diverged) {
+      if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(); }
+      curve[0].push(result.step);
+      curve[1].push(result.sliced_wasserstein);
+      curve[2].push(result.floor);
+    }
+    this.words(result, curve);
+  }
+
+  showNumbers(result, curve) {
+    this.curve.set(curve);
     if (result.diverged) { this.numbers.clear(); this.numbers.set({ step: String(result.step) }); return; }
-    if (result.sigma !== this.level && !(this.subject.isRun && this.mode.value() === "annealed")) { this.level = result.sigma; this.back(); }
     const { exact } = result;
     this.numbers.set({
       step: String(result.step), level: number(result.sigma, 3), mean: vector(result.mean), exact_mean: vector(exact.mean),
@@ -149,13 +161,12 @@ class Langevin {
       weights: result.mode_weights ? vector(result.mode_weights, 2) : "–", exact_weights: exact.mode_weights ? vector(exact.mode_weights, 2) : "–",
       w1: number(result.sliced_wasserstein), floor: number(result.floor), acceptance: this.adjusted.value() && !this.adjusted.input.disabled ? number(result.acceptance, 3) : "not applicable",
     });
-    curve[0].push(result.step);
-    curve[1].push(result.sliced_wasserstein);
-    curve[2].push(result.floor);
-    this.curve.set(curve);
   }
 
-  close() { this.plane.close(); this.curve.close(); }
+  /** What still waits to be drawn is of another run. */
+  drop() { this.picture.drop(); this.words.drop(); }
+
+  close() { this.drop(); this.plane.close(); this.curve.close(); }
 }
 
 export function open(context, place, intro) { return new Langevin(context, place, intro); }
