@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from cyclopts import CycloptsError
+from PIL import Image
 
 import scorefield
 from scorefield.cli import app, main
+from scorefield.explorer.session import Session
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ROOT / "docs" / "commands"
@@ -112,6 +114,21 @@ def test_what_is_shown_of_a_table_is_what_comes_now(scorefield, tmp_path: Path, 
     code, out, _ = scorefield("schema", "table.csv")
     told = (COMMANDS / "output" / "schema.txt").read_text(encoding="utf-8")
     assert code == 0 and told.splitlines()[1:] == out.rstrip().splitlines()
+
+
+def test_the_program_that_is_shown_draws_from_an_exported_file(tmp_path: Path, digits: Session) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from scorefield.interop.export import export_model
+    from scorefield.records import TrainedModel
+
+    assert isinstance(digits.run, TrainedModel)
+    export_model(digits.run, tmp_path / "model.onnx")
+    call = [sys.executable, COMMANDS / "draw.py"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == (COMMANDS / "output" / "export.txt").read_text("utf-8").splitlines(keepends=True)[-1]
+    with Image.open(tmp_path / "drawn.png") as image:
+        assert image.size == (80, 40) and image.mode == "L" and len(image.getcolors() or []) > 10
 
 
 @pytest.mark.parametrize("name", command_text.names())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def pipeline() -> None:
 
 
 def told(name: str, *commands: str, head: int | None = None) -> None:
-    """Run commands, and keep what they print, each after the line that calls it.
+    """Run commands, and keep what they print, each after the line that calls it; `python` is this one.
 
     Args:
         name: of the page.
@@ -91,7 +92,7 @@ def told(name: str, *commands: str, head: int | None = None) -> None:
     """
     parts = []
     for command in commands:
-        words = re.sub(r"^scorefield\b", " ".join(RUN), command)
+        words = re.sub(r"^python\b", sys.executable, re.sub(r"^scorefield\b", " ".join(RUN), command))
         done = subprocess.run(words, shell=True, capture_output=True, text=True)
         if done.returncode not in (0, 1):
             sys.exit(f"{command}\n{done.stdout}{done.stderr}")
@@ -210,6 +211,13 @@ def restore() -> None:
     kept("restore", "restored/restored.png")
 
 
+def export() -> None:
+    """And fifty records of the file, drawn by a program without torch."""
+    shutil.copy(HERE / "draw.py", "draw.py")
+    told("export", "scorefield export digits -o model.onnx --quiet", "python draw.py")
+    kept("export", "drawn.png", 480)
+
+
 def posterior() -> None:
     told(
         "posterior",
@@ -251,6 +259,7 @@ NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
     **dict.fromkeys((info, evaluate, density, outliers, impute, predict, calibrate, check, push, serve), (fit,)),
     sample: (fit, digits),
     restore: (digits,),
+    export: (digits,),
     posterior: (throws,),
     adopt: (pipeline,),
     explore: (),
