@@ -298,6 +298,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "on the edge": (lambda: graphs.path(_with(0.0), graphs.truncated_gaussian()), r"row 3, column 1 .* 0 is not"),
     "constant": (lambda: graphs.path(torch.ones(9, 3)), r"column 0 \('x0'\) is constant"),
     "words": (lambda: graphs.path(pd.DataFrame({"a": ["u", "v", "w"], "b": [1, 2, 3]})), "column 'a' holds no numbers"),
+    "a hole": (
+        lambda: graphs.path(pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64"), "b": [1.0, 2.0, 4.0]})),
+        r"row 1, column 0 \('a'\) is nan",
+    ),
+    "a copy": (
+        lambda: graphs.path(pd.DataFrame(torch.rand(30, 3)[:, [0, 1, 0]].numpy(), columns=["u", "v", "w"])),
+        r"follow from each other: column 0 \('u'\), column 2 \('w'\)",
+    ),
+    "edges of other columns": (
+        lambda: graphs.path(_positive(9, 3), graphs.truncated_gaussian(torch.zeros(2))),
+        "low has the shape .2,., and the data 3 columns",
+    ),
     "one column": (lambda: graphs.path(torch.rand(9, 1)), r"d >= 2, got the shape \(9, 1\)"),
     "two rows": (lambda: graphs.path(torch.rand(2, 4)), "n >= 3"),
     "twice the same": (lambda: _refit(torch.rand(30, 2)[:, [0, 0, 1]]), "no unique answer"),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scorefield import discrete
 from scorefield.discrete import Joint, TokenLoss, Tokens, all_sequences, fit_family, ising
+from scorefield.discrete.family_terms import Terms
 from scorefield.objectives import families
 from scorefield.objectives.families import Family
 
@@ -75,11 +76,28 @@ def test_intervals_cover() -> None:
 def test_what_is_kept_and_what_is_computed_again_are_one_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     x = law(ising(4), drawn(10, 4), 4).sample(300, seed=0)
     whole = fit_family(x, ising(4))
-    monkeypatch.setattr("scorefield.discrete.families._KEPT", 0)
-    monkeypatch.setattr("scorefield.discrete.families._NUMBERS", 80 * 7)  # parts of seven sequences
+    monkeypatch.setattr("scorefield.discrete.family_terms._KEPT", 0)
+    monkeypatch.setattr("scorefield.discrete.family_terms._NUMBERS", 80 * 7)  # parts of seven sequences
     parts = fit_family(x, ising(4))
     assert torch.allclose(whole.parameters, parts.parameters, atol=1e-9)
     assert torch.allclose(whole.covariance, parts.covariance, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_slopes_and_curvatures_are_those_of_automatic_differentiation(loss: TokenLoss) -> None:
+    family, theta = three_values(), drawn(4, 6)
+    x, w = all_sequences(3, 3)[::2], torch.rand(14, generator=torch.Generator().manual_seed(0)).double()
+    terms = Terms(x, w, family, loss, 3)
+
+    def mean(theta: Tensor) -> Tensor:
+        return w @ loss(lambda z: -family.statistics(z) @ theta, x, 3)
+
+    value, slope = terms.slope(theta)
+    assert float(value) == pytest.approx(float(mean(theta)), rel=1e-12)
+    assert torch.allclose(slope, torch.func.grad(mean)(theta), atol=1e-10)
+    assert torch.allclose(terms.curvature(theta), torch.func.hessian(mean)(theta), atol=1e-9)
+    each = torch.func.jacfwd(lambda theta: loss(lambda z: -family.statistics(z) @ theta, x, 3))(theta)
+    assert torch.allclose(terms.spread(theta), (w.square()[:, None] * each).T @ each, atol=1e-9)
 
 
 def test_frames_booleans_and_the_table() -> None:
@@ -99,15 +117,36 @@ def test_the_criterion_finds_that_spins_are_tied() -> None:
 
 
 PAIRS = torch.tensor(list(itertools.product((0, 1), repeat=2)) * 3)
+
+
+def squared(energy: discrete.TokenEnergy, x: Tensor, size: int) -> Tensor:
+    return discrete.pseudo_likelihood(energy, x, size) ** 2
+
+
+def further(energy: discrete.TokenEnergy, x: Tensor, size: int) -> Tensor:
+    return energy(1 - x)
+
+
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "spins": (lambda: fit_family(2 * PAIRS - 1, ising(2)), "the token -1 in row 0, place 0; tokens are 0 to 1"),
     "a half": (lambda: fit_family([[0.0, 1.0], [0.5, 1.0]], ising(2)), "row 1, place 0: 0.5 is no token"),
     "NaN": (lambda: fit_family([[0.0, math.nan]], ising(2)), "row 0, place 1: nan is no token"),
-    "words": (lambda: fit_family([["a", "b"]], ising(2)), "whole numbers from 0, got values of type"),
+    "words": (lambda: fit_family([["a", "b"]], ising(2)), "takes numbers, got values of type"),
     "one number": (lambda: fit_family([0, 1], ising(2)), r"shape \(n, L\)"),
+    "a hole": (
+        lambda: fit_family(pd.DataFrame({"u": [0, 1], "v": pd.array([1, None], dtype="Int64")}), ising(2)),
+        r"row 1, place 1 \('v'\): nan is no token",
+    ),
+    "too many columns": (lambda: fit_family(PAIRS, ising(3)), "one of 3 column.*the data have 2"),
+    "another loss": (lambda: fit_family(PAIRS, ising(2), squared), "a sum over places"),
+    "other sequences": (lambda: fit_family(PAIRS, ising(2), further), "neighbours.x, size. alone"),
+    "a copy, by name": (
+        lambda: fit_family(pd.DataFrame(PAIRS[:, [0, 0]].numpy(), columns=["u", "v"]), ising(2)),
+        r"J0,1 \(place 0 \('u'\), place 1 \('v'\)\) has no finite estimate",
+    ),
     "a copy": (lambda: fit_family(PAIRS[:, [0, 0]], ising(2)), "no finite estimate.*separation|singular"),
     "constant": (lambda: fit_family(PAIRS * torch.tensor([1, 0]), ising(2)), "no finite estimate|singular"),
-    "all one": (lambda: fit_family(torch.ones(9, 1), ising(1)), "h0 has no finite estimate"),
+    "all one": (lambda: fit_family(torch.ones(9, 1), ising(1)), "h0 .place 0. has no finite estimate"),
     "another support": (lambda: fit_family(PAIRS, families.normal(2)), "objectives.families.fit"),
     "the other fit": (lambda: families.fit(PAIRS, ising(2)), "int64|discrete.fit_family"),
     "d": (lambda: ising(0), "d"),

@@ -51,8 +51,11 @@ def check_real(name: str, x: Tensor, dim: int | None = None) -> None:
         raise TypeError(f"{name} must be a floating-point tensor, got {x.dtype}; convert with .float() or .double().")
     if dim is not None and x.ndim != dim:
         raise ValueError(f"{name} must have {dim} dimension(s), got shape {tuple(x.shape)}.")
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"{name} must be finite, got NaN or infinite values.")
+    finite = torch.isfinite(x)
+    if not bool(finite.all()):
+        place = tuple((~finite).nonzero()[0].tolist())
+        where = f" (first at {list(place)})" if place else ""
+        raise ValueError(f"{name} must be finite, got NaN or infinite values{where}.")
 
 
 def check_batch(name: str, x: Tensor) -> None:

@@ -11,17 +11,16 @@ products of matrices, for a Gaussian one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield._columns import check_finite, column_named, numbers_of, with_names
 from scorefield.graphs.models import Interactions
-from scorefield.objectives.supports import Domain, Support
+from scorefield.objectives.supports import Box, Domain, Support
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,35 +189,32 @@ def scales(points: Tensor, model: Interactions) -> Tensor:
 
 def table_of(x: Any) -> tuple[Tensor, tuple[str, ...]]:
     """Numbers `(n, d)` in float64 and the names of their columns."""
-    names = tuple(str(name) for name in x.columns) if hasattr(x, "columns") else ()
-    if hasattr(x, "columns"):
-        for name, column in zip(names, (x.iloc[:, k] for k in range(x.shape[1])), strict=True):
-            if not np.issubdtype(np.asarray(column).dtype, np.number):
-                raise ValueError(f"column {name!r} holds no numbers ({column.dtype}); leave it out.")
-    points = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=float))
-    if points.ndim != 2 or points.is_complex() or len(points) < 3 or points.shape[1] < 2:
+    points, names = numbers_of("a graph", x)
+    if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2:
         raise ValueError(f"a graph needs numbers (n, d), n >= 3 and d >= 2, got the shape {tuple(points.shape)}.")
-    return points.double().cpu(), names or tuple(f"x{k}" for k in range(points.shape[1]))
+    return points.cpu(), names or tuple(f"x{k}" for k in range(points.shape[1]))
 
 
 def _check_points(points: Tensor, names: tuple[str, ...], model: Interactions) -> None:
-    wrong = ~torch.isfinite(points)
-    if bool(wrong.any()):
-        row, column = (int(k) for k in wrong.nonzero()[0])
-        raise ValueError(
-            f"row {row}, column {column} ({names[column]!r}) is {float(points[row, column])}; fill it or leave the row "
-            "out."
-        )
+    check_finite(points, names)
     constant = (points == points[0]).all(0)
     if bool(constant.any()):
         column = int(constant.nonzero()[0])
         value = float(points[0, column])
-        raise ValueError(f"column {column} ({names[column]!r}) is constant, {value:g}; leave it out.")
+        raise ValueError(f"{column_named(column, names)} is constant, {value:g}; leave it out.")
+    _check_edges(model.support, points.shape[1])
     try:
         model.support.check(points)
     except ValueError as error:
-        named = re.sub(r"column (\d+)", lambda m: f"column {m[1]} ({names[int(m[1])]!r})", str(error))
-        raise ValueError(named) from None
+        raise ValueError(with_names(str(error), names)) from None
+
+
+def _check_edges(support: Support, d: int) -> None:
+    """Raise for a box whose edges are those of another number of columns."""
+    for name in ("low", "high", "cap") if isinstance(support, Box) else ():
+        edges = torch.as_tensor(getattr(support, name))
+        if edges.ndim and edges.shape != (d,):
+            raise ValueError(f"{name} has the shape {tuple(edges.shape)}, and the data {d} columns: give one for each.")
 
 
 def _field(support: Support, z: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

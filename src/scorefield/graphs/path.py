@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scorefield import _ranges
+from scorefield._columns import column_named
 from scorefield.graphs import solver
 from scorefield.graphs.models import Interactions, gaussian
 from scorefield.graphs.moments import Sample, quadratic, sample_of
@@ -144,6 +145,8 @@ def path_of(
         raise ValueError(f"path(multiplier=...) must be >= 1 and finite, got {multiplier}.")
     if not tolerance > 0:
         raise ValueError(f"path(tolerance=...) must be > 0, got {tolerance}.")
+    if multiplier == 1:
+        _check_dependent(sample)
     problem = solver.problem(quadratic(sample), multiplier)
     largest = solver.largest_penalty(problem)
     grid = _grid(penalties, largest, count, smallest)
@@ -152,6 +155,19 @@ def path_of(
         found.append(K)
         report((k + 1) / len(grid), f"{int((K != 0).sum() - len(K)) // 2:,} edges")
     return Path(sample, problem, grid, torch.stack(found))
+
+
+def _check_dependent(sample: Sample) -> None:
+    """Raise for columns that are combinations of each other, of which no interactions are the least loss."""
+    length = sample.t.norm(dim=1)
+    values, vectors = torch.linalg.eigh(sample.t @ sample.t.T / length[:, None] / length)
+    null = vectors[:, values <= 1e-12 * values[-1]]
+    if sample.n >= sample.d and null.shape[1]:
+        share = null.square().sum(1)
+        which = [column_named(int(k), sample.names) for k in (share > 1e-6 * share.max()).nonzero()[:, 0]]
+        raise ValueError(
+            f"these columns follow from each other: {', '.join(which)}; leave one out, or give a multiplier > 1."
+        )
 
 
 def following(problem: solver.Problem, penalties: Tensor, tolerance: float) -> Iterator[Tensor]:

@@ -160,8 +160,8 @@ class Sphere:
     def _kernel(self) -> Radial:
         if self.d not in _KERNELS:
             raise ValueError(
-                f"the heat kernel is there for spheres of dimension 1, 2 and 3, got Sphere({self.d}); walk along "
-                "geodesics instead."
+                f"the heat kernel is there for spheres of dimension 1, 2 and 3, got Sphere({self.d}); of more "
+                "dimensions there are manifolds.walk, along geodesics, and fit_von_mises_fisher."
             )
         return _KERNELS[self.d]
 

@@ -9,7 +9,7 @@ field v of `objectives.supports` takes a gradient's place: `G = E[<grad T, v>]`,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,7 +116,7 @@ class ExponentialFamilyFit:
     @property
     def standard_error(self) -> Tensor:
         """Of theta, `(k,)`."""
-        return self.covariance.diagonal().sqrt()
+        return root_of_variances(self.covariance)
 
     def energy(self, x: Tensor) -> Tensor:
         """`-theta . T(x)`, `(n, *shape) -> (n,)`."""
@@ -135,6 +135,7 @@ def exponential_family(
     *,
     weights: Tensor | None = None,
     support: Support = EVERYWHERE,
+    names: Sequence[str] = (),
 ) -> ExponentialFamilyFit:
     """Fit `log p(x) = theta . T(x) - constant` by the exact minimiser of the implicit (or generalised) loss.
 
@@ -148,6 +149,7 @@ def exponential_family(
         ridge: adds `ridge |theta|^2 / 2` to the loss, >= 0.
         weights: of the samples, `(n,)`, >= 0, made to sum to 1; default: equal.
         support: of the data, of `objectives.supports`; default: everywhere.
+        names: of the statistics, for errors.
 
     Raises:
         ValueError: when the statistics' gradients are linearly dependent on these samples; for a sample on or beyond
@@ -164,7 +166,7 @@ def exponential_family(
     k = divergences.shape[1]
     identity = torch.eye(k, dtype=w.dtype, device=w.device)
     G = torch.einsum("n,nid,njd->ij", w, gradients, fields) + ridge * identity
-    inverse = positive_inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics")
+    inverse = positive_inverse((G + G.T) / 2, "the matrix E[grad T grad T^T]", "statistics", names)
     theta = -inverse @ (w @ divergences)
     each = torch.einsum("nid,njd,j->ni", gradients, fields, theta) + divergences + ridge * theta
     omega = (w.square()[:, None] * each).T @ each
@@ -263,6 +265,11 @@ def derivatives(statistics: Statistics, support: Support, x: Tensor) -> tuple[Te
     return gradients, fields, divergences
 
 
+def root_of_variances(covariance: Tensor) -> Tensor:
+    """Standard errors `(k,)`; a variance of 0 is rounded to either side of it, and is 0."""
+    return covariance.diagonal().clamp(min=0).sqrt()
+
+
 def _count(value: Tensor) -> int:
     if value.ndim != 2 or len(value) != 1:
         raise ValueError(f"statistics must map (n, *shape) to (n, k); for n = 1 it gave shape {tuple(value.shape)}.")
@@ -270,24 +277,56 @@ def _count(value: Tensor) -> int:
 
 
 def normalised_weights(weights: Tensor | None, x: Tensor) -> Tensor:
+    """`(n,)`, with the sum 1."""
     if weights is None:
         return x.new_full((len(x),), 1 / len(x))
-    if weights.shape != (len(x),) or not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
-        raise ValueError(f"weights must be ({len(x)},), >= 0 and not all 0, got shape {tuple(weights.shape)}.")
-    return weights.detach().to(x) / weights.detach().to(x).sum()
+    w = torch.as_tensor(weights).detach().to(x)
+    if w.shape != (len(x),):
+        raise ValueError(f"weights must be ({len(x)},), one for each row, got shape {tuple(w.shape)}.")
+    wrong = ~((w >= 0) & torch.isfinite(w))
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ValueError(f"weights must be >= 0 and finite, got {float(w[row]):g} in row {row}.")
+    if not float(w.sum()) > 0:
+        raise ValueError("weights must not all be 0.")
+    return w / w.sum()
 
 
-def positive_inverse(matrix: Tensor, what: str, parts: str) -> Tensor:
-    """The inverse of a symmetric positive definite matrix, checked after scaling its diagonal to 1."""
+class SingularError(ValueError):
+    """A matrix that must have an inverse has none."""
+
+
+def positive_inverse(matrix: Tensor, what: str, parts: str, names: Sequence[str] = ()) -> Tensor:
+    """The inverse of a symmetric positive definite matrix, checked after scaling its diagonal to 1.
+
+    Args:
+        matrix: `(k, k)`.
+        what: it is, for the error.
+        parts: what its rows stand for.
+        names: of these, where they have names.
+
+    Raises:
+        SingularError: with the rows that depend on each other.
+    """
     scale = matrix.diagonal().clamp(min=0).sqrt()
     if not bool((scale > 0).all()):
         index = int((scale == 0).nonzero()[0])
-        raise ValueError(f"{what} is singular: of the {parts}, number {index} is constant; leave it out.")
+        which = names[index] if names else f"number {index}"
+        raise SingularError(f"{what} is singular: of the {parts}, {which} is constant; leave it out.")
     scaled = matrix / scale[:, None] / scale
     values, vectors = torch.linalg.eigh(scaled)
     if not float(values[0]) > 1e-12 * float(values[-1]):
-        raise ValueError(
-            f"{what} is singular: some of the {len(matrix)} {parts} are combinations of the others on these samples; "
-            f"leave some out or give more samples."
+        raise SingularError(
+            f"{what} is singular: some of the {len(matrix)} {parts} are combinations of the others on these samples "
+            f"({_involved(vectors[:, values <= 1e-12 * values[-1]], names)}); leave some out or give more samples."
         )
-    return (vectors / values) @ vectors.T / scale[:, None] / scale
+    # by Cholesky's factor: of columns in units far apart each entry keeps its digits, where eigenvectors mix them
+    return torch.cholesky_inverse(torch.linalg.cholesky(scaled)) / scale[:, None] / scale
+
+
+def _involved(null: Tensor, names: Sequence[str], most: int = 8) -> str:
+    """The rows of a matrix that take part in its null space `(k, m)`, in words."""
+    share = null.square().sum(1)
+    places = (share > 1e-6 * share.max()).nonzero()[:, 0].tolist()
+    shown = ", ".join(names[k] if names else str(k) for k in places[:most])
+    return f"{'' if names else 'numbers '}{shown}{f' and {len(places) - most} more' if len(places) > most else ''}"

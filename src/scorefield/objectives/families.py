@@ -8,16 +8,23 @@ parameters by the delta method.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from scorefield import _ranges
-from scorefield.objectives.closed_form import ExponentialFamilyFit, Statistics, exponential_family
+from scorefield._columns import check_finite, column_named, numbers_of, with_names
+from scorefield.objectives.closed_form import (
+    ExponentialFamilyFit,
+    SingularError,
+    Statistics,
+    exponential_family,
+    positive_inverse,
+    root_of_variances,
+)
 from scorefield.objectives.supports import Box, Everywhere, Simplex, Sphere, Support
 
 
@@ -31,6 +38,9 @@ class Family:
         support: where x lies.
         names: of the usual parameters, p of them.
         usual: theta `(k,)` to these `(p,)`, differentiable.
+        columns: d, how many numbers a sample has; None: any.
+        about: from a point `(d,)` to the same family with the statistics of x less that point, which `fit` takes at
+            the mean, so that data far from 0 lose no digits; None: the statistics stay as they are.
     """
 
     name: str
@@ -38,6 +48,8 @@ class Family:
     support: Support
     names: tuple[str, ...]
     usual: Callable[[Tensor], Tensor]
+    columns: int | None = None
+    about: Callable[[Tensor], Family] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +58,7 @@ class FamilyFit:
 
     Args:
         family: what was fitted.
-        natural: the fit of theta.
+        natural: the fit of theta, of the statistics of `family`: of normal laws those of x less the sample's mean.
         n: samples.
         method: by which it was fitted, in words.
     """
@@ -71,7 +83,7 @@ class FamilyFit:
     @property
     def standard_error(self) -> Tensor:
         """Of them, `(p,)`."""
-        return self.covariance.diagonal().sqrt()
+        return root_of_variances(self.covariance)
 
     def interval(self, level: float = 0.95) -> Tensor:
         """Confidence intervals `(p, 2)` by the normal law of the estimate."""
@@ -80,15 +92,39 @@ class FamilyFit:
         half = z * self.standard_error
         return torch.stack([self.parameters - half, self.parameters + half], 1)
 
-    def wald(self, values: Tensor | Sequence[float]) -> float:
-        """The p-value of Wald's test that the usual parameters have these values: chi-squared, p degrees of freedom."""
-        asked = torch.as_tensor(values, dtype=torch.float64)
-        if asked.shape != self.parameters.shape:
-            raise ValueError(f"wald takes {len(self.family.names)} values, {', '.join(self.family.names)}.")
-        apart = asked - self.parameters
-        square = apart @ torch.linalg.solve(self.covariance, apart)
-        half = torch.tensor(len(apart) / 2, dtype=torch.float64)
-        return float(torch.special.gammaincc(half, square / 2))
+    def wald(self, values: Tensor | Sequence[float] | Mapping[str, float]) -> float:
+        """The p-value of Wald's test that the usual parameters have these values: chi-squared.
+
+        Args:
+            values: of all, in the order of `family.names`, or of some by their names, `{"shape": 1.0}`; as many degrees
+                of freedom as there are values, or as theta has where that is fewer (a direction's coordinates are
+                tied by its length: the values are then taken to be tied so too).
+
+        Raises:
+            ValueError: for another number of values, or a name that there is not; where the covariance has no inverse,
+                as of too few samples.
+
+        Source: Wald (1943).
+        """
+        names = self.family.names
+        if isinstance(values, Mapping):
+            unknown = [name for name in values if name not in names]
+            if unknown or not values:
+                got = repr(unknown[0]) if unknown else "none"
+                raise ValueError(f"wald takes values of {', '.join(names)}, got {got}.")
+            places = [names.index(name) for name in values]
+            asked = torch.tensor([float(value) for value in values.values()], dtype=torch.float64)
+        else:
+            places = list(range(len(names)))
+            asked = torch.as_tensor(values, dtype=torch.float64)
+            if asked.shape != (len(names),):
+                raise ValueError(f"wald takes {len(names)} values, {', '.join(names)}; or some, {{name: value}}.")
+        apart = asked.to(self.parameters) - self.parameters[places]
+        free = min(len(places), len(self.natural.theta))
+        chosen = [names[k] for k in places]
+        square = apart @ _inverse_of_rank(self.covariance[places][:, places], free, chosen) @ apart
+        half = torch.tensor(free / 2, dtype=torch.float64)
+        return float(torch.special.gammaincc(half, square.cpu() / 2))
 
     def summary(self, level: float = 0.95) -> str:
         """A table: each parameter with its standard error, z, two-sided p of being 0, and confidence interval."""
@@ -128,8 +164,9 @@ def fit(x: Any, family: Family, *, weights: Tensor | None = None) -> FamilyFit:
         weights: of the samples, `(n,)`.
 
     Raises:
-        ValueError: for a sample on or beyond the edge of the support, named by row and column; for statistics that
-            depend on each other on these samples.
+        ValueError: for words and holes, for a sample on or beyond the edge of the support, by row and column (both
+            count from 0); for data of another number of columns; for statistics that depend on each other on these
+            samples.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -139,12 +176,64 @@ def fit(x: Any, family: Family, *, weights: Tensor | None = None) -> FamilyFit:
         >>> found.parameters.round().tolist()
         [3.0, 2.0]
     """
-    points = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
-    if points.ndim not in (1, 2) or points.is_complex():
-        raise ValueError(f"fit takes numbers (n,) or (n, d), got the shape {tuple(points.shape)}.")
-    points = points.double().reshape(len(points), -1)
-    found = exponential_family(points, family.statistics, weights=weights, support=family.support)
+    points, columns = numbers_of("fit", x, "biuf")
+    if points.ndim not in (1, 2) or not points.numel():
+        raise ValueError(f"fit takes numbers (n,) or (n, d), n and d at least 1, got the shape {tuple(points.shape)}.")
+    points = points[:, None] if points.ndim == 1 else points
+    check_columns(family, points.shape[1])
+    check_finite(points, columns)
+    try:
+        family.support.check(points)
+    except ValueError as error:
+        raise ValueError(with_names(str(error), columns)) from None
+    if family.about is not None:
+        family = family.about(points.mean(0))
+    natural = family.names if len(family.names) == family.statistics(points[:1]).shape[1] else ()
+    try:
+        found = exponential_family(points, family.statistics, weights=weights, support=family.support, names=natural)
+    except SingularError as error:
+        raise SingularError(f"{family.name}: {error}{_why_singular(points, columns)}") from None
     return FamilyFit(family, found, len(points))
+
+
+def check_columns(family: Family, d: int) -> None:
+    """Raise for data of another number of columns than the family's."""
+    if family.columns not in (None, d):
+        raise ValueError(
+            f"the family {family.name} is here one of {family.columns} column(s), and the data have {d}; make the "
+            "family for as many columns, or choose among these."
+        )
+
+
+def _inverse_of_rank(covariance: Tensor, rank: int, names: Sequence[str]) -> Tensor:
+    """The inverse on the `rank` directions of the largest variances, all others having none."""
+    if rank == len(covariance):
+        return positive_inverse(covariance, "the covariance of the estimates", "parameters", names)
+    scale = root_of_variances(covariance)
+    values, vectors = torch.linalg.eigh(covariance / scale[:, None] / scale)
+    if not float(values[-rank]) > 1e-12 * float(values[-1]):
+        raise SingularError(f"the covariance of the estimates of {', '.join(names)} is singular; give more samples.")
+    kept = vectors[:, -rank:] / scale[:, None]
+    return (kept / values[-rank:]) @ kept.T
+
+
+def _why_singular(points: Tensor, names: tuple[str, ...]) -> str:
+    """Which columns may be at fault, as a sentence."""
+    n = len(points)
+    if n == 1:
+        return " There is one row."
+    constant = (points == points[0]).all(0)
+    if bool(constant.any()):
+        column = int(constant.nonzero()[0])
+        return f" {column_named(column, names).capitalize()} is constant, {float(points[0, column]):g} in all rows."
+    z = (points - points.mean(0)) / points.std(0)
+    values, vectors = torch.linalg.eigh(z.T @ z / n)
+    null = vectors[:, values <= 1e-12 * values[-1]]
+    if points.shape[1] == 1 or not null.shape[1]:
+        return f" There are {n:,} rows."
+    share = null.square().sum(1)
+    which = [column_named(k, names) for k in (share > 1e-6 * share.max()).nonzero()[:, 0].tolist()]
+    return f" Of {n:,} rows, these columns follow from each other: {', '.join(which)}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +259,8 @@ class ScoreExpFamily:
 
 # ------------------------------------------------------------------------------------------------------- the families
 
+_DIMENSIONS, _DIRECTIONS, _PARTS = (_ranges.whole(least, 1000) for least in (1, 2, 2))
+
 
 def normal(d: int = 1) -> Family:
     """`N(mean, variance)` of one number, or of d with their precision matrix."""
@@ -185,20 +276,21 @@ def truncated_normal(
 
 def gamma() -> Family:
     """`x^(shape - 1) exp(-rate x)` on x > 0."""
-    return Family("gamma", lambda x: torch.cat([x.log(), -x], 1), Box(), ("shape", "rate"), _after_first_one)
+    return Family("gamma", lambda x: torch.cat([x.log(), -x], 1), Box(), ("shape", "rate"), _after_first_one, 1)
 
 
 def beta() -> Family:
     """`x^(a - 1) (1 - x)^(b - 1)` on 0 < x < 1."""
     return Family(
-        "beta", lambda x: torch.cat([x.log(), (-x).log1p()], 1), Box(0.0, 1.0), ("a", "b"), lambda theta: theta + 1
+        "beta", lambda x: torch.cat([x.log(), (-x).log1p()], 1), Box(0.0, 1.0), ("a", "b"), lambda theta: theta + 1, 1
     )
 
 
 def dirichlet(parts: int) -> Family:
     """`prod x_j^(a_j - 1)` of compositions of so many parts."""
+    _PARTS("dirichlet(parts=...)", parts)
     names = tuple(f"a{j}" for j in range(parts))
-    return Family("Dirichlet", torch.log, Simplex(), names, lambda theta: theta + 1)
+    return Family("Dirichlet", torch.log, Simplex(), names, lambda theta: theta + 1, parts)
 
 
 def polynomially_tilted(parts: int) -> Family:
@@ -207,7 +299,7 @@ def polynomially_tilted(parts: int) -> Family:
     The polynomially tilted pairwise interaction model (PPI): Dirichlet laws, tilted by interactions of either sign.
     `beta_j > -1`; A is symmetric, its upper half stands in the table.
     """
-    _ranges.whole(2, 1000)("polynomially_tilted(parts=...)", parts)
+    _PARTS("polynomially_tilted(parts=...)", parts)
     pairs = [(i, j) for i in range(parts - 1) for j in range(i, parts - 1)]
     products = _products(pairs, 1.0)
     names = (
@@ -216,7 +308,7 @@ def polynomially_tilted(parts: int) -> Family:
         *(f"A{i}{j}" for i, j in pairs),
     )
     statistics = lambda x: torch.cat([x.log(), x[:, :-1], products(x)], 1)  # noqa: E731
-    return Family("polynomially tilted pairwise interactions", statistics, Simplex(), names, lambda theta: theta)
+    return Family("polynomially tilted pairwise interactions", statistics, Simplex(), names, lambda theta: theta, parts)
 
 
 def von_mises() -> Family:
@@ -226,7 +318,7 @@ def von_mises() -> Family:
         return torch.stack([torch.atan2(theta[1], theta[0]), torch.linalg.vector_norm(theta)])
 
     statistics = lambda x: torch.cat([x.cos(), x.sin()], 1)  # noqa: E731
-    return Family("von Mises", statistics, Everywhere(), ("direction", "concentration"), usual)
+    return Family("von Mises", statistics, Everywhere(), ("direction", "concentration"), usual, 1)
 
 
 def von_mises_fisher(d: int) -> Family:
@@ -236,22 +328,26 @@ def von_mises_fisher(d: int) -> Family:
         length = torch.linalg.vector_norm(theta)
         return torch.cat([theta / length, length[None]])
 
+    _DIRECTIONS("von_mises_fisher(d=...)", d)
     names = (*(f"direction{j}" for j in range(d)), "concentration")
-    return Family("von Mises-Fisher", lambda x: x, Sphere(), names, usual)
+    return Family("von Mises-Fisher", lambda x: x, Sphere(), names, usual, d)
 
 
 def bingham(d: int) -> Family:
     """`exp(x . A x)` of unit vectors `(n, d)`, A symmetric; its last diagonal entry, free as `|x| = 1`, is 0."""
+    _DIRECTIONS("bingham(d=...)", d)
     pairs = [(i, j) for i in range(d) for j in range(i, d)][:-1]
-    return Family("Bingham", _products(pairs, 1.0), Sphere(), tuple(f"A{i}{j}" for i, j in pairs), lambda theta: theta)
+    names = tuple(f"A{i}{j}" for i, j in pairs)
+    return Family("Bingham", _products(pairs, 1.0), Sphere(), names, lambda theta: theta, d)
 
 
 def fisher_bingham(d: int) -> Family:
     """`exp(b . x + x . A x)` of unit vectors, A as `bingham`."""
+    _DIRECTIONS("fisher_bingham(d=...)", d)
     curved = bingham(d)
     names = (*(f"b{j}" for j in range(d)), *curved.names)
     statistics = lambda x: torch.cat([x, curved.statistics(x)], 1)  # noqa: E731
-    return Family("Fisher-Bingham", statistics, Sphere(), names, lambda theta: theta)
+    return Family("Fisher-Bingham", statistics, Sphere(), names, lambda theta: theta, d)
 
 
 def polynomial(degree: int) -> Family:
@@ -259,32 +355,39 @@ def polynomial(degree: int) -> Family:
     _ranges.whole(1, 40)("polynomial(degree=...)", degree)
     powers = torch.arange(1, degree + 1)
     names = tuple(f"theta{k}" for k in powers.tolist())
-    return Family("polynomial", lambda x: x ** powers.to(x), Everywhere(), names, lambda theta: theta)
+    return Family("polynomial", lambda x: x ** powers.to(x), Everywhere(), names, lambda theta: theta, 1)
 
 
 def exponential_square_root(d: int) -> Family:
     """`exp(2 eta . sqrt(x) - sqrt(x) . K sqrt(x))` on positive x (Inouye, Ravikumar and Dhillon 2016)."""
+    _DIMENSIONS("exponential_square_root(d=...)", d)
     pairs = [(i, j) for i in range(d) for j in range(i, d)]
     products = _products(pairs, -1.0)
     names = (*(f"eta{j}" for j in range(d)), *(f"K{i}{j}" for i, j in pairs))
     statistics = lambda x: torch.cat([2 * x.sqrt(), products(x.sqrt())], 1)  # noqa: E731
-    return Family("exponential square root", statistics, Box(), names, lambda theta: theta)
+    return Family("exponential square root", statistics, Box(), names, lambda theta: theta, d)
 
 
-def _normal(name: str, d: int, support: Support) -> Family:
+def _normal(name: str, d: int, support: Support, about: Tensor | float = 0.0) -> Family:
+    """With the statistics of x less a point: `eta = K (mean - about)` and K."""
+    _DIMENSIONS("d", d)
     pairs = [(i, j) for i in range(d) for j in range(i, d)]
     products = _products(pairs, -0.5)
+
+    def statistics(x: Tensor) -> Tensor:
+        away = x - about
+        return torch.cat([away, products(away)], 1)
 
     def usual(theta: Tensor) -> Tensor:
         K = theta.new_zeros(d, d)
         i, j = torch.tensor(pairs).T
         K = K.index_put((i, j), theta[d:])
         K = K.index_put((j, i), theta[d:])
-        mean = torch.linalg.solve(K, theta[:d])
+        mean = torch.linalg.solve(K, theta[:d]) + about
         return torch.cat([mean, 1 / theta[1:] if d == 1 else theta[d:]])
 
     names = ("mean", "variance") if d == 1 else (*(f"mean{j}" for j in range(d)), *(f"K{i}{j}" for i, j in pairs))
-    return Family(name, lambda x: torch.cat([x, products(x)], 1), support, names, usual)
+    return Family(name, statistics, support, names, usual, d, lambda centre: _normal(name, d, support, centre))
 
 
 def _products(pairs: Sequence[tuple[int, int]], factor: float) -> Statistics:
