@@ -153,7 +153,7 @@ def main() -> None:
                         if not options.no_judge and result.get("judged") != options.judged:
                             result = judged(job, options.judged)
                         print(f"{time.monotonic() - started:6.0f} s  {job.key}: {report.brief(result)}", flush=True)
-                    if fitted is not None and method != FLOOR and not options.no_tarp:
+                    if fitted is not None and not options.no_tarp:
                         covered(jobs, fitted)
                 except Exception as why:
                     print(f"        {name}, {method}, {count} failed: {type(why).__name__}: {why}", flush=True)

@@ -380,3 +380,19 @@ def test_log_densities_take_a_network_of_diffusers() -> None:
         one = log_density(model, X, evaluations=20, divergence="exact").value
         two = torch.cat([log_density(model, x[None], evaluations=20, divergence="exact").value for x in X])
     torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+def test_a_stand_in_for_alpha_0_that_is_above_the_entry_before_it_is_read_as_0(spacing: str) -> None:
+    scheduler = diffusers.EulerDiscreteScheduler(
+        timestep_spacing=spacing, prediction_type="v_prediction", rescale_betas_zero_snr=True
+    )
+    scheduler.set_timesteps(8)
+    assert float(scheduler.alphas_cumprod[-1]) > float(scheduler.alphas_cumprod[-2])
+    model, grid = from_diffusers((UNET, scheduler)), levels_of(scheduler)
+    assert model.sigma_max == float("inf") and (float(grid.alpha[0]) == 0) == (spacing != "leading")
+    start = X * float(scheduler.init_noise_sigma)
+    with torch.no_grad():
+        scale = 2.0**-12 if spacing != "leading" else float(grid.alpha[0])  # of theirs, at alpha = 1
+        got = run(plans.ddim(grid), model, start * scale)
+    close(got, theirs(scheduler, start), 20)  # the stand-in for 0 moves the first step by 1 / 4096

@@ -10,7 +10,7 @@ import pytest
 import scorefield
 
 FLOORS = (  # as in docs/architecture.md; a package stands here as one name
-    ("_memory", "_files", "_optional", "_ranges", "_tensor", "_columns", "progress", "core", "numerics"),
+    ("_memory", "_files", "_optional", "_lazy", "_ranges", "_tensor", "_columns", "progress", "core", "numerics"),
     ("schedules", "levels", "times", "nets", "data"),
     ("denoiser", "analytic", "pretrained"),
     ("objectives", "graphs", "plans", "likelihood", "mcmc", "metrics", "nonparametric", "conditioning"),

@@ -132,7 +132,10 @@ def test_the_guides_to_stein_and_kernels_run(capsys: pytest.CaptureFixture[str])
     assert kernel < gaussian and lines[9].startswith("Chains(20 chains")
 
 
-def test_the_guide_to_diffusers_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guide_to_diffusers_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.DOTALL))
     exec(compile(code, "diffusers.md", "exec"), {})
     shapes, *fitted = capsys.readouterr().out.splitlines()

@@ -1,8 +1,10 @@
 """The package loads lazily: what each entry imports, and that the public names are what they say."""
 
 import ast
+import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,50 @@ def test_public_names_load_no_optional_library() -> None:
     mine = [name for name in scorefield.__all__ if not scorefield._NAMES.get(name, "").startswith("estimators.")]
     everything = modules_after(f"import scorefield\nfor name in {mine}: getattr(scorefield, name)")
     assert not OPTIONAL & (everything - modules_after("import torch"))
+
+
+COUNTED = """
+import importlib, json, sys
+found = {}
+for name in NAMES:
+    for module in [m for m in sys.modules if m.split(".")[0] == "scorefield"]:
+        del sys.modules[module]
+    getattr(importlib.import_module("scorefield"), name)
+    found[name] = sum(m.startswith("scorefield.") for m in sys.modules)
+print(json.dumps(found))
+"""
+MOST = 190
+"""Modules of the library that a name may load: a millisecond each, so that none takes 0.3 s over torch's own import."""
+
+
+def test_a_public_name_loads_a_part_of_the_library() -> None:
+    mine = [name for name in scorefield.__all__ if not scorefield._NAMES.get(name, "").startswith("estimators.")]
+    code = COUNTED.replace("NAMES", repr([name for name in mine if name != "__version__"]))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == len(mine) - 1
+    assert {name: count for name, count in found.items() if count > MOST} == {}
+    assert max(found[name] for name in ("fit", "TrainedModel", "export_model", "interop", "TrainedTable")) <= 150
+
+
+@pytest.mark.parametrize("package", ["data", "tables", "check"])
+def test_lazy_packages_are_what_type_checkers_see(package: str) -> None:
+    module = import_module(f"scorefield.{package}")
+    assert set(dir(module)) == set(module.__all__) == set(module._PLACES)
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom) and node.module is not None
+        for alias in node.names:
+            assert alias.asname == alias.name
+            seen[alias.name] = node.module.removeprefix(f"scorefield.{package}").removeprefix(".") or alias.name
+    assert seen == module._PLACES
+    for name in module.__all__:
+        getattr(module, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 HELP = """

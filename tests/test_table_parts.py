@@ -85,6 +85,11 @@ def _late_half(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(code=[*range(len(frame) - 1), 0.5])
 
 
+def _late_column(frame: pd.DataFrame) -> pd.DataFrame:
+    rooms = np.where(np.arange(len(frame)) < 200, np.nan, np.arange(len(frame)) % 7 + 0.25)
+    return frame.assign(rooms=rooms, sold=[None] * (len(frame) - 60) + ["yes", "no"] * 30)
+
+
 @pytest.mark.parametrize("late", [_late_town, _late_copy, _late_constant, _late_half])
 def test_what_a_sample_did_not_show_is_found(late: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = late(houses())  # type: ignore[operator]
@@ -94,6 +99,25 @@ def test_what_a_sample_did_not_show_is_found(late: object, tmp_path: Path, monke
     assert codec.schema != first
     assert not codec.misfits(frame).any()
     assert codec.decode(codec.encode(frame)).town.tolist() == frame.town.tolist()
+
+
+def test_a_column_that_is_empty_in_the_whole_sample_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = _late_column(houses())
+    parts = table_parts(written(frame, tmp_path / "late"))
+    monkeypatch.setattr(TableParts, "sample", lambda self, count: self.frame(0))
+    codec = survey(parts, detect, np.zeros(0, np.int64)).codec
+    assert {name: codec.schema[name].kind for name in ("rooms", "sold")} == {
+        name: detect(frame)[name].kind for name in ("rooms", "sold")
+    }
+    assert not codec.misfits(frame).any()
+    for name in ("rooms", "sold"):
+        back = codec.decode(codec.encode(frame))[name]
+        assert back.isna().equals(frame[name].isna()) and back.dropna().tolist() == frame[name].dropna().tolist()
+    never = table_parts(written(frame.assign(rooms=np.nan), tmp_path / "never"))
+    with pytest.raises(DataError, match="rooms"):
+        survey(never, detect, np.zeros(0, np.int64))
 
 
 def test_a_schema_that_was_given_is_kept_and_what_does_not_fit_it_is_told(tmp_path: Path) -> None:

@@ -3,10 +3,38 @@
 What may enter: a law with a bound from theory (rounding, order, standard error) and one sentence of what it says.
 """
 
-from scorefield.check.exact import library
-from scorefield.check.models import of_model
-from scorefield.check.report import CheckReport, Row
-from scorefield.check.runs import laws, of_trained
-from scorefield.check.sample import SampleCheck, of_sample
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from scorefield._lazy import loaded
+
+if TYPE_CHECKING:  # the table below, for type checkers and editors; a test holds them together
+    from scorefield.check.exact import library as library
+    from scorefield.check.models import of_model as of_model
+    from scorefield.check.report import CheckReport as CheckReport
+    from scorefield.check.report import Row as Row
+    from scorefield.check.runs import laws as laws
+    from scorefield.check.runs import of_trained as of_trained
+    from scorefield.check.sample import SampleCheck as SampleCheck
+    from scorefield.check.sample import of_sample as of_sample
+
+_PLACES = {  # public name: the module of this package that defines it
+    "CheckReport": "report",
+    "Row": "report",
+    "SampleCheck": "sample",
+    "laws": "runs",
+    "library": "exact",
+    "of_model": "models",
+    "of_sample": "sample",
+    "of_trained": "runs",
+}
 __all__ = ["laws", "library", "of_model", "of_trained", "of_sample", "CheckReport", "Row", "SampleCheck"]
+
+
+def __getattr__(name: str) -> object:
+    return loaded(__name__, _PLACES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

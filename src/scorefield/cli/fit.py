@@ -74,7 +74,7 @@ def fit(
     learning_rate: Rate | None = None,
     precision: Literal["auto", "float32", "bf16"] | None = None,
     size: Literal["auto", "small", "medium", "large"] = "auto",
-    network: Literal["unet", "transformer"] | None = None,
+    network: Literal["unet", "transformer"] | Path | None = None,
     condition: Literal["label", "none"] | None = None,
     energy: bool = False,
     dequantise: Annotated[bool | None, Parameter(negative="--no-dequantise")] = None,
@@ -117,7 +117,8 @@ def fit(
             training begins.
         size: of the network.
         network: of series, images and volumes: convolutions at several resolutions (the default), or a transformer over
-            patches.
+            patches; of images also a pipeline of diffusers with a UNet2DModel, its folder or hub:USER/NAME, which is
+            trained further (a --learning-rate of 1e-4 changes it little).
         condition: learn the records given their class label, or not; default: for images that have labels.
         energy: learn an energy, whose gradient is the score (tables of numbers, without the answers for tables).
         dequantise: spread whole numbers by uniform noise, for a density (arrays, images, --energy).
@@ -161,6 +162,8 @@ def fit(
         from scorefield.report.facts import busy_words, precision_words
         from scorefield.training import parallel
 
+    if isinstance(network, Path) and not (network.is_dir() or str(network).startswith("hub:")):
+        raise ValueError(f"--network is unet, transformer or a pipeline of diffusers; there is no folder {network}.")
     settings = {
         "steps": steps,
         "seconds": None if time is None else seconds(time),

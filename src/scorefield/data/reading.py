@@ -14,7 +14,6 @@ from scorefield.data.dataset import Array, DataError, Dataset, Grid, checked, in
 from scorefield.data.image_reading import ImageReading
 from scorefield.data.imagefile import AS_FOUND
 from scorefield.data.images import find_images, read_folder
-from scorefield.data.tables import read_csv, read_parquet
 from scorefield.progress import Report, silent
 
 _SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
@@ -98,8 +97,12 @@ def _from_name(source: str | Path, labels: bool, images: ImageReading, grid: Gri
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes).")
     if suffix == ".csv":
+        from scorefield.data.tables import read_csv  # with all that reads texts, which images do not need
+
         return read_csv(path)
     if suffix == ".parquet":
+        from scorefield.data.tables import read_parquet
+
         return read_parquet(path)
     return read_npy(path, grid) if suffix == ".npy" else read_npz(path, labels, grid)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,10 +22,11 @@ from scorefield._files import reason
 from scorefield._optional import package
 from scorefield.denoiser import Energy
 from scorefield.interop.graphs import BATCH, Graph, denoiser_graph, sampler_graph
-from scorefield.interop.table_graphs import table_denoiser_graph, table_sampler_graph
 from scorefield.numerics.random import normal
 from scorefield.records.trained import TrainedModel
-from scorefield.tables.trained import TrainedTable
+
+if TYPE_CHECKING:
+    from scorefield.tables.trained import TrainedTable
 
 METADATA = "scorefield"
 """The key of the metadata in an ONNX file; in a .pt2 file it is the extra file `scorefield.json`."""
@@ -110,14 +111,18 @@ def export_model(
 
 def graph_of(model: TrainedModel | TrainedTable, steps: int | None = None, guidance: float = 1.0) -> Graph:
     """What `export_model` writes, before it is traced."""
-    if guidance != 1 and (steps is None or isinstance(model, TrainedTable)):
+    records = isinstance(model, TrainedModel)
+    if guidance != 1 and (steps is None or not records):
         raise ValueError(
             f"guidance is for samplers of arrays and images of classes, got {guidance:g}; give steps, or leave it out."
         )
-    if isinstance(model, TrainedTable):
-        return table_denoiser_graph(model) if steps is None else table_sampler_graph(model, steps)
     if isinstance(model, TrainedModel):
         return denoiser_graph(model) if steps is None else sampler_graph(model, steps, guidance)
+    from scorefield.interop.table_graphs import table_denoiser_graph, table_sampler_graph  # tables are another half
+    from scorefield.tables.trained import TrainedTable
+
+    if isinstance(model, TrainedTable):
+        return table_denoiser_graph(model) if steps is None else table_sampler_graph(model, steps)
     raise TypeError(f"export_model takes a TrainedModel or a TrainedTable, got {type(model).__name__}.")
 
 

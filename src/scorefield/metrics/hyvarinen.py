@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from scorefield._ranges import real, whole
-from scorefield.mcmc.tempered import Mover, resampled
 from scorefield.metrics.samples import Sample
 
 LogLikelihood: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -197,6 +196,8 @@ def particle_score(
         >>> abs(found.total - exact.total) < 0.05
         True
     """
+    from scorefield.mcmc.tempered import resampled  # here alone: metrics are loaded by all that trains
+
     observed, theta = _numbers("y", y, None), first.detach().double()
     n, m = len(observed), len(theta)
     whole(0, n)("unscored", unscored)
@@ -251,6 +252,8 @@ def _moved(
 ) -> Tensor:
     def total(particles: Tensor) -> Tensor:
         return torch.stack([log_likelihood(particles, y) for y in seen]).sum(0)
+
+    from scorefield.mcmc.tempered import Mover
 
     mover = Mover(total, log_prior, 1.0, seed, step)
     return mover.moved(theta, total(theta), log_prior(theta), moves)[0]

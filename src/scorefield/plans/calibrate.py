@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import torch
 from torch import Tensor
 
 from scorefield.core import Model
-from scorefield.plans.candidates import best_of, evaluate_plan
 from scorefield.plans.default import default
-from scorefield.plans.fits import Work, fallbacks, fitted, searched
 from scorefield.plans.plan import Plan
 from scorefield.plans.trajectories import CountingModel, Errors
-from scorefield.plans.trajectory_set import FINE, ROUGH, DataSummary, draw_trajectories, summarise_data
 from scorefield.progress import Report, silent
+
+if TYPE_CHECKING:
+    from scorefield.plans.trajectory_set import DataSummary
 
 BUDGET, BUDGET_SEARCH = 100_000, 500_000
 """Most single-sample evaluations that a calibration takes, without and with the search of levels."""
@@ -140,6 +140,11 @@ def calibration(
         >>> c.error <= c.untuned_error, c.cost < 100_000
         (True, True)
     """
+    # what fits is loaded where it is needed: every model has plans, few are calibrated
+    from scorefield.plans.candidates import best_of, evaluate_plan
+    from scorefield.plans.fits import Work, fallbacks, fitted, searched
+    from scorefield.plans.trajectory_set import ROUGH, draw_trajectories, summarise_data
+
     if plan is not None and (plan.stochastic or plan.evaluations != evaluations):
         raise ValueError(
             f"calibrate(plan=...) starts from a deterministic plan of {evaluations} evaluations, got {plan!r}."
@@ -214,6 +219,8 @@ def _bar(total: int, show: bool, report: Report) -> Iterator[Callable[[int], obj
 
 def _count(evaluations: int, data: DataSummary, budget: int, search: bool) -> int:
     """Trajectories of each half that the cost and about 2 GB of memory allow."""
+    from scorefield.plans.trajectory_set import FINE
+
     share = 0.4 if search else 0.97
     passes = _PASSES_SEARCH if search else _PASSES
     memory = 2e9 / (4 * FINE * math.prod(data.shape) * torch.finfo(data.dtype).bits / 8)

@@ -39,6 +39,8 @@ OF_EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 READ = (*ON_BETAS, *OF_FLOWS, *OF_EDM)
 PREDICTIONS: dict[str, Target] = {"epsilon": NOISE, "sample": DATA, "v_prediction": ANGLE}
 """What diffusers calls a prediction on a table of betas."""
+_STAND_IN = 2.0**-24
+"""What some schedulers have in the place of alpha^2 = 0 (`rescale_betas_zero_snr`), so that sigma / alpha is finite."""
 _VISITED = (
     "DDPMScheduler",
     "DDIMScheduler",
@@ -79,7 +81,7 @@ def convention_of(scheduler: Any, between: Between = "interpolate") -> Conventio
     if config.prediction_type == "flow_prediction":
         return Convention(FlowTimes(float(config.num_train_timesteps)), FLOW)
     target = _known(PREDICTIONS.get(config.prediction_type), name, config)
-    table = scheduler.alphas_cumprod.double()
+    table = _table(scheduler)
     if config.get("timestep_type") == "continuous" and target is ANGLE:  # v of log(sigma) / 4: EDM's -F, sigma_data = 1
         ends = ((1 - table) / table).sqrt()
         low, high = config.get("sigma_min") or float(ends[0]), config.get("sigma_max") or float(ends[-1])
@@ -140,7 +142,19 @@ def levels_of(scheduler: Any) -> Levels:
     if name in OF_EDM:
         return Levels(torch.ones_like(sigmas), sigmas)
     size = (1 + sigmas**2).sqrt()
-    return Levels(1 / size, sigmas / size)
+    alpha, sigma = 1 / size, sigmas / size
+    if float(_table(scheduler)[-1]) == 0:
+        last = sigmas > _STAND_IN**-0.5 - 1
+        alpha, sigma = torch.where(last, 0.0, alpha), torch.where(last, 1.0, sigma)
+    return Levels(alpha, sigma)
+
+
+def _table(scheduler: Any) -> Tensor:
+    """The table of `alpha^2`, whose last entry is 0 where a stand-in for that is greater than the entry before."""
+    table: Tensor = scheduler.alphas_cumprod.double().cpu()
+    if float(table[-1]) == _STAND_IN and float(table[-2]) <= _STAND_IN:
+        table = torch.cat([table[:-1], table.new_zeros(1)])
+    return table
 
 
 def _known(target: Target | None, name: str, config: Any) -> Target:

@@ -8,11 +8,11 @@ from typing import Any
 from scorefield import _ranges
 from scorefield._files import shown
 from scorefield.denoiser import EDM_F, Denoiser
-from scorefield.pretrained.convention import NEGATIVE_F, Convention
+from scorefield.pretrained.convention import NEGATIVE_F
 from scorefield.pretrained.networks import DiffusersNetwork
 from scorefield.pretrained.pipelines import parts_of
 from scorefield.pretrained.schedulers import convention_of, notes_of
-from scorefield.records.diffusers_unet import DiffusersUNet
+from scorefield.records.diffusers_unet import DiffusersUNet, plain_config
 from scorefield.records.ends import Ends
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.stored import Parts
@@ -36,8 +36,7 @@ def adopted_parts(source: Any, sigma_data: float) -> Parts:
             f"a run is made of a UNet2DModel of diffusers, got {shown(type(module).__name__)}, whose condition or "
             "latents no run holds; interop.from_diffusers makes a model of it."
         )
-    DiffusersNetwork(module)  # its checks
-    model, times = _denoiser(module, convention_of(scheduler), sigma_data)
+    model = denoiser(module, scheduler, sigma_data)
     size: Any = model.network.config
     (height, width), channels, classes = size["sizes"], size["channels"], size["classes"]
     if height % 2 or width % 2:
@@ -50,21 +49,31 @@ def adopted_parts(source: Any, sigma_data: float) -> Parts:
         "size": list(pixels.record_shape),
         "notes": list(notes_of(scheduler)),
     }
-    if not isinstance(times, LogSigmaTimes):
+    if not isinstance(model.network.times, LogSigmaTimes):
         known["plan"] = "UniPC, evenly in the network's own times,"
     often = (1 / classes,) * classes if classes else None
     return Parts(model, pixels, {}, often, {"adopted": known}, None, None, {}, Ends())
 
 
-def _denoiser(module: Any, convention: Convention, sigma_data: float) -> tuple[Denoiser, Times]:
-    """The network as one of a run, and its times."""
+def denoiser(module: Any, scheduler: Any, sigma_data: float, classes: int | None = None) -> Denoiser:
+    """A UNet2DModel as the model of a run, as far as its scheduler's noise goes.
+
+    Args:
+        module: of diffusers.
+        scheduler: whose convention it has, kept with it.
+        sigma_data: of images on [-1, 1]; EDM's networks have their own.
+        classes: that it knows, see `DiffusersUNet`.
+    """
+    DiffusersNetwork(module)  # its checks
+    convention = convention_of(scheduler)
     times = convention.times
     if isinstance(times, LogSigmaTimes):
         sigma_data = times.sigma_data
     sign, target = (-1.0, EDM_F) if convention.target is NEGATIVE_F else (1.0, convention.target)
-    network = DiffusersUNet(module, times, sigma_data, sign)
+    kept = {"_class_name": type(scheduler).__name__, **plain_config(scheduler)}
+    network = DiffusersUNet(module, times, sigma_data, sign, kept, classes)
     ends = {"sigma_min": max(times.sigma_min, 1e-4), "sigma_max": _last(times)}
-    return Denoiser(network, target, sigma_data=sigma_data, **ends).eval(), times
+    return Denoiser(network, target, sigma_data=sigma_data, **ends).eval()
 
 
 def _last(times: Times) -> float:

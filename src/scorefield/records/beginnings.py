@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from scorefield.records.trained import TrainedModel
 from scorefield.training.precision import as_trained
 from scorefield.training.rows import Rows, deviation, parts
 from scorefield.training.run import sigma_range
+
+if TYPE_CHECKING:
+    from scorefield.records.foreign import Foreign
 
 _SHOWN = 32  # new images that loggers are shown
 _STEPS, _PIXELS = 18, 20_000  # evaluations and pixels of the draws by which black and white are told
@@ -44,7 +47,12 @@ def scales_of(x: Rows) -> Scales:
 
 
 def untrained(
-    shape: tuple[int, ...], scales: Scales, labels: Tensor | None, options: Mapping[str, Any], rows: int
+    shape: tuple[int, ...],
+    scales: Scales,
+    labels: Tensor | None,
+    options: Mapping[str, Any],
+    rows: int,
+    given: Foreign | None = None,
 ) -> tuple[Denoiser | Energy, Any]:
     """An untrained model, and how often each class occurs.
 
@@ -54,11 +62,14 @@ def untrained(
         labels: of the training rows, where the model is to know them.
         options: of `fit`.
         rows: to train on.
+        given: the network to train, of diffusers; default: one of this library.
     """
     classes, frequencies = 0, None
     if labels is not None:
         counts = np.bincount(labels.numpy())
         classes, frequencies = len(counts), tuple((counts / counts.sum()).tolist())
+    if given is not None and not options["energy"]:
+        return given.untrained(shape, scales.sigma_data, classes), frequencies
     if options["energy"]:
         if len(shape) != 1:
             raise ValueError(f"an energy network is for tables; these records have shape {shape}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -33,16 +34,39 @@ class DiffusersUNet(nn.Module):
         times: what it is told of the noise.
         sigma_data: of the `Denoiser`, whose x is divided by `sqrt(alpha^2 sigma_data^2 + sigma^2)`.
         sign: 1, or -1 for an answer that is minus the target.
+        scheduler: configuration of the scheduler of diffusers that it came with, kept for the way back.
+        classes: that it is conditional on; default: all that it embeds. Where it embeds one more, that is 'no class'.
     """
 
-    def __init__(self, unet: Any, times: Times, sigma_data: float, sign: float = 1.0) -> None:
+    def __init__(
+        self,
+        unet: Any,
+        times: Times,
+        sigma_data: float,
+        sign: float = 1.0,
+        scheduler: Mapping[str, Any] | None = None,
+        classes: int | None = None,
+    ) -> None:
         super().__init__()
-        config = {name: value for name, value in dict(unet.config).items() if not name.startswith("_")}
+        config = plain_config(unet)
         size = config["sample_size"]
         if isinstance(size, int):
             size = [size, size]
         if not isinstance(size, (list, tuple)) or len(size) != 2:
             raise ValueError(f"a {_CLASS} of a run has a sample_size, its height and width, got {shown(size)}.")
+        if config.get("time_embedding_type") == "learned" or config.get("class_embed_type") is not None:
+            raise ValueError(
+                f"a {_CLASS} of a run embeds its times as numbers and its classes by num_class_embeds, got "
+                f"time_embedding_type={shown(config.get('time_embedding_type'))} and class_embed_type="
+                f"{shown(config.get('class_embed_type'))}; interop.from_diffusers makes a model of it."
+            )
+        embedded = int(config.get("num_class_embeds") or 0)
+        if classes is not None and not embedded - 1 <= classes <= embedded:
+            raise ValueError(
+                f"a {_CLASS} that learns {classes} classes has num_class_embeds = {classes}, or {classes + 1} with one "
+                f"for 'no class', got {embedded}."
+            )
+        self.none = embedded - 1 if classes is not None and classes < embedded else None
         self.unet, self.times = contiguous_norms(unet), times
         self.sigma_data, self.sign = float(sigma_data), float(sign)
         self.channels = int(config["in_channels"])
@@ -53,12 +77,14 @@ class DiffusersUNet(nn.Module):
             "sign": self.sign,
             "channels": self.channels,
             "sizes": list(size),
-            "classes": int(config.get("num_class_embeds") or 0),
+            "classes": embedded if classes is None else classes,
         }
+        if scheduler is not None:
+            self.config["scheduler"] = dict(scheduler)
         self.training = unet.training
 
     def forward(self, x: Tensor, level_feature: Tensor, condition: Tensor | None = None) -> Tensor:
-        self._check_condition(condition)
+        condition = self._condition(x, condition)
         ratio = level_feature.double().exp()
         level = Level(torch.ones_like(ratio), ratio)
         scale = (self.sigma_data**2 + ratio * ratio).sqrt() / self.times.size(level)
@@ -71,15 +97,17 @@ class DiffusersUNet(nn.Module):
         )[0]
         return self.sign * raw[:, : self.channels]
 
-    def _check_condition(self, condition: Tensor | None) -> None:
+    def _condition(self, x: Tensor, condition: Tensor | None) -> Tensor | None:
+        """What the network is given for a condition."""
+        if condition is None and self.none is not None:
+            return torch.full((len(x),), self.none, device=x.device)
         classes = int(self.config["classes"])  # type: ignore[call-overload]
-        if not classes:
-            return
-        if condition is None or bool((condition >= classes).any()):
+        if classes and self.none is None and (condition is None or bool((condition >= classes).any())):
             raise ValueError(
-                f"this {_CLASS} always needs a class from 0 to {classes - 1}; it knows no 'no class', which guidance "
-                "and unconditional answers take."
+                f"this {_CLASS} always needs a class from 0 to {classes - 1}; it knows no 'no class', which guidance, "
+                "unconditional answers and condition_dropout in a training take."
             )
+        return condition
 
     @staticmethod
     def rebuilt(config: object, weights: Mapping[str, Tensor]) -> DiffusersUNet:
@@ -87,6 +115,9 @@ class DiffusersUNet(nn.Module):
         if not isinstance(config, dict) or not isinstance(config.get("unet"), dict):
             raise ValueError(f"a network's configuration is a JSON object, got {shown(config)}")
         sigma_data, sign = (config.get(name) for name in ("sigma_data", "sign"))
+        scheduler, classes = config.get("scheduler"), config.get("classes")
+        if not isinstance(scheduler, Mapping | None) or not isinstance(classes, int | None):
+            raise ValueError(f"scheduler and classes are an object and a number, got {shown((scheduler, classes))}")
         if not all(isinstance(v, float) and math.isfinite(v) for v in (sigma_data, sign)):
             raise ValueError(f"sigma_data and sign are numbers, got {shown((sigma_data, sign))}")
         layers = config["unet"].get("layers_per_block", 2)
@@ -95,12 +126,25 @@ class DiffusersUNet(nn.Module):
         kind = getattr(_optional.diffusers(f"a run of a {_CLASS}"), _CLASS)
         with torch.device("meta"):  # no memory until the weights are known to fit
             unet = kind.from_config(config["unet"])
-        network = DiffusersUNet(unet, times_from_json(config["times"]), sigma_data, sign)  # type: ignore[arg-type]
+        times = times_from_json(config["times"])
+        network = DiffusersUNet(unet, times, sigma_data, sign, scheduler, classes)  # type: ignore[arg-type]
         try:
             network.load_state_dict(dict(weights), assign=True)
         except RuntimeError as fault:
             raise ValueError(f"the network's weights do not fit its configuration: {reason(fault)}") from None
         return network
+
+
+def plain_config(part: Any) -> dict[str, Any]:
+    """The configuration of a part of diffusers as a file has it, without the version that wrote it.
+
+    Example:
+        >>> from diffusers import DDIMScheduler
+        >>> plain_config(DDIMScheduler())["beta_schedule"]
+        'linear'
+    """
+    config = json.loads(part.to_json_string())
+    return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
 def own_plan(model: Denoiser | Energy, steps: int) -> Plan | None:

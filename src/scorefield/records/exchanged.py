@@ -33,7 +33,7 @@ def described(parts: Parts) -> dict[str, Any]:
         parts: of a run with an `ImageCodec` and a `Denoiser`.
     """
     codec, model = cast(ImageCodec, parts.codec), cast(Denoiser, parts.model)
-    unit = 2 / (codec.levels - 1) if codec.levels else 1.0
+    scale, shift = on_their_scale(codec)
     header = stored(parts._replace(distilled={}))[0]
     moments = {name: list(value.shape) for name in MOMENTS if (value := getattr(parts, name)) is not None}
     return {
@@ -43,10 +43,16 @@ def described(parts: Parts) -> dict[str, Any]:
         "network": header["network"],
         "target": model.target.name,
         **{name: header[name] for name in _SCALES},
-        "scale": unit * codec.std,
-        "shift": unit * codec.mean - (1 if codec.levels else 0),
+        "scale": scale,
+        "shift": shift,
         "run": {**{name: header[name] for name in _RUN if name in header}, "moments": moments},
     }
+
+
+def on_their_scale(codec: ImageCodec) -> tuple[float, float]:
+    """The scale and shift of `image of diffusers = scale * encoded + shift`: whole numbers are on [-1, 1] there."""
+    unit = 2 / (codec.levels - 1) if codec.levels else 1.0
+    return unit * codec.std, unit * codec.mean - (1 if codec.levels else 0)
 
 
 def own_config(source: Any) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from scorefield.records.codec import Codec, fit_codec
 from scorefield.records.encoded import Encoded
 from scorefield.records.files import open_to_fit, stored_options
 from scorefield.records.fit_streamed import prepare_streamed, streamed_options
+from scorefield.records.foreign import Foreign, check_given, foreign, on_their_scale
 from scorefield.records.held import digest
 from scorefield.records.latents import check_pictures, latent_rows
 from scorefield.records.trained import FORM, TrainedModel
@@ -45,7 +46,7 @@ def fit(
     *,
     settings: Settings | Mapping[str, Any] | None = None,
     size: str = "auto",
-    network: str = "auto",
+    network: Any = "auto",
     energy: bool = False,
     labels: bool | None = None,
     dequantise: bool | None = None,
@@ -66,7 +67,11 @@ def fit(
         folder: to write the run to; `TrainedModel.load(folder)` reads it.
         settings: of the training, as a whole or some fields; default: three minutes.
         size: of the network: "auto", "small", "medium" or "large".
-        network: of series, images and volumes: "auto", "unet" or "transformer".
+        network: of series, images and volumes: "auto", "unet" or "transformer"; of images also a UNet2DModel of
+            diffusers, new or trained, with the scheduler that says what it is told and predicts: a pair (network,
+            scheduler), a pipeline, its folder, or hub:USER/NAME. A copy is trained, on pixels on [-1, 1]; the run is
+            one of `TrainedModel.from_diffusers`, and `interop.to_diffusers` writes it as diffusers' own. Resuming needs
+            no network.
         energy: learn an energy, whose gradient is the score (tables only).
         labels: condition the model on the source's class labels; default: for images that have them.
         dequantise: spread whole numbers by uniform noise, so that they have a density; default: for tables. Images
@@ -94,6 +99,8 @@ def fit(
     """
     begun = time.perf_counter()
     by = None if autoencoder is None else opened(autoencoder)
+    stored = stored_options(Path(folder)) if resume else {}
+    given = foreign(network, stored)
     found = open_to_fit(
         source,
         images,
@@ -103,15 +110,18 @@ def fit(
         leave_out=leave_out,
         labels=labels is not False,
     )
+    if given is not None:
+        check_given(found.kind, found.source, size, latents=by is not None)
+        network = given.described()
     if isinstance(found, Stream):
         chosen = streamed_options(
             found, size=size, network=network, energy=energy, labels=labels, dequantise=dequantise, share=held_share,
-            latents=by is not None, stored=stored_options(Path(folder)) if resume else {},
+            latents=by is not None, stored=stored,
         )  # fmt: skip
         return train_in_folder(
             Path(folder),
             chosen,
-            lambda settings: prepare_streamed(found, chosen, settings.seed, readers, begun, Path(folder)),
+            lambda settings: prepare_streamed(found, chosen, settings.seed, readers, begun, Path(folder), given),
             default=GRID_DEFAULT if found.gridded else Settings(seconds=DEFAULT_SECONDS),
             settings=settings,
             resume=resume,
@@ -149,7 +159,7 @@ def fit(
 
     def ready(settings: Settings) -> Preparation:
         begun = time.perf_counter()
-        made = prepare(dataset, options, settings.seed, by)
+        made = prepare(dataset, options, settings.seed, by, given)
         return replace(made, seconds=reading + time.perf_counter() - begun)
 
     return train_in_folder(
@@ -164,7 +174,11 @@ def fit(
 
 
 def prepare(
-    dataset: Dataset, options: Mapping[str, Any], seed: int, autoencoder: Autoencoder | None = None
+    dataset: Dataset,
+    options: Mapping[str, Any],
+    seed: int,
+    autoencoder: Autoencoder | None = None,
+    given: Foreign | None = None,
 ) -> Preparation:
     """Cut the data set, fit the codec, build the network.
 
@@ -173,17 +187,18 @@ def prepare(
         options: as `fit` stores them in the folder.
         seed: of the training.
         autoencoder: of pictures whose latents are learned.
+        given: the network to train, of diffusers; default: one of this library.
     """
     cut = split(len(dataset), options["held_share"], seed, dataset.labels)
     if autoencoder is None:
-        codec, x, held = _rows(dataset, cut, seed if options["dequantise"] else None)
+        codec, x, held = _rows(dataset, cut, seed if options["dequantise"] else None, given)
     else:
         codec, x, held = latent_rows(dataset, cut, autoencoder.on("cuda" if torch.cuda.is_available() else "cpu"))
     condition, held_condition = (
         torch.as_tensor(dataset.labels[rows]) if options["labels"] and dataset.labels is not None else None
         for rows in cut
     )
-    model, frequencies = untrained(tuple(x.shape[1:]), scales_of(x), condition, options, len(x))
+    model, frequencies = untrained(tuple(x.shape[1:]), scales_of(x), condition, options, len(x), given)
     data = {
         "source": options["source"],
         "kind": dataset.kind,
@@ -209,9 +224,12 @@ def prepare(
     return Preparation(model, x, held, finish, condition, held_condition, exact=exact, look=look, pictures=shown)
 
 
-def _rows(dataset: Dataset, cut: tuple[Array, Array], noise: int | None) -> tuple[Codec, Rows, Rows]:
+def _rows(
+    dataset: Dataset, cut: tuple[Array, Array], noise: int | None, given: Foreign | None
+) -> tuple[Codec, Rows, Rows]:
     """The codec of a data set, and its rows to train on and to hold out, images encoded as they are needed."""
     codec = fit_codec(dataset, cut[0])
+    codec = codec if given is None else on_their_scale(codec, dataset.records)
     x, held = (Encoded(codec, dataset.records, rows, noise) for rows in cut)
     return (codec, x, held) if dataset.kind == "image" else (codec, x[:], held[:])
 

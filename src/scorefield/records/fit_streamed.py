@@ -18,7 +18,9 @@ from scorefield.data.streams.order import HELD_ROWS, Order, buffer_rows, drawn_r
 from scorefield.data.streams.reader import Reader, gathered
 from scorefield.records.beginnings import drawn, ends_of, untrained
 from scorefield.records.encoded import Encoded
-from scorefield.records.measured import SAMPLE_BYTES, THREADS, kept_or_measured, looked_at, sampled_rows
+from scorefield.records.foreign import Foreign, on_their_scale
+from scorefield.records.image_codec import ImageCodec
+from scorefield.records.measured import SAMPLE_BYTES, THREADS, Measured, kept_or_measured, looked_at, sampled_rows
 from scorefield.records.streamed import Later, Streamed
 from scorefield.records.trained import FORM, TrainedModel
 from scorefield.training.heldout import BINS, POINTS
@@ -32,7 +34,7 @@ def streamed_options(
     stream: Stream,
     *,
     size: str,
-    network: str,
+    network: str | dict[str, Any],
     energy: bool,
     labels: bool | None,
     dequantise: bool | None,
@@ -86,7 +88,13 @@ def held_at_hand(stream: Stream, held: Array) -> Array:
 
 
 def prepare_streamed(
-    stream: Stream, options: Mapping[str, Any], seed: int, readers: int, begun: float, folder: Path | None = None
+    stream: Stream,
+    options: Mapping[str, Any],
+    seed: int,
+    readers: int,
+    begun: float,
+    folder: Path | None = None,
+    given: Foreign | None = None,
 ) -> Preparation:
     """Hold rows out, look at the others for the codec, build the network.
 
@@ -97,11 +105,13 @@ def prepare_streamed(
         readers: threads that read ahead.
         begun: when the work began, as `time.perf_counter` says it.
         folder: of the run, which keeps what was found for the next time; None: nothing is kept.
+        given: the network to train, of diffusers; default: one of this library.
     """
     held = held_rows(len(stream), options["held_share"], seed)
     order = Order(stream, np.sort(held), seed, options["stream"]["buffer"])
     noise = seed if options["dequantise"] else None
     found = kept_or_measured(folder, options, order, options["stream"].get("looked"), noise)
+    found = found if given is None else _on_their_scale(found)
     codec = found.codec
     x, kept = Streamed(codec, Reader(order, readers), noise), held[:_HELD_POINTS]
     test = Encoded(codec, cast(Any, Later(stream, kept)), None, noise)
@@ -109,7 +119,7 @@ def prepare_streamed(
         torch.from_numpy(stream.labels[rows]) if options["labels"] and stream.labels is not None else None
         for rows in (order.row(np.arange(len(order))) if options["labels"] else kept, kept)
     )
-    model, frequencies = untrained(codec.shape, found.scales, condition, options, len(x))
+    model, frequencies = untrained(codec.shape, found.scales, condition, options, len(x), given)
     data = {
         "source": options["source"],
         "kind": stream.kind,
@@ -187,6 +197,15 @@ def extract(stream: Stream, info: Mapping[str, Any]) -> Extract:
     labels = None if stream.labels is None else stream.labels[kept]
     real = Dataset(records[: len(kept)], stream.kind, stream.columns, labels, stream.source)
     return Extract(real, training, note)
+
+
+def _on_their_scale(found: Measured) -> Measured:
+    """What is known of the training rows, of these as diffusers has them."""
+    own, codec = cast(ImageCodec, found.codec), on_their_scale(found.codec, None)
+    scale, shift = own.std / codec.std, (own.mean - codec.mean) / codec.std
+    scales = found.scales._replace(sigma_data=scale * found.scales.sigma_data)
+    mean, covariance = scale * found.mean + shift, scale**2 * found.covariance
+    return replace(found, codec=codec, scales=scales, mean=mean, covariance=covariance)
 
 
 def _read(stream: Stream, rows: Array) -> Array:

@@ -19,7 +19,6 @@ from scorefield.data.streams.tableparts import TableParts
 from scorefield.metrics.comparison import LEAST, MOST
 from scorefield.tables.conform import conform
 from scorefield.tables.files import parts_like, read_rows
-from scorefield.tables.surveyed import cut_rows
 from scorefield.tables.trained import TrainedTable
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def real_rows_of(model: TrainedTable, parts: TableParts) -> Rows:
     """As `real_rows` of a table in many files: of a model's own the rows held out, and some that it was trained on."""
     data, settings = model.info.get("data", {}), model.info.get("training", {}).get("settings", {})
     if data.get("stream") and data.get("records") == parts.fingerprint():
+        from scorefield.tables.surveyed import cut_rows  # with all that streams need
+
         held, some = cut_rows(parts, data["held_share"], settings.get("seed", 0))
         held = held[:MOST]
         found = parts.rows(np.concatenate([held, some]))

@@ -51,8 +51,9 @@ def survey(
 ) -> Survey:
     """The codec of a table, as `fit_row_codec` makes it of one in memory, and some of its rows encoded.
 
-    The columns are detected in 65,536 rows. Rows of the pass that they have no place for, such as a category or a bound
-    that these did not show, are added to them, the columns are detected again, and the pass begins anew.
+    The columns are detected in 65,536 rows; of columns that are empty there, in rows where they are not. Rows of the
+    pass that they have no place for, such as a category or a bound that these did not show, are added to them, the
+    columns are detected again, and the pass begins anew.
 
     Args:
         parts: the table.
@@ -69,7 +70,7 @@ def survey(
         return done.found()
     import pandas as pd
 
-    frame = parts.sample(SAMPLE_ROWS)
+    frame = _filled(parts.sample(SAMPLE_ROWS), parts)
     for _ in range(_PASSES):
         with named(parts.source):
             schema = schema_of(frame)
@@ -91,6 +92,23 @@ def cut_rows(parts: TableParts, share: float, seed: int) -> tuple[Array, Array]:
     some = np.sort(drawn_rows(trained, min(trained, SAMPLE_ROWS), seed, "stream/sample"))
     rising = np.sort(held)
     return held, some + np.searchsorted(rising - np.arange(len(rising)), some, side="right")
+
+
+def _filled(frame: pd.DataFrame, parts: TableParts) -> pd.DataFrame:
+    """A sample, with rows that hold what columns do which are empty in it: the first of the table's that have them."""
+    import pandas as pd
+
+    lacking = {name: _ODD for name in frame.columns if not present(frame[name]).any()}
+    found = [frame]
+    for _, part in parts.frames() if lacking else ():
+        for name, count in lacking.items():
+            rows = part[present(part[name])].iloc[:count]
+            found += [rows] if len(rows) else []
+            lacking[name] -= len(rows)
+        lacking = {name: count for name, count in lacking.items() if count}
+        if not lacking:
+            break
+    return pd.concat(found, ignore_index=True) if len(found) > 1 else frame
 
 
 @dataclass(eq=False)
