@@ -323,6 +323,10 @@ def test_it_is_a_static_score_of_any_shape_and_dtype() -> None:
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "equal": (lambda: nonparametric.fit(torch.ones(5, 2)), "scale > 0"),
+    "constant": (
+        lambda: nonparametric.ssge(torch.eye(5, 2)[:, [0, 1, 1]] * torch.tensor([1, 1, 0])),
+        "column 2 is 0 in",
+    ),
     "NaN": (lambda: nonparametric.fit(torch.tensor([[1.0, 2.0], [3.0, math.nan]])), "row 1, column 1"),
     "infinite": (lambda: nonparametric.ssge(torch.tensor([[1.0], [math.inf]])), "row 1, column 0"),
     "one": (lambda: nonparametric.fit(torch.ones(1, 2)), "at least 2 points"),

@@ -64,7 +64,8 @@ def fit(
         A static score, `x -> score`, with `log_density` (of curl-free kernels), `divergence` and `loss`.
 
     Raises:
-        ValueError: for a sample that is not finite, naming row and column, or all of whose points are equal.
+        ValueError: for a sample that is not finite, naming row and column, all of whose points are equal, or one of
+            whose coordinates is the same in all of them: it has no density, and the loss no minimum.
 
     Example:
         >>> from scorefield.analytic import Gaussian
@@ -196,6 +197,13 @@ def kernel_exponential_family_lite(
 
 def _data(x: Tensor, base: Base | None) -> Data:
     rows = checked(x)
+    constant = rows.amax(0) == rows.amin(0)
+    if bool(constant.any()) and not bool(constant.all()):
+        first = int(constant.nonzero()[0])
+        raise ValueError(
+            f"column {first} is {float(rows[0, first]):g} in every point (such columns: {int(constant.sum())}): it has "
+            "no density, and so no score; leave such columns out."
+        )
     return Data(rows, tuple(x.shape[1:]), base, base_at(base, rows, x.shape[1:]))
 
 
