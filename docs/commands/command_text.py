@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from cyclopts.argument import Argument
 
@@ -94,16 +94,17 @@ def _before_args(text: str) -> str:
 
 
 def _option(one: Argument) -> Option:
-    hint, many = _bare(one.hint)
+    (hint, *others), many = _bare(one.hint)
     given = sorted(one.names, key=lambda name: (not name.startswith("--"), one.names.index(name)))
     by_place = one.index is not None
     choices = tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
     switch = hint is bool
-    place = "" if switch else "|".join(choices) or PLACE[hint]
+    place = "" if switch else "|".join([*(choices or [PLACE[hint]]), *(PLACE[other] for other in others)])
     limits = next((check.limits for check in _checks(one) if isinstance(check.limits, Range)), None)
     kind = (
         "a switch" if switch else f"one of {', '.join(choices)}" if choices else limits.words if limits else KIND[hint]
     )
+    kind = ", or ".join([kind, *(KIND[other] for other in others)])
     if many:
         kind += ", several times if need be"
     text = " ".join((one.parameter.help or "").split())
@@ -117,13 +118,14 @@ def _checks(one: Argument) -> Iterator[object]:
     yield from (check for check in one.parameter.validator or () if hasattr(check, "limits"))
 
 
-def _bare(hint: object) -> tuple[object, bool]:
-    """The type without `| None` and without the tuple of an option that may be given several times."""
+def _bare(hint: object) -> tuple[list[Any], bool]:
+    """The types, words first, without `| None` and without the tuple of an option that may be given several times."""
+    hints = [hint]
     if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    if get_origin(hint) is tuple:
-        return get_args(hint)[0], True
-    return hint, False
+        hints = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hints[0]) is tuple:
+        return [get_args(hints[0])[0]], True
+    return sorted(hints, key=lambda part: get_origin(part) is not Literal), False
 
 
 def plain(text: str) -> str:
