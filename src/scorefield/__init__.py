@@ -8,9 +8,9 @@ Importing the package imports neither torch nor any other library: each public n
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from scorefield._lazy import on_first_use
 
 if TYPE_CHECKING:  # the two tables below, for type checkers and editors; a test holds them together
     from scorefield import analytic as analytic
@@ -120,17 +120,4 @@ _NAMES = {  # public name: the module that defines it
 }
 __all__ = ["__version__", *_MODULES, *_NAMES]
 
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        value: object = import_module(f"{__name__}.{_MODULES[name]}")
-    elif name in _NAMES:
-        value = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = on_first_use(__name__, _NAMES, _MODULES)

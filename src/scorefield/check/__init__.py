@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorefield._lazy import loaded
+from scorefield._lazy import on_first_use
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors; a test holds them together
     from scorefield.check.exact import library as library
@@ -29,12 +29,6 @@ _PLACES = {  # public name: the module of this package that defines it
     "of_sample": "sample",
     "of_trained": "runs",
 }
-__all__ = ["laws", "library", "of_model", "of_trained", "of_sample", "CheckReport", "Row", "SampleCheck"]
+__all__ = [*_PLACES]
 
-
-def __getattr__(name: str) -> object:
-    return loaded(__name__, _PLACES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = on_first_use(__name__, _PLACES)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorefield._lazy import loaded
+from scorefield._lazy import on_first_use
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors; a test holds them together
     from scorefield.data import toys as toys
@@ -66,36 +66,6 @@ _PLACES = {  # public name: the module of this package that defines it
     "write_frames": "frames",
     "write_parts": "writing",
 }
-__all__ = [
-    "BUILTIN",
-    "DataError",
-    "Dataset",
-    "Dialect",
-    "ImageReading",
-    "TOYS",
-    "TableFile",
-    "builtin_frame",
-    "check_frame_suffix",
-    "check_suffix",
-    "grid",
-    "grid_png",
-    "load",
-    "named",
-    "read_frame",
-    "read_table",
-    "split",
-    "toys",
-    "write",
-    "write_filled",
-    "write_frame",
-    "write_frames",
-    "write_parts",
-]
+__all__ = [*_PLACES]
 
-
-def __getattr__(name: str) -> object:
-    return loaded(__name__, _PLACES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = on_first_use(__name__, _PLACES, {"toys": "toys"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorefield._lazy import loaded
+from scorefield._lazy import on_first_use
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors; a test holds them together
     from scorefield.tables.codec import RowCodec as RowCodec
@@ -36,24 +36,6 @@ _PLACES = {  # public name: the module of this package that defines it
     "overrides_from_toml": "schema_toml",
     "to_toml": "schema_toml",
 }
-__all__ = [
-    "Column",
-    "RowCodec",
-    "Schema",
-    "TrainedTable",
-    "as_frame",
-    "detect",
-    "fit_frame",
-    "fit_row_codec",
-    "overridden",
-    "overrides_from_toml",
-    "to_toml",
-]
+__all__ = [*_PLACES]
 
-
-def __getattr__(name: str) -> object:
-    return loaded(__name__, _PLACES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = on_first_use(__name__, _PLACES)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from scorefield.tables.denoiser import CODE_KNOTS, MaskedDenoiser
 from scorefield.tables.objective import MaskedObjective, Shares
+from scorefield.tables.shrinkage import to_mask
 
-_EACH, _LEAST_ROWS, _MOST_ROWS = 32, 512, 6144  # masked rows: of a held-out row, and in all
 _PRIOR = (0.25, 0.25)  # precisions: of 1 for the gains of all codes, of these for those of each
 _ITERATIONS, _HALVINGS = 30, 20
 
@@ -34,8 +34,7 @@ def fit_code_gains(model: MaskedDenoiser, objective: MaskedObjective, held: Tens
     ones = torch.ones(CODE_KNOTS, len(sizes), dtype=torch.float64)
     if not sizes or not len(held):
         return ones
-    index = torch.arange(min(max(_EACH * len(held), _LEAST_ROWS), _MOST_ROWS))
-    rows = held[index % len(held)]
+    index, rows = to_mask(held)
     given, asked = objective.with_shares(Shares(0.0, 0.0, 1.0)).masks(rows, index)
     probabilities = [torch.cat(v) for v in zip(*(model.raw_log_codes(part) for part in given.split(512)), strict=True)]
     weights, frequencies = model.code_knot_weights(given), model.split_log_frequencies()

@@ -39,9 +39,8 @@ def fit_shrinkage(model: MaskedDenoiser, objective: MaskedObjective, held: Tenso
     if not d or not len(held):
         return torch.ones_like(model.shrinkage)
     square, product = torch.zeros(d, knots, knots, dtype=torch.float64), torch.zeros(d, knots, dtype=torch.float64)
+    index, rows = to_mask(held, _MOST_ROWS)
     for k, kind in enumerate((Shares(1.0, 0.0, 0.0), Shares(0.0, 1.0, 0.0), None)):
-        index = torch.arange(min(max(_EACH * len(held), _POINTS[0]), _POINTS[1]))
-        rows = held[index % min(len(held), _MOST_ROWS)]
         given = (
             _one_number_queried(objective, rows, index)
             if kind is None
@@ -55,6 +54,12 @@ def fit_shrinkage(model: MaskedDenoiser, objective: MaskedObjective, held: Tenso
     common = _ridge(square.sum(0), product.sum(0), torch.ones(knots, dtype=torch.float64), _PRIOR[0])
     each = [_ridge(a, b, common, _PRIOR[1]) for a, b in zip(square, product, strict=True)]
     return torch.stack(each, 1).clamp(_LEAST, _MOST).reshape(model.shrinkage.shape).to(model.shrinkage)
+
+
+def to_mask(held: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Numbers `(n,)` of draws of masks, and the held-out row `(n, entries)` of each, of the first `most` or of all."""
+    index = torch.arange(min(max(_EACH * len(held), _POINTS[0]), _POINTS[1]))
+    return index, held[index % min(len(held), most or len(held))]
 
 
 def _ridge(square: Tensor, product: Tensor, prior: Tensor, share: float) -> Tensor:
