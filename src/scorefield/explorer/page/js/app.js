@@ -57,11 +57,13 @@ function context(name, state, connection, address) {
       guard(request.promise, done);
       return request;
     },
-    /** A request for a panel: its settings, or others that stand in for them until they are answered. */
+    /** A request for a panel: its settings, or others that stand in for them until they are answered. Without settings nothing is asked, and no answer drawn. */
     ask: (panel, channel, query, done, instead = {}) => {
-      const params = { ...panel.settings(), ...instead };
+      const settings = panel.settings();
+      if (settings === null) return null;
+      const params = { ...settings, ...instead };
       return guard(connection.request(channel, query, params), (result) => {
-        if (panel.fresh) return; // this one was of other settings, or stood in for what has come
+        if (panel.fresh || panel.settings() === null) return; // this one was of other settings, or stood in for what has come
         done(result, params);
         panel.drawn(params);
       });
