@@ -55,6 +55,9 @@ def facts(model: TrainedTable) -> Facts:
     if m.reference is not None:
         mixture = f"mixture of {len(m.reference.law.weights)} Gaussians in {m.network.dim} dimensions"
         found.append(("reference", mixture))
+    if things := model.info.get("things"):
+        text = f"rows are measurements of things, of which {things:,} are known: a Gaussian each, near to its rows"
+        found.append(("near repeats", text))
     count = sum(p.numel() for p in m.parameters())
     found.append(("network", f"{NETWORK}, {count:,} parameters"))
     found.append(("noise range", f"sigma {m.sigma_min:g} to {m.sigma_max:.4g}, in standard deviations of each number"))

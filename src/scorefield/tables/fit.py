@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +30,7 @@ from scorefield.tables.frequencies import counts_of, log_frequencies, numbers_of
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture, defended
+from scorefield.tables.near_repeats import with_things
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
 from scorefield.tables.repeats import fit_repeats
@@ -118,6 +121,7 @@ class TableFit:
         objective: of the training.
         seconds: that fitting the mixture took.
         seed: of everything random.
+        things: how many components of the mixture are single things (`near_repeats`).
     """
 
     encoded: Encoded
@@ -127,6 +131,7 @@ class TableFit:
     objective: MaskedObjective
     seconds: float = 0.0
     seed: int = 0
+    things: int = 0
 
     @staticmethod
     def of(encoded: Encoded, seed: int, size: str = "auto") -> TableFit:
@@ -140,18 +145,23 @@ class TableFit:
         begun = time.perf_counter()
         codec, clean = encoded.codec, encoded.training
         rows, held = (_spread(codec, part, seed + k) for k, part in enumerate((clean, encoded.held)))
-        numbers = codec.continuous
+        numbers, things = codec.continuous, 0
         law = None
         if numbers:
-            chosen = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed)
-            law = defended(chosen, len(clean))
+            chosen = law = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed)
+            if not codec.sizes:
+                own, others = _once(clean, encoded.held)
+                law = with_things(chosen, rows[own], held[others])
+            things = len(law.weights) - len(chosen.weights)
+            law = defended(law, len(clean))
         width, depth, members = SIZES[size if size != "auto" else _size_for(len(clean))]
         values = numbers_of_codes(codec)
         network = MaskedMLP(numbers, codec.sizes, width, depth, members=members, seed=seed, values=values)
         low, high = sigma_range(rows[:, :numbers].nan_to_num()) if numbers else (0.002, 80.0)
         model = MaskedDenoiser(network, law, log_frequencies(counts_of(codec, clean)), sigma_min=low, sigma_max=high)
         objective = MaskedObjective(numbers, len(codec.sizes), codec.gates, table_levels(low, high), seed)
-        return TableFit(encoded, model, rows.float(), held.float(), objective, time.perf_counter() - begun, seed)
+        seconds = time.perf_counter() - begun
+        return TableFit(encoded, model, rows.float(), held.float(), objective, seconds, seed, things)
 
     def preparation(self) -> Preparation:
         """What the trainer takes; the trained model has its percentiles and its memorisation ratio."""
@@ -181,7 +191,8 @@ class TableFit:
         codec = self.encoded.codec
         parts = self.encoded.training, self.encoded.held
         model.code_table = fit_code_table(model.network_log_codes, codec.continuous, codec.sizes, *parts)
-        table = TrainedTable(model, codec, {}, info or {})
+        known = {**(info or {}), **({"things": self.things} if self.things else {})}
+        table = TrainedTable(model, codec, {}, known)
         held = codec.dequantise(self.encoded.held, self.seed)
         own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)
         return replace(table, recalibration=own, repeats=fit_repeats(codec, self.encoded.training, self.seed))
@@ -346,6 +357,14 @@ def _schema(frame: pd.DataFrame, schema: Schema | Path | None, folder: Path | No
 
 def _size_for(rows: int) -> str:
     return "small" if rows < 250 else "medium" if rows < _MANY_ROWS else "large"
+
+
+def _once(*parts: Tensor) -> list[Tensor]:
+    """The places in each part of the rows that neither it nor a part before has: those there again are left out."""
+    together = torch.cat(parts).nan_to_num(nan=math.inf).numpy()
+    first = torch.zeros(len(together), dtype=torch.bool)
+    first[torch.from_numpy(np.unique(together, axis=0, return_index=True)[1])] = True
+    return [some.nonzero()[:, 0] for some in first.split([len(part) for part in parts])]
 
 
 def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:

@@ -1,0 +1,191 @@
+"""Things that a table has several rows of, nearly alike: components of their own in the mixture of its numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scorefield.analytic.mixture import GaussianMixture
+from scorefield.tables.mixture import log_densities
+
+Floats = NDArray[np.float64]
+
+_NEAREST = 8  # other rows that a row is compared with
+_STARTS = (0.1, 0.4)  # shares of the rows, those nearest to another one, whose differences begin the estimate
+_ROUNDS, _RELINKED = 50, 5
+_WITHIN = 0.999  # of the differences between two rows of one thing, that link them
+_MOST_NUMBERS = 6000  # things times dimensions: what each row costs in training
+_SURE = 3.0  # standard errors of the gain on rows held out
+_FLOOR = 1e-6  # variance, of standardised data
+_FEWEST = 40  # rows
+_PRIOR = 2.0  # things of each number of rows, whose next rows come as often as their own did
+
+
+def with_things(law: GaussianMixture, x: Tensor, held: Tensor) -> GaussianMixture:
+    """The mixture with a component for each thing that has several rows, nearly alike; as it came where there are none.
+
+    Rows are often several measurements of one thing: a patient at three visits, a specimen measured four times. With
+    n rows, N_r things of r rows each, and the covariance S of a thing's rows around their mean,
+
+        p(x) = N_1 / n law(x) + sum_k w_k N(x; mean_k, (1 + 1 / c_k) S),    w_k = (c_k + 1) N_(c_k + 1) / (n N_(c_k)):
+
+    of n rows so many would be of a thing that has c_k rows among the others (Turing's estimate; Good 1953), and of a
+    new one so many have none beside them. A design in which each thing is measured four times is understood by this: a
+    thing that has four rows gets no more. Taken only where rows held out are more likely so, beyond chance.
+
+    Args:
+        law: of all rows.
+        x: `(n, d)` rows that it was fitted to, none of them there twice; NaN where missing, and such rows belong to no
+            thing.
+        held: `(m, d)` rows held out, likewise.
+    """
+    whole = x[torch.isfinite(x).all(1)].double()
+    if len(whole) < _FEWEST or not len(held):
+        return law
+    apart = _difference_covariance(whole, log_densities(law, whole))
+    things = None if apart is None else _linked(whole, apart)
+    if things is None or len(things.counts) * x.shape[1] > _MOST_NUMBERS:
+        return law
+    own = _joined(law, things)
+    gain = log_densities(own, held) - log_densities(law, held)
+    error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
+    return own if float(gain.mean()) > _SURE * error else law
+
+
+@dataclass(frozen=True, eq=False)
+class _Things:
+    """Of K things their means `(K, d)`, numbers of rows `(K,)` int64, and one covariance `(d, d)`."""
+
+    means: Tensor
+    counts: Tensor
+    covariance: Tensor
+
+
+def _difference_covariance(x: Tensor, background: Tensor) -> Floats | None:
+    """A first covariance of the difference between two rows of one thing, by expectation maximisation; None: no pairs.
+
+    Row i is one of the background, or of the thing of some other row j, each of these equally likely:
+    `p(x_i) = (1 - w) background(x_i) + w sum_j N(x_i - x_j; 0, C) / (n - 1)`, j not i. Of a thing with many rows the
+    nearest ones count most, so that C is too small there.
+    """
+    from scipy.spatial import cKDTree
+
+    rows = x.numpy()
+    n, d = rows.shape
+    away, near = cKDTree(rows).query(rows, k=min(_NEAREST, n - 1) + 1)
+    near, away = near[:, 1:], away[:, 1]
+    gaps = rows[:, None] - rows[near]  # (n, k, d)
+    best, found = -math.inf, None
+    for share in _STARTS:
+        first = gaps[away <= np.quantile(away, share), 0]
+        value, c = _maximised(gaps, background.numpy(), first.T @ first / len(first) + _FLOOR * np.eye(d))
+        if value > best:
+            best, found = value, c
+    return found
+
+
+def _maximised(gaps: Floats, background: Floats, c: Floats) -> tuple[float, Floats]:
+    """The log-likelihood and the covariance at the end of the rounds."""
+    n, _, d = gaps.shape
+    w, last = 0.5, -math.inf
+    for _ in range(_ROUNDS):
+        half = np.linalg.solve(np.linalg.cholesky(c), gaps.reshape(-1, d).T).T.reshape(gaps.shape)
+        log_det = float(np.linalg.slogdet(2 * math.pi * c)[1])
+        joint = math.log(w / (n - 1)) - 0.5 * (half**2).sum(2) - 0.5 * log_det
+        both = np.concatenate([joint, math.log1p(-w) + background[:, None]], 1)
+        top = both.max(1, keepdims=True)
+        log_p = top[:, 0] + np.log(np.exp(both - top).sum(1))
+        share = np.exp(joint - log_p[:, None])
+        total = float(share.sum())
+        if total < 2 or log_p.sum() - last < 1e-3:
+            break
+        last = float(log_p.sum())
+        w = min(max(total / n, 1e-3), 1 - 1e-3)
+        c = np.einsum("nk,nki,nkj->ij", share, gaps, gaps) / total + _FLOOR * np.eye(d)
+    return last, c
+
+
+def _linked(x: Tensor, apart: Floats) -> _Things | None:
+    """The things, linked again by what their own rows say of the covariance, until these stay."""
+    found = _things(x, apart)
+    for _ in range(_RELINKED):
+        if found is None:
+            return None
+        again = _things(x, 2 * found.covariance.numpy())
+        if again is None or torch.equal(again.counts, found.counts):
+            break
+        found = again
+    return found
+
+
+def _things(x: Tensor, apart: Floats) -> _Things | None:
+    """Rows linked where they differ no more than two rows of one thing do; None where no two are."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    rows = x.numpy()
+    n, d = rows.shape
+    whitened = np.linalg.solve(np.linalg.cholesky(apart), rows.T).T
+    pairs = cKDTree(whitened).query(whitened, k=min(_NEAREST, n - 1) + 1, distance_upper_bound=_reach(d))[1][:, 1:]
+    i, j = np.nonzero(pairs < n)
+    links = coo_matrix((np.ones(len(i)), (i, pairs[i, j])), shape=(n, n))
+    label = torch.from_numpy(connected_components(links, directed=False)[1]).long()
+    counts = torch.bincount(label)
+    if len(counts) == n:
+        return None
+    means = torch.zeros(len(counts), d, dtype=torch.float64).index_add_(0, label, x) / counts[:, None]
+    return _Things(means, counts, _spread(x - means[label], label, counts))
+
+
+def _spread(off: Tensor, label: Tensor, counts: Tensor) -> Tensor:
+    """The covariance of rows around their thing's mean, without things whose rows lie too far apart to be one."""
+    from scipy.stats import chi2
+
+    d, use = off.shape[1], counts > 1
+    floor = _FLOOR * torch.eye(d, dtype=torch.float64)
+    limit = torch.from_numpy(chi2.ppf(_WITHIN, d * (counts.numpy() - 1).clip(1)))
+    covariance = floor
+    for _ in range(_RELINKED):
+        mine = off[use[label]]
+        covariance = mine.T @ mine / (counts[use] - 1).sum() + floor
+        distance = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), off.T, upper=False).square().sum(0)
+        whole = (counts > 1) & (torch.zeros_like(limit).index_add_(0, label, distance) <= limit)
+        if torch.equal(whole, use) or not bool(whole.any()):
+            break
+        use = whole
+    return covariance
+
+
+def _reach(d: int) -> float:
+    from scipy.stats import chi2
+
+    return float(np.sqrt(chi2.ppf(_WITHIN, d)))
+
+
+def _joined(law: GaussianMixture, things: _Things) -> GaussianMixture:
+    """The law of new things and the components of those that are known."""
+    new, known = _weights(things.counts)
+    wide = (1 + 1 / things.counts.double())[:, None, None] * things.covariance
+    weights = torch.cat([law.weights.double() * new, known])
+    means = torch.cat([law.means.double(), things.means])
+    return GaussianMixture(weights, means, torch.cat([law.covariances.double(), wide]))
+
+
+def _weights(counts: Tensor) -> tuple[float, Tensor]:
+    """Turing's probabilities of a new thing and of each known one.
+
+    Few things of one number of rows say little: w_k is held towards c_k / n, the share of the thing's own rows, as by
+    two more things. So nothing that was seen is impossible.
+    """
+    things = torch.bincount(counts, minlength=int(counts.max()) + 2).double()  # by their number of rows
+    own = counts.double()
+    known = ((own + 1) * things[counts + 1] + _PRIOR * own) / (things[counts] + _PRIOR)
+    new = max(float(things[1]), 1.0)
+    total = new + float(known.sum())
+    return new / total, known / total
