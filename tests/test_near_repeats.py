@@ -1,17 +1,21 @@
 """Things that a table has several rows of, nearly alike."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scorefield.analytic.mixture import GaussianMixture
 from scorefield.report.tables import facts
 from scorefield.tables.fit import Encoded, TableFit
 from scorefield.tables.mixture import fit_mixture, log_densities
-from scorefield.tables.near_repeats import _difference_covariance, _linked, _weights, with_things
+from scorefield.tables.near_repeats import things_of, turing_weights, with_things
+from scorefield.tables.trained import TrainedTable
 
 NOISE = torch.tensor([[0.02, 0.0, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]], dtype=torch.float64)
 """A root of the covariance of a thing's rows."""
@@ -41,7 +45,7 @@ def plain(rows: Tensor) -> GaussianMixture:
     ],
 )
 def test_weights_are_turings(counts: list[int], new: float, each: dict[int, float]) -> None:
-    found, known = _weights(torch.tensor(counts))
+    found, known = turing_weights(torch.tensor(counts))
     total = new + sum(each[c] for c in counts)
     assert found == pytest.approx(new / total)
     assert known.tolist() == pytest.approx([each[c] / total for c in counts])
@@ -50,9 +54,7 @@ def test_weights_are_turings(counts: list[int], new: float, each: dict[int, floa
 def test_the_covariance_of_a_thing_is_found_and_its_rows_are_linked() -> None:
     rows = measured(200, 4)
     wanted = NOISE @ NOISE.T
-    apart = _difference_covariance(rows, log_densities(plain(rows), rows))
-    assert apart is not None
-    things = _linked(rows, apart)
+    things = things_of(rows, log_densities(plain(rows), rows))
     assert things is not None
     assert abs(len(things.counts) - 200) <= 4 and int(things.counts.sum()) == 800
     found = things.covariance
@@ -111,3 +113,44 @@ def test_a_table_is_fitted_with_its_things_and_one_with_rows_there_twice_is_not(
     twice = pd.concat([once] * 2, ignore_index=True)  # a row recorded again is no other measurement
     made = TableFit.of(Encoded.of(twice, seed=0), seed=0, size="small")
     assert made.things == 0 and "things" not in made.table().info
+
+
+@pytest.fixture(scope="module")
+def kinds() -> pd.DataFrame:
+    """Things with a kind each, that their numbers say nothing of."""
+    random = torch.Generator().manual_seed(2)
+    base, kind = torch.randn(150, 3, generator=random), torch.randint(0, 3, (150,), generator=random)
+    thing = torch.arange(150).repeat_interleave(4)[torch.randperm(600, generator=random)]
+    rows = base[thing].double() + torch.randn(600, 3, dtype=torch.float64, generator=random) @ NOISE.T
+    frame = pd.DataFrame(rows.numpy(), columns=["a", "b", "c"])
+    return frame.assign(kind=np.array(["x", "y", "z"])[kind[thing].numpy()])
+
+
+def test_rows_with_codes_keep_the_codes_of_their_thing(kinds: pd.DataFrame, tmp_path: Path) -> None:
+    made = TableFit.of(Encoded.of(kinds.iloc[:500], seed=0), seed=0, size="small")
+    assert made.things == 0
+    table = made.table()
+    assert table.repeats is not None and not table.repeats.exact and table.repeats.new < 0.1
+    assert "near to a row" in dict(facts(table))["repeats"]
+    new = table.sample(400, seed=1)
+    at = kinds.iloc[:500]
+    distance, nearest = cKDTree(at[["a", "b", "c"]]).query(new[["a", "b", "c"]])
+    close = distance < 0.2  # six standard deviations of two rows' difference
+    assert close.mean() > 0.9
+    same = at["kind"].to_numpy()[nearest] == new["kind"].to_numpy()
+    assert same[close].mean() > 0.98  # by chance a third
+    assert not table.sample(50, seed=1, repeats=False).equals(new[:50])
+    table.save(tmp_path / "run")
+    pd.testing.assert_frame_equal(TrainedTable.load(tmp_path / "run").sample(400, seed=1), new)
+    pd.testing.assert_frame_equal(
+        table.sample(30, seed=1, first=70).reset_index(drop=True), new[70:100].reset_index(drop=True)
+    )
+    assert set(table.sample(20, given={"kind": "x"})["kind"]) == {"x"}
+
+
+def test_codes_that_follow_from_numbers_are_no_things(kinds: pd.DataFrame) -> None:
+    once = kinds.drop_duplicates("a").sample(frac=1, random_state=0)
+    once = once.assign(a=np.random.default_rng(0).normal(size=600), b=np.random.default_rng(1).normal(size=600))
+    once["c"] = once["kind"].map({"x": -1.0, "y": 0.0, "z": 1.0}) + 0.1 * np.random.default_rng(2).normal(size=600)
+    table = TableFit.of(Encoded.of(once, seed=0), seed=0, size="small").table()
+    assert table.repeats is None

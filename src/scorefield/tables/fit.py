@@ -31,9 +31,10 @@ from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture, defended
 from scorefield.tables.near_repeats import with_things
+from scorefield.tables.near_rows import fit_near_rows
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
-from scorefield.tables.repeats import fit_repeats
+from scorefield.tables.repeats import Repeats, fit_repeats
 from scorefield.tables.row_model import Layout
 from scorefield.tables.schema import Schema
 from scorefield.tables.schema_toml import schema_from_file
@@ -195,7 +196,14 @@ class TableFit:
         table = TrainedTable(model, codec, {}, known)
         held = codec.dequantise(self.encoded.held, self.seed)
         own = fit_recalibration(model, table.layout, held, scale=model.sigma_data, seed=self.seed)
-        return replace(table, recalibration=own, repeats=fit_repeats(codec, self.encoded.training, self.seed))
+        return replace(table, recalibration=own, repeats=self._repeats(table))
+
+    def _repeats(self, table: TrainedTable) -> Repeats | None:
+        """What new rows repeat: rows nearly, or the values of some columns."""
+        codec, training, held = self.encoded
+        own, others = _once(training, held)
+        near = fit_near_rows(table.model, table.layout, codec, training[own], held[others], self.seed)
+        return near or fit_repeats(codec, training, self.seed)
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
         """The model with its levels, and the log-densities of training rows, which percentiles are taken among."""

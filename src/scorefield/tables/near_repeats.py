@@ -45,28 +45,56 @@ def with_things(law: GaussianMixture, x: Tensor, held: Tensor) -> GaussianMixtur
         held: `(m, d)` rows held out, likewise.
     """
     whole = x[torch.isfinite(x).all(1)].double()
-    if len(whole) < _FEWEST or not len(held):
-        return law
-    apart = _difference_covariance(whole, log_densities(law, whole))
-    things = None if apart is None else _linked(whole, apart)
+    things = things_of(whole, log_densities(law, whole)) if len(held) else None
     if things is None or len(things.counts) * x.shape[1] > _MOST_NUMBERS:
         return law
     own = _joined(law, things)
-    gain = log_densities(own, held) - log_densities(law, held)
-    error = float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
-    return own if float(gain.mean()) > _SURE * error else law
+    return own if surely_more(log_densities(own, held) - log_densities(law, held)) else law
 
 
 @dataclass(frozen=True, eq=False)
-class _Things:
-    """Of K things their means `(K, d)`, numbers of rows `(K,)` int64, and one covariance `(d, d)`."""
+class Things:
+    """Things that rows are measurements of.
+
+    Args:
+        means: of the rows of each, `(K, d)`.
+        counts: how many rows each has, `(K,)` int64.
+        covariance: of a row around its thing, `(d, d)`.
+        groups: which group each is of, `(K,)` int64.
+    """
 
     means: Tensor
     counts: Tensor
     covariance: Tensor
+    groups: Tensor
+
+    @property
+    def covariances(self) -> Tensor:
+        """Of a next row of each around the mean of those that are known, `(K, d, d)`."""
+        return (1 + 1 / self.counts.double())[:, None, None] * self.covariance
 
 
-def _difference_covariance(x: Tensor, background: Tensor) -> Floats | None:
+def things_of(x: Tensor, background: Tensor, groups: Tensor | None = None) -> Things | None:
+    """The things that rows are of; None where no two rows are of one, or there are fewer than 40.
+
+    Args:
+        x: `(n, d)` float64, no holes, no row there twice.
+        background: the log-density of each in a law of new things, `(n,)`.
+        groups: `(n,)` int64; rows of one thing are of one group. Default: all are.
+    """
+    if len(x) < _FEWEST:
+        return None
+    groups = torch.zeros(len(x), dtype=torch.int64) if groups is None else groups
+    apart = _difference_covariance(x, background, groups)
+    return None if apart is None else _linked(x, apart, groups)
+
+
+def surely_more(gain: Tensor) -> bool:
+    """Whether the mean of gains in log-density `(n,)` is above 0 beyond chance."""
+    return len(gain) > 1 and float(gain.mean()) > _SURE * float(gain.std()) / math.sqrt(len(gain))
+
+
+def _difference_covariance(x: Tensor, background: Tensor, groups: Tensor) -> Floats | None:
     """A first covariance of the difference between two rows of one thing, by expectation maximisation; None: no pairs.
 
     Row i is one of the background, or of the thing of some other row j, each of these equally likely:
@@ -79,24 +107,28 @@ def _difference_covariance(x: Tensor, background: Tensor) -> Floats | None:
     n, d = rows.shape
     away, near = cKDTree(rows).query(rows, k=min(_NEAREST, n - 1) + 1)
     near, away = near[:, 1:], away[:, 1]
+    same = groups.numpy()[near] == groups.numpy()[:, None]
     gaps = rows[:, None] - rows[near]  # (n, k, d)
+    if not same[:, 0].any():
+        return None
     best, found = -math.inf, None
     for share in _STARTS:
-        first = gaps[away <= np.quantile(away, share), 0]
-        value, c = _maximised(gaps, background.numpy(), first.T @ first / len(first) + _FLOOR * np.eye(d))
+        first = gaps[(away <= np.quantile(away[same[:, 0]], share)) & same[:, 0], 0]
+        c = first.T @ first / len(first) + _FLOOR * np.eye(d)
+        value, c = _maximised(gaps, np.where(same, 0.0, -np.inf), background.numpy(), c)
         if value > best:
             best, found = value, c
     return found
 
 
-def _maximised(gaps: Floats, background: Floats, c: Floats) -> tuple[float, Floats]:
-    """The log-likelihood and the covariance at the end of the rounds."""
+def _maximised(gaps: Floats, allowed: Floats, background: Floats, c: Floats) -> tuple[float, Floats]:
+    """The log-likelihood and the covariance at the end of the rounds; allowed `(n, k)`: 0, or minus infinity."""
     n, _, d = gaps.shape
     w, last = 0.5, -math.inf
     for _ in range(_ROUNDS):
         half = np.linalg.solve(np.linalg.cholesky(c), gaps.reshape(-1, d).T).T.reshape(gaps.shape)
         log_det = float(np.linalg.slogdet(2 * math.pi * c)[1])
-        joint = math.log(w / (n - 1)) - 0.5 * (half**2).sum(2) - 0.5 * log_det
+        joint = math.log(w / (n - 1)) - 0.5 * (half**2).sum(2) - 0.5 * log_det + allowed
         both = np.concatenate([joint, math.log1p(-w) + background[:, None]], 1)
         top = both.max(1, keepdims=True)
         log_p = top[:, 0] + np.log(np.exp(both - top).sum(1))
@@ -110,20 +142,20 @@ def _maximised(gaps: Floats, background: Floats, c: Floats) -> tuple[float, Floa
     return last, c
 
 
-def _linked(x: Tensor, apart: Floats) -> _Things | None:
+def _linked(x: Tensor, apart: Floats, groups: Tensor) -> Things | None:
     """The things, linked again by what their own rows say of the covariance, until these stay."""
-    found = _things(x, apart)
+    found = _things(x, apart, groups)
     for _ in range(_RELINKED):
         if found is None:
             return None
-        again = _things(x, 2 * found.covariance.numpy())
+        again = _things(x, 2 * found.covariance.numpy(), groups)
         if again is None or torch.equal(again.counts, found.counts):
             break
         found = again
     return found
 
 
-def _things(x: Tensor, apart: Floats) -> _Things | None:
+def _things(x: Tensor, apart: Floats, groups: Tensor) -> Things | None:
     """Rows linked where they differ no more than two rows of one thing do; None where no two are."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -132,15 +164,17 @@ def _things(x: Tensor, apart: Floats) -> _Things | None:
     rows = x.numpy()
     n, d = rows.shape
     whitened = np.linalg.solve(np.linalg.cholesky(apart), rows.T).T
-    pairs = cKDTree(whitened).query(whitened, k=min(_NEAREST, n - 1) + 1, distance_upper_bound=_reach(d))[1][:, 1:]
-    i, j = np.nonzero(pairs < n)
+    pairs = cKDTree(whitened).query(whitened, k=min(_NEAREST, n - 1) + 1, distance_upper_bound=reach(d))[1][:, 1:]
+    own = groups.numpy()
+    i, j = np.nonzero((pairs < n) & (own[pairs.clip(max=n - 1)] == own[:, None]))
     links = coo_matrix((np.ones(len(i)), (i, pairs[i, j])), shape=(n, n))
     label = torch.from_numpy(connected_components(links, directed=False)[1]).long()
     counts = torch.bincount(label)
     if len(counts) == n:
         return None
     means = torch.zeros(len(counts), d, dtype=torch.float64).index_add_(0, label, x) / counts[:, None]
-    return _Things(means, counts, _spread(x - means[label], label, counts))
+    kinds = torch.zeros_like(counts).index_copy_(0, label, groups)  # the same for all rows of a thing
+    return Things(means, counts, _spread(x - means[label], label, counts), kinds)
 
 
 def _spread(off: Tensor, label: Tensor, counts: Tensor) -> Tensor:
@@ -162,22 +196,22 @@ def _spread(off: Tensor, label: Tensor, counts: Tensor) -> Tensor:
     return covariance
 
 
-def _reach(d: int) -> float:
+def reach(d: int) -> float:
+    """How far two rows of one thing lie from each other at most, in roots of the covariance of their difference."""
     from scipy.stats import chi2
 
     return float(np.sqrt(chi2.ppf(_WITHIN, d)))
 
 
-def _joined(law: GaussianMixture, things: _Things) -> GaussianMixture:
+def _joined(law: GaussianMixture, things: Things) -> GaussianMixture:
     """The law of new things and the components of those that are known."""
-    new, known = _weights(things.counts)
-    wide = (1 + 1 / things.counts.double())[:, None, None] * things.covariance
+    new, known = turing_weights(things.counts)
     weights = torch.cat([law.weights.double() * new, known])
     means = torch.cat([law.means.double(), things.means])
-    return GaussianMixture(weights, means, torch.cat([law.covariances.double(), wide]))
+    return GaussianMixture(weights, means, torch.cat([law.covariances.double(), things.covariances]))
 
 
-def _weights(counts: Tensor) -> tuple[float, Tensor]:
+def turing_weights(counts: Tensor) -> tuple[float, Tensor]:
     """Turing's probabilities of a new thing and of each known one.
 
     Few things of one number of rows say little: w_k is held towards c_k / n, the share of the thing's own rows, as by

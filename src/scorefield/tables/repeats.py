@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.numerics.random import uniform
+from scorefield.numerics.random import normal, uniform
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.recurring import NOTHING, present, recurring_columns
 
 TENSORS = ("repeats/entries", "repeats/rows", "repeats/weights", "repeats/new")
+NEAR = ("repeats/scale", "repeats/root")
 _MOST = 50_000  # rows that combinations are counted in
 
 
@@ -28,19 +29,24 @@ class Repeats:
         P(a new combination) = s / n,        P(combination k) = (1 - s / n) c_k / n:
 
     the share that no row had before is that of leaving one out (Good 1953, after Turing). New ones are the model's own;
-    the other columns follow the model's law given these. At least one column is always drawn.
+    the other columns follow the model's law given these. At least one column is always drawn, but where rows are nearly
+    alike (`near_rows`): there a combination is a whole row, and its numbers lie around those of a thing.
 
     Args:
         entries: which entries of an encoded row belong to the columns, `(k,)` int64.
         rows: the combinations `(m, k)` as float64; NaN where a number does not exist.
         weights: how often each occurred, `(m,)`.
         new: the probability that a row has a combination that none had before, from 0 to below 1.
+        scale: where rows are nearly alike, of the noise around each, `(m,)`; None: combinations are repeated exactly.
+        root: likewise, of the noise's covariance: lower triangular, of the first entries, `(d, d)`.
     """
 
     entries: Tensor
     rows: Tensor
     weights: Tensor
     new: float
+    scale: Tensor | None = None
+    root: Tensor | None = None
 
     def __post_init__(self) -> None:
         m, k = len(self.weights), len(self.entries)
@@ -49,6 +55,8 @@ class Repeats:
                 f"repeats need rows (m, k), m weights above 0 and a probability of new ones in [0, 1), got rows "
                 f"{tuple(self.rows.shape)}, {m} weights and {self.new:g}."
             )
+        if (self.scale is None) != (self.root is None) or (self.scale is not None and self.scale.shape != (m,)):
+            raise ValueError(f"near repeats need a scale for each of {m} rows, and a root; got others.")
 
     @property
     def probabilities(self) -> Tensor:
@@ -70,7 +78,18 @@ class Repeats:
         mine = out[again]
         mine[:, self.entries] = self.rows[which[again]].to(out)
         out[again] = mine
+        if self.scale is not None and self.root is not None:
+            noise = normal(len(rows), self.root.shape[:1], seed, "near repeats", first=first, dtype=torch.float64)[
+                again
+            ]
+            numbers = len(self.root)
+            out[again, :numbers] += (self.scale[which[again], None] * noise @ self.root.T).to(out)
         return out
+
+    @property
+    def exact(self) -> bool:
+        """Whether combinations are repeated as they were."""
+        return self.scale is None
 
     def columns(self, codec: RowCodec) -> tuple[str, ...]:
         """The names of the columns."""
@@ -80,6 +99,8 @@ class Repeats:
 
     def says(self, codec: RowCodec) -> str:
         """What is repeated and how often, in words."""
+        if not self.exact:
+            return f"{100 * (1 - self.new):.0f} % of new rows are near to a row of training, as held-out rows are"
         names = self.columns(codec)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{100 * (1 - self.new):.0f} % of new rows have {shown} as some row of training has"
@@ -87,7 +108,10 @@ class Repeats:
     def tensors(self) -> dict[str, Tensor]:
         """For the file of weights; see `repeats_from`."""
         new = torch.tensor(self.new, dtype=torch.float64)
-        return dict(zip(TENSORS, (self.entries, self.rows, self.weights, new), strict=True))
+        found = dict(zip(TENSORS, (self.entries, self.rows, self.weights, new), strict=True))
+        if self.scale is not None and self.root is not None:
+            found |= dict(zip(NEAR, (self.scale, self.root), strict=True))
+        return found
 
 
 def repeats_from(tensors: Mapping[str, Tensor], width: int) -> Repeats | None:
@@ -97,7 +121,10 @@ def repeats_from(tensors: Mapping[str, Tensor], width: int) -> Repeats | None:
     entries, rows, weights, new = (tensors[name] for name in TENSORS)
     if entries.ndim != 1 or new.numel() != 1 or not bool(((entries >= 0) & (entries < width)).all()):
         raise ValueError(f"repeats name entries of a row of {width} and one probability, got others.")
-    return Repeats(entries.long(), rows.double(), weights.double(), float(new))
+    scale, root = (tensors.get(name) for name in NEAR)
+    if root is not None and (root.ndim != 2 or root.shape[0] != root.shape[1] or root.shape[0] > len(entries)):
+        raise ValueError(f"near repeats need a square root of at most {len(entries)} entries, got {tuple(root.shape)}.")
+    return Repeats(entries.long(), rows.double(), weights.double(), float(new), scale, root)
 
 
 def fit_repeats(codec: RowCodec, rows: Tensor, seed: int = 0) -> Repeats | None:

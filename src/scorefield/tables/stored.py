@@ -21,8 +21,8 @@ from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.recalibration import Recalibration
+from scorefield.tables.repeats import NEAR, Repeats, repeats_from
 from scorefield.tables.repeats import TENSORS as REPEATS
-from scorefield.tables.repeats import Repeats, repeats_from
 from scorefield.training import parallel
 
 NETWORK = "masked-mlp"
@@ -86,7 +86,7 @@ def read(header: dict[str, Any], tensors: dict[str, Tensor], device: torch.devic
     """
     if header["network"]["name"] != NETWORK:
         raise ValueError(f"a table's network is a {NETWORK}, got {header['network']['name']!r}")
-    own = ("log_frequencies", "gains", _CODE_GAINS, _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES, *REPEATS)
+    own = ("log_frequencies", "gains", _CODE_GAINS, _LEVELS, _RECALIBRATION, *_REFERENCE, *CODES, *REPEATS, *NEAR)
     weights = {name: value for name, value in tensors.items() if name not in own}
     network = nets.rebuilt(MaskedMLP, header["network"]["config"], weights)
     codec = RowCodec.from_json(header["codec"])

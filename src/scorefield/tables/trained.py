@@ -123,7 +123,7 @@ class TrainedTable:
                 raise ValueError("rows that fulfil conditions are drawn by one seed and a first index, not by tensors.")
             wanted, scale = conditions(given), self.model.sigma_data
             asked = Restriction.of(self.model, self.layout, self.codec, plan, own, wanted, scale)
-            if repeats and self.repeats is not None:
+            if repeats and self.repeats is not None and self.repeats.exact:
                 asked = with_repeats(asked, self.repeats, self.codec)
             rows = asked.rows(n, seed=seed, first=first, report=report)
         elif repeats and self.repeats is not None:
