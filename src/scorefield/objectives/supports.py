@@ -92,8 +92,8 @@ class Box:
             column = int(outside[row].flatten().nonzero()[0])
             low, high = (float(_like(v, x).expand(x.shape[1:]).flatten()[column]) for v in (self.low, self.high))
             raise ValueError(
-                f"row {row}, column {column}: {float(x[row].flatten()[column]):.10g} is not between {low:.10g} and {high:.10g}; "
-                "points must lie inside of the support, not on its edge."
+                f"row {row}, column {column}: {float(x[row].flatten()[column]):.10g} is not between {low:.10g} and "
+                f"{high:.10g}; points must lie inside of the support, not on its edge."
             )
 
     def nearest(self, x: Tensor) -> Tensor:
