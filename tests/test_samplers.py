@@ -32,6 +32,7 @@ from scorefield.mcmc import (
 from scorefield.mcmc.adapting import Averaging, Moments
 from scorefield.mcmc.driving import leapfrog
 from scorefield.mcmc.metric import metric_of
+from scorefield.mcmc.tempered import tempered
 from scorefield.mcmc.underdamped import Moving, split_step
 from scorefield.numerics.random import normal
 
@@ -554,6 +555,14 @@ def test_diagnostics_are_those_of_arviz(name: str) -> None:
         assert float(ours(CHAINS[name])) == pytest.approx(stored[what], rel=1e-6), what
 
 
+def test_chains_that_stand_still_apart_have_not_mixed() -> None:
+    """Of two chains at two places all distances from the median are one: only the places tell them apart."""
+    x = torch.cat([torch.zeros(50, 1, 1), torch.ones(50, 1, 1)], 1)
+    assert float(diagnostics.rank_r_hat(x)) == float(diagnostics.split_r_hat(x)) == math.inf
+    assert float(diagnostics.tail_ess(x)) < 3 and float(diagnostics.bulk_ess(x)) < 3
+    assert math.isnan(float(diagnostics.rank_r_hat(torch.zeros(50, 2, 1))))
+
+
 def test_chains_go_to_arviz() -> None:
     az = pytest.importorskip("arviz")
     chains = hmc(lambda x: x.square().sum(1) / 2, torch.zeros(4, 2, dtype=F64), 0.8, 60, seed=0, leaps=2)
@@ -575,6 +584,49 @@ def test_the_no_u_turn_sampler_of_pyro_is_one_of_these() -> None:
     assert torch.equal(alone.samples, chains.samples[:, 1:2])
 
 
+# ------------------------------------------------------------------------------------- targets that end somewhere
+
+
+def _gamma_energy(x: Tensor) -> Tensor:
+    """`x^1.5 exp(-x)` on x > 0, of mass Gamma(2.5); +inf beyond the edge, where its derivative is NaN."""
+    return -1.5 * x[:, 0].clamp(min=0).log() + x[:, 0]
+
+
+def _normal_energy(x: Tensor) -> Tensor:
+    return x[:, 0].square() / 8 + math.log(2 * math.sqrt(2 * math.pi))
+
+
+def test_a_target_with_an_edge_beside_a_base_without_one() -> None:
+    """The target's energy and derivative do not count at power 0, nor the base's at power 1, whatever they are."""
+    start = torch.full((60, 1), 2.0, dtype=F64)
+    rungs = tuned_ladder(_gamma_energy, start, 5, seed=0, base=_normal_energy, leaps=2, rounds=2, steps=20)
+    found = replica_exchange(_gamma_energy, start, rungs, 120, seed=1, base=_normal_energy, leaps=2, burn_in=20)
+    assert float(found.chains.pooled.min()) > 0 > float(found.state[:, 0].min())
+    _check_mean(found.chains.samples, torch.tensor([2.5], dtype=F64))
+    one = replica_exchange(_gamma_energy, start, rungs, 60, seed=1, base=_normal_energy, leaps=2)
+    two = replica_exchange(
+        _gamma_energy, start, rungs, 60, seed=1, base=_normal_energy, leaps=2, start=60, state=one.state
+    )
+    assert torch.equal(two.state, found.state)
+    x = 2 * normal(800, (1,), 0, "start", dtype=F64)
+    mass = annealed_importance(_gamma_energy, x, ladder(16, 0.5), base=_normal_energy, seed=0, leaps=2)
+    assert mass.log_z == pytest.approx(math.lgamma(2.5), abs=4 * mass.standard_error) and mass.standard_error < 0.1
+
+
+def test_the_error_of_particles_holds_where_their_moves_are_too_few() -> None:
+    """Six coordinates, four moves at each law: particles of one ancestor are still alike. Sum of z^2 of 20 runs; the
+    weights of each step alone would give 255."""
+    squares, d = 0.0, 6
+    for k in range(20):
+        x = normal(1000, (d,), k, "start", dtype=F64)
+        narrow = lambda x: x.square().sum(1) / 2 - 2 * (x - 1).square().sum(1)  # noqa: E731
+        found = tempered(x, narrow, lambda x: -x.square().sum(1) / 2, seed=k, moves=4, last_moves=0)
+        squares += ((found.log_evidence + d * math.log(2)) / found.standard_error) ** 2
+    assert stats.chi2(20).ppf(1e-4) < squares < stats.chi2(20).ppf(1 - 1e-4)
+    few = tempered(x[:40], narrow, lambda x: -x.square().sum(1) / 2, moves=1, last_moves=0)
+    assert math.isnan(few.standard_error)  # fewer than ten ancestors
+
+
 # ------------------------------------------------------------------------------------------------------------ errors
 
 X = torch.zeros(3, 2)
@@ -588,6 +640,28 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "NaN gradient": (
         lambda: hmc(lambda x: x.abs().sqrt().sum(1), X, 0.1, 5, seed=0),
         "score is NaN at step 0 in chain 0",
+    ),
+    "no end below": (
+        lambda: hmc(lambda x: torch.where(x[:, 0] > 0.5, -math.inf, x.square().sum(1)), X, 2.0, 50, seed=0),
+        r"the energy is -inf at step \d+ in chain \d",
+    ),
+    "no derivative": (lambda: hmc(lambda x: ENERGY(x.detach()), X, 0.1, 5, seed=0), "way that can be differentiated"),
+    "a score that is NaN": (
+        lambda: langevin.unadjusted(lambda x: x / x, X, 0.1, 5, seed=0),
+        "the score is NaN at step 0 in chain 0",
+    ),
+    "a force that is NaN": (
+        lambda: underdamped.unadjusted(lambda x: torch.where(x > 0.5, math.nan, -x), X, 0.5, 99, seed=0),
+        r"the score is NaN at step \d+ in chain \d",
+    ),
+    "no coordinate": (lambda: hmc(ENERGY, X[:, :0], 0.1, 5, seed=0), "x has no coordinate"),
+    "a root for a covariance": (
+        lambda: hmc(ENERGY, X, 0.1, 5, seed=0, covariance=torch.tensor([[1.0, 0.0], [0.5, 1.0]])),
+        r"not symmetric: entry \(0, 1\) is 0 and \(1, 0\) is 0.5",
+    ),
+    "a hole of the target": (
+        lambda: replica_exchange(HOLE, X, ladder(3, 2.0), 50, seed=0, base=ENERGY),
+        "is NaN at step",
     ),
     "energy's shape": (lambda: hmc(lambda x: x**2, X, 0.1, 5, seed=0), r"one number per chain, \(3,\), got \(3, 2\)"),
     "energy of replicas": (lambda: replica_exchange(lambda x: x, X, RUNGS, 5, seed=0), "one number per chain"),

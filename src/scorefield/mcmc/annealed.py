@@ -13,6 +13,7 @@ from scorefield.mcmc.driving import Judge, State, Walk
 from scorefield.mcmc.hamiltonian import lengths
 from scorefield.mcmc.ladders import Ladder, Path
 from scorefield.mcmc.metric import Metric, metric_of
+from scorefield.mcmc.tempered import FEWEST_FAMILIES
 from scorefield.numerics.random import uniform
 from scorefield.progress import Report, silent
 
@@ -27,7 +28,8 @@ class Annealed:
         samples: `(n, *shape)`.
         log_weights: `(n,)`, float64, of mean weight exp(log_z).
         log_z: log of the target's mass `integral exp(-energy)` over that of the first law, `integral exp(-base)`.
-        standard_error: of log_z; NaN where so many samples have one ancestor that they cannot tell.
+        standard_error: of log_z; NaN where samples, or their ancestors, are worth fewer than 10 and cannot tell: give
+            more samples, more rungs or more moves.
         resamplings: how often weights were made equal on the way.
         acceptance: `(K - 1,)`, of the moves at each rung but the last.
     """
@@ -176,9 +178,10 @@ def _summary(state: _Particles, acceptance: Tensor) -> Annealed:
     n = len(state.x)
     weights = state.log_weights.softmax(0)
     families = torch.zeros(n, dtype=torch.float64).index_add(0, state.ancestors, weights)
-    variance = 1 - (n / (n - 1)) ** (state.resamplings + 1) * (1 - float(families.square().sum()))
+    square = float(families.square().sum())
+    variance = 1 - (n / (n - 1)) ** (state.resamplings + 1) * (1 - square)
     log_z = state.log_z + float(state.log_weights.logsumexp(0)) - math.log(n)
-    error = math.sqrt(variance) if variance >= 0 and (state.resamplings == 0 or variance < 1) else math.nan
+    error = math.sqrt(variance) if variance >= 0 and square <= 1 / FEWEST_FAMILIES else math.nan
     return Annealed(state.x, state.log_weights + state.log_z, log_z, error, state.resamplings, acceptance)
 
 

@@ -125,12 +125,22 @@ def field(score: StaticScore, x: Tensor) -> Tensor:
     return s
 
 
+def slope(u: Tensor, x: Tensor) -> Tensor:
+    """Minus the gradient of energies u `(n,)` in x."""
+    if not u.requires_grad:
+        raise ValueError(
+            "the energy's answer does not depend on x in a way that can be differentiated; compute it with torch from "
+            "x itself (no .detach(), no NumPy), or give score=."
+        )
+    return -torch.autograd.grad(u.sum(), x)[0]
+
+
 def energy_and_score(energy: EnergyFunction, score: StaticScore | None, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """The energy `(n,)` at x and the score: the given one, or minus the energy's gradient.
 
     Raises:
-        ValueError: for an energy that is not one number per chain, or NaN in one; for a gradient that is NaN where the
-            energy is finite.
+        ValueError: for an energy that is not one number per chain, or NaN or -inf in one; for one that cannot be
+            differentiated; for a gradient that is NaN where the energy is finite.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(score is None)
@@ -141,12 +151,13 @@ def energy_and_score(energy: EnergyFunction, score: StaticScore | None, x: Tenso
                 f"energy must answer with one number per chain, ({len(x)},), got {got}; a score alone cannot be "
                 "adjusted: give its energy, or use unadjusted."
             )
-        s = field(score, x) if score is not None else -torch.autograd.grad(u.sum(), x)[0]
+        s = field(score, x) if score is not None else slope(u, x)
     u = u.detach()
-    if bool(torch.isnan(u).any()):
-        raise ValueError(
-            f"the energy is NaN at step {step} in chain {first_of(torch.isnan(u))}; it must be a number or +inf."
-        )
+    wrong = torch.isnan(u) | (u == -torch.inf)
+    if bool(wrong.any()):
+        chain = first_of(wrong)
+        value = "NaN" if bool(torch.isnan(u[chain])) else "-inf"
+        raise ValueError(f"the energy is {value} at step {step} in chain {chain}; it must be a number or +inf.")
     lost = torch.isfinite(u) & torch.isnan(s.reshape(len(s), -1)).any(1)
     if bool(lost.any()):
         raise ValueError(
@@ -180,6 +191,8 @@ def check_start(x: Tensor, step: float | Tensor, unit: str = "squared units of x
     check_real("x", x)
     if not len(x):
         raise ValueError("x has no chain: its first dimension counts them.")
+    if not x[0].numel():
+        raise ValueError(f"x has no coordinate: its shape is {tuple(x.shape)}.")
     h = expand(step, x)
     if not bool(((h > 0) & torch.isfinite(h)).all()):
         raise ValueError(f"step must be positive and finite, got {step}; it is in {unit}.")

@@ -109,7 +109,7 @@ def tail_ess(samples: Tensor) -> Tensor:
     x, whole = _split(samples), samples.detach().to(torch.float64).flatten(0, 1)
     ends = [whole.quantile(q, dim=0) for q in (0.05, 0.95)]
     low, high = (effective_sample_size((x <= end).double()) for end in ends)
-    return torch.minimum(low, high)
+    return torch.fmin(low, high)  # NaN where the quantile is the end of what the chains took
 
 
 def rank_r_hat(samples: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def rank_r_hat(samples: Tensor) -> Tensor:
     """
     x = _split(samples)
     folded = (x - x.flatten(0, 1).quantile(0.5, dim=0)).abs()
-    return torch.maximum(_r_hat(_normal_scores(x)), _r_hat(_normal_scores(folded)))
+    return torch.fmax(_r_hat(_normal_scores(x)), _r_hat(_normal_scores(folded)))  # of constant distances: NaN
 
 
 def mean_error(samples: Tensor) -> Tensor:

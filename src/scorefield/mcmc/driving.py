@@ -13,7 +13,7 @@ from torch import Tensor
 from scorefield._tensor import expand, sum_rest
 from scorefield.core import StaticScore
 from scorefield.mcmc.adapting import Adapted, Adapter, check_adapted
-from scorefield.mcmc.chains import Chains, Count, EnergyFunction, energy_and_score, field, start_of
+from scorefield.mcmc.chains import Chains, Count, EnergyFunction, energy_and_score, field, slope, start_of
 from scorefield.mcmc.metric import Metric, metric_of
 from scorefield.numerics.random import normal, uniform
 
@@ -150,7 +150,7 @@ class Judge:
             return field(self.score, x)
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            return -torch.autograd.grad(self.energy(x).sum(), x)[0]
+            return slope(self.energy(x), x)
 
     def _answers(self, x: Tensor, y: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """At proposals; one that left the finite numbers has no density, and is not asked about."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield._tensor import expand
 from scorefield.mcmc.chains import EnergyFunction, check_whole, first_of
 
 
@@ -103,17 +104,27 @@ class Path:
     def __call__(self, x: Tensor) -> Tensor:
         """`(m,)`."""
         b = self.powers.to(x)
-        target = self.energy(x)
-        if target.shape != b.shape:
+        target = self.energy(_asked(x, b > 0))
+        if not isinstance(target, Tensor) or target.shape != b.shape:
             return target  # whose shape is refused by who asked
-        between = torch.where(b > 0, b * target, torch.zeros_like(target))
-        return between if self.base is None else between + torch.where(b < 1, (1 - b) * self.base(x), between * 0)
+        between = torch.where(b > 0, target, 0.0) * b
+        if self.base is None:
+            return between
+        easy = self.base(_asked(x, b < 1))
+        if not isinstance(easy, Tensor) or easy.shape != b.shape:
+            return easy
+        return between + (1 - b) * torch.where(b < 1, easy, 0.0)
 
     @torch.no_grad()
     def gap(self, x: Tensor) -> Tensor:
         """`energy - base`, by which the law at a power differs from its neighbours', `(m,)`."""
         target = self.energy(x)
         return target if self.base is None else target - self.base(x)
+
+
+def _asked(x: Tensor, there: Tensor) -> Tensor:
+    """x, without derivatives in rows to which an energy does not count: it may have none there."""
+    return torch.where(expand(there, x).bool(), x, x.detach())
 
 
 def check_base(base: EnergyFunction | None, powers: Tensor) -> None:

@@ -70,7 +70,8 @@ def unadjusted(
     x = x.detach()
     kept = []
     for k in range(steps):
-        drift = h * C.inward(field(score, x))
+        s = known(field(score, x), x, start + k)
+        drift = h * C.inward(s)
         x = x + C.outward(drift + (2 * h).sqrt() * noise(x, seed, "langevin", first, start + k))
         check_finite(x, each, start + k)
         if count.keeps(k):
@@ -141,6 +142,18 @@ def adjusted(
     )
     size = None if found.step is None else found.step.square() / 2
     return Chains(found.samples, found.state, found.acceptance, None, size, found.metric)
+
+
+def known(s: Tensor, x: Tensor, k: int) -> Tensor:
+    """A score at finite points x, which is not NaN there."""
+    lost = torch.isnan(s.reshape(len(s), -1)).any(1)
+    if bool(lost.any()):
+        chain = first_of(lost)
+        raise ValueError(
+            f"the score is NaN at step {k} in chain {chain}, at x of size {float(x[chain].abs().max()):.3g}; see to "
+            "the score there, or lower the step where x is farther out than the data lie."
+        )
+    return s
 
 
 def check_finite(x: Tensor, step: Tensor, k: int) -> None:

@@ -73,7 +73,20 @@ def metric_of(covariance: Tensor | Metric | None, x: Tensor) -> Metric:
             f"covariance must hold variances of shape {tuple(x.shape[1:])} or be a matrix ({d}, {d}) for x of shape "
             f"{tuple(x.shape)}, got {tuple(covariance.shape)}."
         )
+    if dense:
+        _check_symmetric(covariance)
     return rooted(covariance.detach().to(x).reshape((d, d) if dense else (d,)), dense)
+
+
+def _check_symmetric(C: Tensor) -> None:
+    scale = C.diagonal().abs().sqrt()
+    off = (C - C.T).abs() > 1e-5 * scale[:, None] * scale
+    if bool(off.any()):
+        i, j = off.nonzero()[0].tolist()
+        raise ValueError(
+            f"covariance is not symmetric: entry ({i}, {j}) is {float(C[i, j]):g} and ({j}, {i}) is "
+            f"{float(C[j, i]):g}; give C itself, not its root."
+        )
 
 
 def rooted(covariance: Tensor, dense: bool) -> Metric:

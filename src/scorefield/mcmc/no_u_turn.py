@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -98,8 +99,10 @@ def _root(kernel: Any, dense: bool) -> Tensor:
 def _potential(energy: EnergyFunction, chain: int) -> Callable[[dict[str, Tensor]], Tensor]:
     def potential(at: dict[str, Tensor]) -> Tensor:
         u = energy(at["x"][None])[0]
-        if bool(torch.isnan(u)) and bool(torch.isfinite(at["x"]).all()):  # pyro would take it for +inf
-            raise ValueError(f"the energy is NaN in chain {chain}; it must be a number or +inf.")
+        wrong = bool(torch.isnan(u) | (u == -math.inf))  # pyro would take NaN for +inf
+        if wrong and bool(torch.isfinite(at["x"]).all()):
+            value = "NaN" if bool(torch.isnan(u)) else "-inf"
+            raise ValueError(f"the energy is {value} in chain {chain}; it must be a number or +inf.")
         return u
 
     return potential

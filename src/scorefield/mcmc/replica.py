@@ -203,8 +203,8 @@ class _Exchange:
         self.metric = metric_of(None, self.x.flatten(0, 1))
 
     def check(self, row: int) -> None:
-        """Raise unless all replicas start at a finite energy."""
-        start_of(self.path.energy, None, self.x.flatten(0, 1)[:: self.x.shape[1]], row)
+        """Raise unless all replicas start at a finite energy of their own rung."""
+        start_of(self.path, None, self.x.flatten(0, 1), row)
 
     def step(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of each replica the probability of its move `(n, K)`, of each pair whether it exchanged `(n, K - 1)`, and
@@ -214,6 +214,11 @@ class _Exchange:
         now = State(flat, torch.zeros_like(flat), *energy_and_score(self.path, None, flat, row))
         moved, probability, _ = self.judge.moved(now, self.steps.to(flat).repeat(n), self.metric, row)
         gap = self.path.gap(moved.x).reshape(n, K)
+        if bool(torch.isnan(gap).any()):
+            i, rung = torch.isnan(gap).nonzero()[0].tolist()
+            raise ValueError(
+                f"energy - base is NaN at step {row} in ensemble {i}, rung {rung}; each must be a number or +inf."
+            )
         gain = self.powers.diff() * gap.diff(dim=1)  # (b - b') (gap - gap')
         u = uniform(n, (K - 1,), self.seed, "replica-exchange", first=self.first, row=row, dtype=flat.dtype)
         pairs = torch.arange(K - 1, device=flat.device) % 2 == row % 2

@@ -19,6 +19,7 @@ from scorefield.numerics.random import normal, uniform
 from scorefield.progress import Report, silent
 
 LogDensityFunction: TypeAlias = Callable[[Tensor], Tensor]
+FEWEST_FAMILIES = 10  # of particles with one ancestor each, by whose shares an error can be told
 _SHARE = 0.5  # of the particles, effective after a step towards the target
 _MOVES, _LAST_MOVES = 12, 60
 _MOST_STEPS = 200
@@ -32,7 +33,9 @@ class Tempered(NamedTuple):
     Args:
         samples: `(n, d)`.
         log_evidence: of the target's total mass over the first law's, in nats.
-        standard_error: of log_evidence, from the weights of every step.
+        standard_error: of log_evidence, by the particles' ancestors, so that it holds also where the moves are too few
+            to make particles of one ancestor independent; NaN where these are worth fewer than 10 ancestors, and cannot
+            tell: give more particles, or more moves.
         steps: laws between the two.
         acceptance: share of the last moves that were accepted.
     """
@@ -68,7 +71,8 @@ def tempered(
         report: hears how far the work is.
 
     Raises:
-        ValueError: for fewer than 8 particles, or a target that has no mass where the first law has.
+        ValueError: for fewer than 8 particles, a target that has no mass where the first law has, or
+            one that is not reached in 200 steps.
 
     Example:
         >>> x = normal(2000, (1,), 0, "start", dtype=torch.float64)
@@ -81,21 +85,26 @@ def tempered(
     x, ratio, base = first.clone(), log_ratio(first), log_first(first)
     if not bool(torch.isfinite(ratio).any()):
         raise ValueError("the target has no mass where the first law has any; start from a wider law.")
-    power, total, variance, step = 0.0, 0.0, 0.0, 0
-    share = 0.0
+    power, total, variance, step, share = 0.0, 0.0, 0.0, 0, 0.0
+    ancestors = torch.arange(len(x))
     while power < 1 and step < _MOST_STEPS:
         increase = _increase(ratio, 1 - power)
         weight = increase * ratio
         total += float(weight.logsumexp(0)) - math.log(len(x))
-        variance += _relative_variance(weight) / len(x)
+        variance = _relative_variance(weight, ancestors)
         power = 1.0 if increase == 1 - power else power + increase
         index = resampled(weight, seed, step)
-        x, ratio, base = x[index], ratio[index], base[index]
+        x, ratio, base, ancestors = x[index], ratio[index], base[index], ancestors[index]
         mover = Mover(log_ratio, log_first, power, seed, step)
         x, ratio, base, share = mover.moved(x, ratio, base, last_moves if power == 1 else moves)
         step += 1
         report(power, "particles")
-    return Tempered(x, total, math.sqrt(variance), step, share)
+    if power < 1:
+        raise ValueError(
+            f"the target is not reached after {_MOST_STEPS} steps: particles are at the power {power:.3g} of it; start "
+            "from a law nearer to the target, or give more particles."
+        )
+    return Tempered(x, total, math.sqrt(variance) if variance < 1 / FEWEST_FAMILIES else math.nan, step, share)
 
 
 class Mover:
@@ -149,9 +158,14 @@ def _effective(weight: Tensor) -> float:
     return float((2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp())
 
 
-def _relative_variance(weight: Tensor) -> float:
-    share = weight.softmax(0) * len(weight)
-    return float(share.var(correction=0))
+def _relative_variance(weight: Tensor, ancestors: Tensor) -> float:
+    """Of the estimate of the mass, from the shares that families have of it (Chan and Lai 2013; Lee and Whiteley 2018).
+
+    Systematic resampling hands on weights with hardly any noise of its own, so nothing is taken off for it.
+    """
+    n = len(weight)
+    shares = torch.zeros(n, dtype=torch.float64).index_add(0, ancestors, weight.softmax(0).double().cpu())
+    return max(0.0, (n * float(shares.square().sum()) - 1) / (n - 1))
 
 
 def resampled(weight: Tensor, seed: int, step: int) -> Tensor:

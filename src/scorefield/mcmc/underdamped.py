@@ -19,7 +19,7 @@ from scorefield.core import StaticScore
 from scorefield.mcmc.adapting import Adapted
 from scorefield.mcmc.chains import Chains, Count, EnergyFunction, check_start, check_whole, field
 from scorefield.mcmc.driving import Walk, check_momentum, drive, friction_keep, noise
-from scorefield.mcmc.langevin import check_finite
+from scorefield.mcmc.langevin import check_finite, known
 from scorefield.mcmc.metric import Metric, metric_of
 
 __all__ = ["Splitting", "adjusted", "unadjusted"]
@@ -95,11 +95,12 @@ def unadjusted(
     C = metric_of(covariance, x)
     p = check_momentum(momentum, x, seed, "underdamped", count)
     x = x.detach()
-    now, kept = Moving(x, p, C.inward(field(score, x))), []
+    now, kept = Moving(x, p, C.inward(known(field(score, x), x, start))), []
     for k in range(steps):
         draws = [noise(x, seed, f"underdamped-{i}", first, start + k) for i in range(splitting.count("O"))]
         now = split_step(splitting, score, now, expand(each, x), friction, C, draws)
         check_finite(now.x, each, start + k)
+        known(now.force, now.x, start + k)
         if count.keeps(k):
             kept.append(now.x)
     return Chains(torch.stack(kept), now.x, None, now.p, each, C)

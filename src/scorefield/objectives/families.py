@@ -39,8 +39,8 @@ class Family:
         names: of the usual parameters, p of them.
         usual: theta `(k,)` to these `(p,)`, differentiable.
         columns: d, how many numbers a sample has; None: any.
-        about: from a point `(d,)` to the same family with the statistics of x less that point, which `fit` takes at
-            the mean, so that data far from 0 lose no digits; None: the statistics stay as they are.
+        about: from the data's mean `(d,)` to the same family with statistics or a weight made for it, which `fit`
+            takes: normal laws take the mean off, so that data far from 0 lose no digits; None: it stays as it is.
     """
 
     name: str
@@ -274,9 +274,20 @@ def truncated_normal(
     return _normal("truncated normal", d, Box(low, high, power))
 
 
-def gamma() -> Family:
-    """`x^(shape - 1) exp(-rate x)` on x > 0."""
-    return Family("gamma", lambda x: torch.cat([x.log(), -x], 1), Box(), ("shape", "rate"), _after_first_one, 1)
+def gamma(cap: float | None = None) -> Family:
+    """`x^(shape - 1) exp(-rate x)` on x > 0, with the weight `min(x, cap)^2`.
+
+    A cap bounds what a sample in the tail weighs: without one (infinity) the score test of 5 % rejects 10 % of true
+    laws with 100 rows, and estimates vary more.
+
+    Args:
+        cap: > 0; default: the mean of the data that it is fitted to. `FamilyFit.criterion` compares families of one
+            weight: give both the same cap.
+    """
+    box = Box(cap=math.inf if cap is None else cap)
+    at_mean = None if cap is not None else lambda mean: gamma(float(mean))
+    statistics = lambda x: torch.cat([x.log(), -x], 1)  # noqa: E731
+    return Family("gamma", statistics, box, ("shape", "rate"), _after_first_one, 1, at_mean)
 
 
 def beta() -> Family:

@@ -80,18 +80,20 @@ class Box:
     def __post_init__(self) -> None:
         if not bool((torch.as_tensor(self.low) < torch.as_tensor(self.high)).all()):
             raise ValueError(f"a Box needs low < high, got {self.low} and {self.high}.")
+        if not bool((torch.as_tensor(self.cap) > 0).all()):
+            raise ValueError(f"a Box needs a cap > 0, got {self.cap}.")
         _check_power(self.power)
 
     def check(self, x: Tensor) -> None:
         """Raise for a coordinate on or beyond an edge."""
-        outside = ~((x > torch.as_tensor(self.low).to(x)) & (x < torch.as_tensor(self.high).to(x)))
+        outside = ~((x > _like(self.low, x)) & (x < _like(self.high, x)))
         if bool(outside.any()):
             row = int(outside.flatten(1).any(1).nonzero()[0])
             column = int(outside[row].flatten().nonzero()[0])
-            low, high = (float(torch.as_tensor(v).expand(x.shape[1:]).flatten()[column]) for v in (self.low, self.high))
+            low, high = (float(_like(v, x).expand(x.shape[1:]).flatten()[column]) for v in (self.low, self.high))
             raise ValueError(
-                f"row {row}, column {column}: {float(x[row].flatten()[column]):g} is not between {low:g} and {high:g}; "
-                "points must lie inside of the support, not on its edge."
+                f"row {row}, column {column}: {float(x[row].flatten()[column]):.10g} is not between {low:.10g} and "
+                f"{high:.10g}; points must lie inside of the support, not on its edge."
             )
 
     def nearest(self, x: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ class Box:
 
     def field(self, x: Tensor, s: Tensor) -> Tensor:
         """`h * s`, h of each coordinate."""
-        low, high, cap = (torch.as_tensor(v).to(x) for v in (self.low, self.high, self.cap))
+        low, high, cap = (_like(v, x) for v in (self.low, self.high, self.cap))
         away = torch.minimum(torch.minimum(x - low, high - x), cap)
         unbounded = torch.isinf(away)
         return s * torch.where(unbounded, 1.0, torch.where(unbounded, 1.0, away) ** self.power)
@@ -255,6 +257,11 @@ class Stiefel:
         """`s - x (x^T s + s^T x) / 2`."""
         inner = x.mT @ s
         return s - x @ (inner + inner.mT) / 2
+
+
+def _like(value: float | Tensor, x: Tensor) -> Tensor:
+    """A number with all of its digits, where x has them."""
+    return torch.as_tensor(value, dtype=x.dtype, device=x.device)
 
 
 def _check_power(power: float) -> None:
