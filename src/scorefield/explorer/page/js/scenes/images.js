@@ -103,7 +103,7 @@ class Images {
     this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.requestSamples()) });
     this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.requestSamples()) });
     this.player = new Player(context, { label: "Along the way: noise → image", seconds: 5, draw: () => this.drawSamples() });
-    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
+    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); this.requestRestored(); } });
     this.numbers = readout("The held-out image", READ);
     this.restored = readout("The hidden part", RESTORED);
     this.brush = slider({ label: "Brush", low: 0.5, high: 4, step: 0.5, value: context.number("brush", 1), name: "brush", said: (v) => `${number(2 * v, 2)} pixels wide`, onInput: keep("brush", () => {}) });
@@ -117,6 +117,7 @@ class Images {
     const here = () => ({ sigma: this.sigma.value(), seed: this.seed });
     this.samples = context.panel([this.emergence], () => (this.facts ? this.sampling() : null));
     this.one = context.panel([this.noised.root, this.numbers.root], held(here));
+    this.whole = context.panel([this.damaged], held(() => ({})));
     this.returned = context.panel([this.back.root], held(() => ({ ...here(), count: SAMPLES, steps: 12 })));
     this.filled = context.panel([this.filling, this.drawn.root, this.restored.root], () => (this.hole?.some ? { index: this.index.value(), runs: this.hole.runs, n: DRAWS, steps: 30, seed: this.seed } : null));
     this.seen = context.panel(this.ladder.map((one) => one.root), held(() => ({ count: LADDER, seed: 0 })));
@@ -241,10 +242,11 @@ class Images {
 
   requestNoised() {
     const { context, facts } = this;
-    context.ask(this.one, "noised", "images.denoise", (result, { sigma }) => {
+    context.ask(this.one, "noised", "images.denoise", (result, { sigma, index }) => {
       const { clean, noisy, denoised, top } = result;
       this.clean = result;
       this.hole.draw();
+      this.whole.drawn({ index });
       [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, facts.shape, top, name));
       this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(facts.held), sigma: number(sigma, 3), error: number(result.error, 3) });
     });
