@@ -161,6 +161,22 @@ def test_what_was_asked_when_the_connection_was_lost_is_asked_again(
     settled(page)
 
 
+def test_a_picture_that_is_still_to_come_looks_like_none(page: Page, on_digits: str) -> None:
+    """Black would be a picture."""
+    held = Held(page)
+    page.goto("about:blank")
+    held.hold()
+    page.goto(f"{on_digits}#/images?steps=4&hole=17.4.4.4.35")
+    until(lambda: page.evaluate("true") and bool(held.waiting))
+    for message in held.waiting or []:  # what the run is of; its pictures are kept back
+        held.route.send(message)
+    canvases = page.locator(".pictures canvas")
+    until(lambda: canvases.count() > 20)
+    assert page.locator(".pictures canvas.blank").count() == canvases.count()
+    held.release()
+    until(lambda: page.locator(".pictures canvas.blank:visible").count() == 0)
+
+
 def test_a_hole_is_of_its_picture_and_of_its_noise(page: Page, on_digits: str) -> None:
     held = Held(page)
     opened(page, on_digits, "images", "steps=4&hole=17.4.4.4.35")

@@ -14,6 +14,9 @@ const READ = [["label", "label"], ["held", "images held out"], ["sigma", "noise 
 const RESTORED = [["hidden", "pixels hidden"], ["away", "error of the mean there", "root mean square"], ["spread", "spread of the draws there", "root mean square of each pixel’s standard deviation"]];
 const SAMPLES = 6, LADDER = 9, DRAWS = 8;
 
+/** A canvas without a picture, which looks like none until it has one. */
+const blank = (canvas) => Object.assign(canvas, { width: 1, height: 1, className: "blank" });
+
 /** One picture of a stack {data, shape: [..., h, w(, c)]} on a canvas, from 0 to top. */
 function paint(canvas, stack, at, [height, width, colours = 1], top) {
   const size = height * width * colours, part = stack.data.subarray(at * size, (at + 1) * size);
@@ -25,6 +28,7 @@ function paint(canvas, stack, at, [height, width, colours = 1], top) {
     image.data[4 * i + 3] = 255;
   }
   pen.putImageData(image, 0, 0);
+  canvas.classList.remove("blank");
 }
 
 /** Values (h, w) from 0 to top on a canvas, in the colours of maps. */
@@ -37,6 +41,7 @@ function paintMap(canvas, { data, shape: [height, width] }, top) {
     image.data[4 * i + 3] = 255;
   }
   pen.putImageData(image, 0, 0);
+  canvas.classList.remove("blank");
 }
 
 /** A row of canvases as one picture to be recorded. */
@@ -51,7 +56,7 @@ function stage(box, label) {
 
 /** A titled row of pictures of equal size: all(stack, ...) shows a stack of them, one(place, picture, ...) a single one. */
 function strip(label, count) {
-  const places = Array.from({ length: count }, () => ({ canvas: make("canvas", { role: "img" }), caption: make("figcaption", {}) }));
+  const places = Array.from({ length: count }, () => ({ canvas: blank(make("canvas", { role: "img" })), caption: make("figcaption", {}) }));
   const pictures = make("div", { className: "pictures" }, ...places.map(({ canvas, caption }) => make("figure", {}, canvas, caption)));
   const root = make("div", { className: "strip" }, make("h3", {}, label), pictures);
   const show = (place, stack, from, shape, top, name) => {
@@ -136,7 +141,7 @@ class Images {
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.mean = strip("the mean of the draws", 1);
     this.drawn = strip("draws of what it may have been", DRAWS);
-    this.map = make("canvas", { role: "img", "aria-label": "spread of the draws at each pixel" });
+    this.map = blank(make("canvas", { role: "img", "aria-label": "spread of the draws at each pixel" }));
     this.bar = make("div", { className: "bar-of-colours" });
     this.damaged = make("div", { className: "strip" }, make("h3", {}, context.recorded ? "the picture" : "paint here"));
     this.filling = make("div", { className: "filling" }, this.mean.root, make("div", { className: "strip" }, make("h3", {}, "their spread"), make("div", { className: "pictures" }, make("figure", {}, this.map)), this.bar));
