@@ -156,6 +156,8 @@ def test_the_scene_fits_a_phone_and_every_text_stands_out(page: Page, address: s
         shown(page, "law0")
         assert all(ratio >= 4.5 for ratio, _ in page.evaluate(CONTRAST)), page.evaluate(CONTRAST)
         until(lambda: page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0)
+        names = page.locator(".corner .name")
+        assert [one.text_content() for one in names.all() if one.is_visible()] == ["drift", "rate", "rate"]
         page.goto("about:blank")
 
 
