@@ -19,11 +19,11 @@ from scorefield.data import load
 from scorefield.denoiser import Denoiser, Energy
 from scorefield.numerics.random import normal
 from scorefield.objectives.batch import Draws
-from scorefield.objectives.distillation import Distillation, secant
+from scorefield.objectives.distillation import Distillation, PathDistillation, _place, secant
 from scorefield.plans.distilled import few_steps
 from scorefield.records import TrainedModel
 from scorefield.records.codec import fit_codec
-from scorefield.records.distil import compared, prepare
+from scorefield.records.distil import DEFAULT, HELD, LEAST, MOST, compared, paths_for, prepare
 from scorefield.training.checkpoint import Settings
 
 GRIDS = {
@@ -71,11 +71,39 @@ def test_the_exact_secants_have_no_loss_and_others_have_what_their_steps_are_off
     draws, loss = Draws(noise, u, torch.arange(600)), objective(grid)
     assert float(loss(Secants(grid), x, draws).max()) < 1e-18
     found = loss(Secants(grid, bent=0.5), x, draws)
-    stop = loss._place(u) + 1
+    stop = _place(grid, u) + 1
     wanted = 3 * 0.25 / ((grid.alpha[stop] * 1.3) ** 2 + grid.sigma[stop] ** 2)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=0)
-    counts = loss._place(u).bincount()
+    counts = _place(grid, u).bincount()
     assert len(counts) == len(grid) - 1 and int(counts.max() - counts.min()) <= 1
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_on_paths_the_loss_is_that_of_the_flow(grid: Levels) -> None:
+    """State by state, where the paths go through the same noised data."""
+    x, noise = (normal(300, (3,), seed, "x", dtype=torch.float64) for seed in range(2))
+    u = (torch.arange(300).double() + 0.5) / 300
+    draws, loss, model = Draws(noise, u, torch.arange(300)), objective(grid), Secants(grid, bent=0.5)
+    place, paths = _place(grid, u), torch.full((300, len(grid), 3), torch.nan, dtype=torch.float64)
+    start, stop = (Level(grid.alpha[place + k], grid.sigma[place + k]) for k in range(2))
+    rows, state = torch.arange(300), start.noised(x, noise)
+    paths[rows, place], paths[rows, place + 1] = state, exact_flow(state, start, stop)
+    found = PathDistillation(grid, 1.3)(model, paths, draws) / len(grid)  # of one state
+    torch.testing.assert_close(found, loss(model, x, draws), rtol=1e-12, atol=0)
+    assert torch.equal(loss.levels(u).sigma, start.sigma)
+
+
+def test_paths_are_as_many_as_the_budget_comes_back_to_and_end_at_draws(model: TrainedModel) -> None:
+    settings = replace(DEFAULT, seconds=None, steps=300, batch=128)
+    assert paths_for(settings, 2) == 1920 and paths_for(DEFAULT, 2) == MOST
+    few = prepare(model, 3, settings=replace(DEFAULT, seconds=1e-3))  # no time: the least
+    assert len(few.held) == HELD and LEAST <= len(few.x) < 2 * LEAST and few.seconds > 0
+    paths = torch.cat((few.held, few.x))
+    assert paths.shape[1:] == (4, 4)
+    drawn = replace(model, distilled={}).sample(40, steps=24)
+    np.testing.assert_allclose(model.codec.decode(paths[:40, -1]), drawn, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"condition_dropout=0\.1; distil with 0"):
+        prepare(model, 3, settings=Settings(steps=5))
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
@@ -124,8 +152,9 @@ def model() -> TrainedModel:
 
 @pytest.fixture(scope="module")
 def distilled(model: TrainedModel) -> TrainedModel:
-    ready = prepare(model, 2)
-    last = list(ready.train(Settings(steps=150, batch=64, learning_rate=3e-3, warmup=20)))[-1]
+    settings = replace(DEFAULT, seconds=None, steps=150, batch=128, learning_rate=3e-3, warmup=20)
+    ready = prepare(model, 2, settings=settings)
+    last = list(ready.train(settings))[-1]
     return ready.finish({"steps": last.step})  # type: ignore[return-value]
 
 
@@ -134,7 +163,7 @@ def test_two_evaluations_follow_the_flow(distilled: TrainedModel) -> None:
     assert found.distilled < found.plan / 3 and found.distilled < 0.05
     assert "2 evaluation(s) end 0.0" in str(found)
     assert distilled.plan(2).evaluations == 2 and distilled.plan(3).name == "default(3)"
-    assert distilled.distilled[2].info == {"teacher": 24, "steps": 150}
+    assert distilled.distilled[2].info == {"teacher": 24, "paths": 960, "steps": 150}
 
 
 def test_it_is_kept_in_the_run_and_draws_the_same(distilled: TrainedModel, tmp_path: Path) -> None:

@@ -126,6 +126,24 @@ def test_an_observation_is_dragged_and_its_law_follows(page: Page, address: str,
     until(lambda: page.locator("[data-stale]").count() == 0)
 
 
+@needed
+def test_a_simulation_that_comes_late_is_greyed_or_dropped(page: Page, address: str) -> None:
+    """What is shown is of another one until it comes; an observation of one's own meanwhile is kept."""
+    held = Held(page)
+    scene(page, address, "posterior", "row=3")
+    until(lambda: "true" in shown(page, "law0") and page.locator("[data-stale]").count() == 0)
+    held.hold()
+    control(page, "row").focus()
+    page.keyboard.press("ArrowRight")
+    until(lambda: page.locator("figure[data-stale]").count() == 1)
+    control(page, "x0").focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    held.release()
+    until(lambda: "true" not in shown(page, "law0") and page.locator("[data-stale]").count() == 0)
+    assert "row=" not in page.evaluate("location.hash") and "x=" in page.evaluate("location.hash")
+
+
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2]
 
 
@@ -138,6 +156,8 @@ def test_the_scene_fits_a_phone_and_every_text_stands_out(page: Page, address: s
         shown(page, "law0")
         assert all(ratio >= 4.5 for ratio, _ in page.evaluate(CONTRAST)), page.evaluate(CONTRAST)
         until(lambda: page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0)
+        names = page.locator(".corner .name")
+        assert [one.text_content() for one in names.all() if one.is_visible()] == ["drift", "rate", "rate"]
         page.goto("about:blank")
 
 

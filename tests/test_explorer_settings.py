@@ -125,6 +125,74 @@ def test_a_run_of_other_settings_is_greyed(
         until(lambda: card.get_attribute("data-stale") is None)
 
 
+LOSE = "() => { for (const one of sockets) one.close(); }"
+SOCKETS = """window.sockets = [];
+window.WebSocket = class extends WebSocket { constructor(...of) { super(...of); sockets.push(this); } };"""
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "start", "rest"),
+    [("langevin", "n=500&steps=500", "run", "Run"), ("learn", "steps=5000&width=16", "train", "Train")],
+)
+def test_a_run_ends_with_its_connection(page: Page, address: str, name: str, state: str, start: str, rest: str) -> None:
+    page.add_init_script(SOCKETS)
+    scene(page, address, name, state)
+    control(page, start).click()
+    until(lambda: shown(page, "step") != "0")
+    page.evaluate(LOSE)
+    until(lambda: control(page, start).inner_text() == rest)
+    until(lambda: page.locator("#status").get_attribute("data-state") == "open")
+
+
+@pytest.mark.parametrize("name", ["diffusion", "images"])
+def test_what_was_asked_when_the_connection_was_lost_is_asked_again(
+    page: Page, address: str, on_digits: str, name: str
+) -> None:
+    """Also what a scene asks for once, as it opens."""
+    page.add_init_script(SOCKETS)
+    held = Held(page)
+    page.goto("about:blank")
+    held.hold()
+    page.goto(f"{on_digits if name == 'images' else address}#/{name}?n=200&steps=4")
+    until(lambda: page.evaluate("true") and bool(held.waiting))
+    held.waiting = None
+    page.evaluate(LOSE)
+    shown(page, FIRST[name])
+    settled(page)
+
+
+def test_a_picture_that_is_still_to_come_looks_like_none(page: Page, on_digits: str) -> None:
+    """Black would be a picture."""
+    held = Held(page)
+    page.goto("about:blank")
+    held.hold()
+    page.goto(f"{on_digits}#/images?steps=4&hole=17.4.4.4.35")
+    until(lambda: page.evaluate("true") and bool(held.waiting))
+    for message in held.waiting or []:  # what the run is of; its pictures are kept back
+        held.route.send(message)
+    canvases = page.locator(".pictures canvas")
+    until(lambda: canvases.count() > 20)
+    assert page.locator(".pictures canvas.blank").count() == canvases.count()
+    held.release()
+    until(lambda: page.locator(".pictures canvas.blank:visible").count() == 0)
+
+
+def test_a_hole_is_of_its_picture_and_of_its_noise(page: Page, on_digits: str) -> None:
+    held = Held(page)
+    opened(page, on_digits, "images", "steps=4&hole=17.4.4.4.35")
+    shown(page, "hidden")
+    settled(page)
+    control(page, "seed").click()
+    pause(page)
+    settled(page)
+    painted = page.locator(".strip", has=page.locator("canvas.hole"))
+    held.hold()
+    control(page, "index").evaluate(CHANGE)
+    until(lambda: painted.get_attribute("data-stale") is not None)
+    held.release()
+    settled(page)
+
+
 def pixels(of: Locator) -> Any:
     from PIL import Image
 

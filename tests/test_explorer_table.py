@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -182,7 +183,7 @@ def test_texts_are_read_as_the_column_has_them(run: TrainedTable) -> None:
 
 # ------------------------------------------------------------------------------------------------------------ the page
 
-from explorer_browser import control, needed, scene, serving, shown, until  # noqa: E402
+from explorer_browser import Held, control, needed, scene, serving, shown, until  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,23 @@ def test_the_page_sets_cells_and_shows_what_goes_with_them(page: Page, address: 
     for width, height in ((1440, 900), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
         until(lambda: page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0)
+
+
+@needed
+def test_a_row_that_comes_late_is_greyed_or_dropped(page: Page, address: str) -> None:
+    """What is shown is of other cells until the row comes; cells that were set meanwhile are kept."""
+    held = Held(page)
+    scene(page, address, "table", "x=1&y=3&heat=0&given=" + quote('{"0":"Bern"}'))
+    shown(page, "law3")
+    until(lambda: page.locator("[data-stale]").count() == 0)
+    held.hold()
+    control(page, "take").click()
+    until(lambda: page.locator(".cell[data-stale]").count() == len(COLUMNS))
+    control(page, "cell0").select_option("Wien", force=True)
+    page.wait_for_timeout(300)
+    held.release()
+    until(lambda: page.locator("[data-stale]").count() == 0)
+    assert control(page, "cell0").input_value() == "Wien" and not control(page, "set3").is_checked()
 
 
 def worst(found: dict[str, Any]) -> str:

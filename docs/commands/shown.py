@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output"
@@ -107,6 +107,22 @@ def kept(name: str, file: str, least: int = 0) -> None:
     with Image.open(file) as image:
         times = max(1, least // image.width)
         _small(image.convert("RGB").resize((image.width * times, image.height * times), Image.Resampling.NEAREST), name)
+
+
+def beside(name: str, files: dict[str, str], width: int = 300, line: int = 26) -> None:
+    """Keep pictures of one size side by side, each `{file: what is written above it}`."""
+    images = []
+    for file in files:
+        with Image.open(f"{file}.png") as image:
+            images.append(image.convert("RGB"))
+    times = max(1, width // images[0].width)
+    across, height = images[0].width * times, images[0].height * times
+    whole = Image.new("RGB", (len(images) * (across + 12) - 12, height + line), "white")
+    pen = ImageDraw.Draw(whole)
+    for k, (image, words) in enumerate(zip(images, files.values(), strict=True)):
+        whole.paste(image.resize((across, height), Image.Resampling.NEAREST), (k * (across + 12), line))
+        pen.text((k * (across + 12), 2), words, fill="black", font_size=17)
+    _small(whole, name)
 
 
 def _small(image: Image.Image, name: str) -> None:
@@ -206,6 +222,19 @@ def digits() -> None:
     subprocess.run([*RUN, *"fit digits -o digits --steps 1500 --quiet".split()], check=True)
 
 
+def distil() -> None:
+    """And what 24 evaluations, 2 of the model and 2 of the new network make of one noise, side by side."""
+    drawn = "sample digits -n 42 --seed 3 --quiet".split()
+    for name, steps in (("many", "24"), ("plain", "2")):
+        subprocess.run([*RUN, *drawn, "-o", f"{name}.png", "--steps", steps], check=True)
+    told(
+        "distil",
+        "scorefield distil digits --steps 2 --training-steps 300 --quiet",
+        "scorefield sample digits -n 42 --seed 3 -o few.png --steps 2 --quiet",
+    )
+    beside("distil", {"many": "24 evaluations", "plain": "2 of the model", "few": "2, distilled"})
+
+
 def restore() -> None:
     told("restore", "scorefield restore digits digits --index 3 --operator blur=1 --noise 1 -n 16 -o restored --quiet")
     kept("restore", "restored/restored.png")
@@ -259,6 +288,7 @@ NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
     **dict.fromkeys((info, evaluate, density, outliers, impute, predict, calibrate, check, push, serve), (fit,)),
     sample: (fit, digits),
     restore: (digits,),
+    distil: (digits,),
     export: (digits,),
     posterior: (throws,),
     adopt: (pipeline,),

@@ -32,7 +32,7 @@ def distil(
     Args:
         run: folder of a trained model of arrays or images.
         steps: network evaluations per sample.
-        time: training time; 3m unless --training-steps is given.
+        time: in all; the model's draws to learn from take a third at most; 3m unless --training-steps is given.
         training_steps: optimiser steps, instead of a time or together with it.
         seed: of everything random.
         quiet: show no progress.
@@ -47,8 +47,8 @@ def distil(
     settings = settings_for_run(None, distilling.DEFAULT, given)
     with parallel.folder_lock(run):
         model = runs.load_for(run, "distil")
-        with ProgressBar("draws of the model", quiet) as bar:
-            ready = distilling.prepare(model, steps, seed=seed, report=bar)
+        with ProgressBar("paths of the model", quiet) as bar:
+            ready = distilling.prepare(model, steps, settings=settings, seed=seed, report=bar)
         last = watch(ready.train(settings), quiet)
         info = {} if last is None else {"steps": last.step, "seconds": round(last.seconds, 1)}
         ready.finish(info).save(run)

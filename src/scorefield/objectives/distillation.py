@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,29 +62,79 @@ class Distillation:
     @property
     def levels(self) -> TrainingLevels:
         """Each level but the last one equally often."""
-        return self._start
+        return _Starts(self.grid)
 
     def __call__(self, model: Any, x: Tensor, draws: Draws, condition: Tensor | None = None) -> Tensor:
         """One loss per sample, `(n,)`; arguments as `Objective`."""
-        place = self._place(draws.u)
-        start, stop = (self._level(place + k, x) for k in range(2))
-        state = start.noised(x, draws.noise)
+        place = _place(self.grid, draws.u)
+        state = _level(self.grid, place, x).noised(x, draws.noise)
         wanted = torch.empty_like(state)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # the teacher is asked in its own dtype
             for k in place.unique().tolist():
                 rows = place == k
                 wanted[rows] = self.flow(state[rows], k, None if condition is None else condition[rows])
-        estimate = model(state, start, condition)
-        error = (stop.noised(estimate.x0, estimate.eps) - wanted).square().flatten(1).sum(1)
-        return error / ((stop.alpha * self.sigma_data) ** 2 + stop.sigma**2)
+        return _error(model, self.grid, self.sigma_data, place, state, wanted, condition)
 
-    def _start(self, u: Tensor) -> Level:
-        return self._level(self._place(u), u)
 
-    def _place(self, u: Tensor) -> Tensor:
-        """The step of each u in (0, 1): equal parts."""
-        steps = len(self.grid.sigma) - 1
-        return (u.double() * steps).long().clamp(0, steps - 1)
+@dataclass(frozen=True, eq=False)
+class PathDistillation:
+    """The loss of `Distillation` on paths of the flow that were drawn before: the teacher is not asked again.
 
-    def _level(self, place: Tensor, like: Tensor) -> Level:
-        return Level(*(v.to(like)[place] for v in (self.grid.alpha, self.grid.sigma)))
+    A path that begins in noise has at every level the law of noised data there, so the loss is the same in the mean.
+    Each path gives K steps for one draw of the teacher, and comes again in every epoch.
+
+    Args:
+        grid: K + 1 levels with falling sigma / alpha.
+        sigma_data: the data's standard deviation.
+        holes: of the interface: there are none.
+    """
+
+    grid: Levels
+    sigma_data: float
+    holes: bool = False
+
+    @property
+    def levels(self) -> TrainingLevels:
+        """Each level but the last one equally often."""
+        return _Starts(self.grid)
+
+    def __call__(self, model: Any, x: Tensor, draws: Draws, condition: Tensor | None = None) -> Tensor:
+        """One loss per path, `(n,)`; arguments as `Objective`, x the paths `(n, K + 1, *shape)`."""
+        place, rows = _place(self.grid, draws.u), torch.arange(len(x), device=x.device)
+        error = _error(model, self.grid, self.sigma_data, place, x[rows, place], x[rows, place + 1], condition)
+        return error * x.shape[1]  # of one state, where the trainer counts the numbers of all
+
+
+class _Starts(NamedTuple):
+    """u in (0, 1) to the levels of a grid that steps start from."""
+
+    grid: Levels
+
+    def __call__(self, u: Tensor) -> Level:
+        return _level(self.grid, _place(self.grid, u), u)
+
+
+def _place(grid: Levels, u: Tensor) -> Tensor:
+    """The step of each u in (0, 1): equal parts."""
+    steps = len(grid.sigma) - 1
+    return (u.double() * steps).long().clamp(0, steps - 1)
+
+
+def _level(grid: Levels, place: Tensor, like: Tensor) -> Level:
+    return Level(*(v.to(like)[place] for v in (grid.alpha, grid.sigma)))
+
+
+def _error(
+    model: Any,
+    grid: Levels,
+    sigma_data: float,
+    place: Tensor,
+    state: Tensor,
+    wanted: Tensor,
+    condition: Tensor | None,
+) -> Tensor:
+    """The squared distance of one step of the model from where it should end, over the variance there."""
+    start, stop = (_level(grid, place + k, state) for k in range(2))
+    estimate = model(state, start, condition)
+    error = (stop.noised(estimate.x0, estimate.eps) - wanted).square().flatten(1).sum(1)
+    return error / ((stop.alpha * sigma_data) ** 2 + stop.sigma**2)

@@ -33,8 +33,9 @@ def encoded_draws(
     precision: Precision = FLOAT32,
     progress: bool = False,
     report: Report = silent,
+    every: int | None = None,
 ) -> Iterator[Tensor]:
-    """Encoded draws `(at most batch, *shape)`, n in all.
+    """Encoded draws `(at most batch, *shape)`, or their paths, n in all.
 
     On a processor, draws of more than one axis are made in parts side by side, as `training.gradients`.
 
@@ -53,6 +54,8 @@ def encoded_draws(
         precision: that the network computes in; the steps between its answers are made in the dtype of `like`.
         progress: show a bar for each batch.
         report: hears how far the work is.
+        every: give the states after every so many rows of the plan, `(at most batch, 1 + rows / every, *shape)`, the
+            first and the last included; a divisor of the rows.
 
     Raises:
         ValueError: for seeds or indices one by one, and a plan that adds noise.
@@ -71,7 +74,10 @@ def encoded_draws(
         )  # unless plans add noise
         given = None if condition is None else condition[rows.start : rows.stop].to(like.device)
         with precision.autocast(like.device):
-            return run(plan, model, x, condition=given, progress=shown, seed=one, first=begin)
+            if every is None:
+                return run(plan, model, x, condition=given, progress=shown, seed=one, first=begin)
+            path = run(plan, model, x, condition=given, progress=shown, seed=one, first=begin, trajectory=True)
+        return path[::every].transpose(0, 1).contiguous()
 
     starts = range(0, n, batch)
     with Workers(parts) as over:

@@ -52,10 +52,14 @@ function context(name, state, connection, address) {
     },
     panel: (roots, settings, gone) => panels.panel(roots, settings, gone),
     request: (channel, query, params, done) => guard(connection.request(channel, query, params), done),
-    stream: (channel, query, params, part, done) => {
+    /** The answer of a channel that is under way is not wanted any more. */
+    drop: (channel) => connection.drop(channel),
+    /** part(result) for every reply, done() after the last one; ended(): it is over, however it ended, unless it was cancelled. */
+    stream: (channel, query, params, part, done, ended = null) => {
+      let cancelled = false;
       const request = connection.stream(channel, query, params, (result) => { if (alive.value) part(result); });
-      guard(request.promise, done);
-      return request;
+      guard(request.promise, done).then(() => { if (alive.value && !cancelled) ended?.(); });
+      return { cancel: () => { cancelled = true; request.cancel(); } };
     },
     /** A request for a panel: its settings, or others that stand in for them until they are answered. Without settings nothing is asked, and no answer drawn. */
     ask: (panel, channel, query, done, instead = {}) => {

@@ -89,6 +89,13 @@ export class Recorded {
     return stream;
   }
 
+  /** What is under way on a channel is not wanted any more. */
+  drop(channel) {
+    this.running.get(channel)?.cancel();
+    this.running.delete(channel);
+    this.latest.delete(channel);
+  }
+
   clear() {
     for (const stream of this.running.values()) stream.cancel();
     this.running.clear();

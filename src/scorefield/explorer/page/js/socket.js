@@ -42,9 +42,14 @@ export class Connection {
   lost() {
     this.ready = false;
     this.partial = null;
-    for (const request of this.open.values()) request.fail(new Superseded("the connection was lost"));
+    for (const slot of this.channels.values()) {
+      const { running, waiting } = slot;
+      slot.running = null;
+      if (!running) continue;
+      if (running.part || waiting) running.fail(new Superseded("the connection was lost"));
+      else slot.waiting = running; // a query is a pure function: it is asked again
+    }
     this.open.clear();
-    this.channels.forEach((channel) => { channel.running = null; });
     this.onState("lost");
     setTimeout(() => this.connect(), this.delay);
     this.delay = Math.min(8000, 2 * this.delay);
@@ -109,13 +114,15 @@ export class Connection {
     this.flush();
   }
 
-  /** Stops what is under way on all channels: the scene is gone. */
-  clear() {
-    for (const slot of this.channels.values()) {
-      if (slot.waiting) this.cancel(slot.waiting);
-      if (slot.running) this.cancel(slot.running);
-    }
+  /** Stops what is under way on a channel: its answer is not wanted any more. */
+  drop(channel) {
+    const slot = this.channels.get(channel);
+    if (slot?.waiting) this.cancel(slot.waiting);
+    if (slot?.running) this.cancel(slot.running);
   }
+
+  /** Stops what is under way on all channels: the scene is gone. */
+  clear() { for (const channel of this.channels.keys()) this.drop(channel); }
 
   flush() {
     if (!this.ready) return;

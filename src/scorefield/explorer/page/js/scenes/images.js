@@ -14,6 +14,9 @@ const READ = [["label", "label"], ["held", "images held out"], ["sigma", "noise 
 const RESTORED = [["hidden", "pixels hidden"], ["away", "error of the mean there", "root mean square"], ["spread", "spread of the draws there", "root mean square of each pixel’s standard deviation"]];
 const SAMPLES = 6, LADDER = 9, DRAWS = 8;
 
+/** A canvas without a picture, which looks like none until it has one. */
+const blank = (canvas) => Object.assign(canvas, { width: 1, height: 1, className: "blank" });
+
 /** One picture of a stack {data, shape: [..., h, w(, c)]} on a canvas, from 0 to top. */
 function paint(canvas, stack, at, [height, width, colours = 1], top) {
   const size = height * width * colours, part = stack.data.subarray(at * size, (at + 1) * size);
@@ -25,6 +28,7 @@ function paint(canvas, stack, at, [height, width, colours = 1], top) {
     image.data[4 * i + 3] = 255;
   }
   pen.putImageData(image, 0, 0);
+  canvas.classList.remove("blank");
 }
 
 /** Values (h, w) from 0 to top on a canvas, in the colours of maps. */
@@ -37,6 +41,7 @@ function paintMap(canvas, { data, shape: [height, width] }, top) {
     image.data[4 * i + 3] = 255;
   }
   pen.putImageData(image, 0, 0);
+  canvas.classList.remove("blank");
 }
 
 /** A row of canvases as one picture to be recorded. */
@@ -51,7 +56,7 @@ function stage(box, label) {
 
 /** A titled row of pictures of equal size: all(stack, ...) shows a stack of them, one(place, picture, ...) a single one. */
 function strip(label, count) {
-  const places = Array.from({ length: count }, () => ({ canvas: make("canvas", { role: "img" }), caption: make("figcaption", {}) }));
+  const places = Array.from({ length: count }, () => ({ canvas: blank(make("canvas", { role: "img" })), caption: make("figcaption", {}) }));
   const pictures = make("div", { className: "pictures" }, ...places.map(({ canvas, caption }) => make("figure", {}, canvas, caption)));
   const root = make("div", { className: "strip" }, make("h3", {}, label), pictures);
   const show = (place, stack, from, shape, top, name) => {
@@ -103,7 +108,7 @@ class Images {
     this.guidance = slider({ label: "Guidance w", low: 0, high: 6, step: 0.1, value: context.number("guidance", 1), name: "guidance", onInput: keep("guidance", () => this.requestSamples()) });
     this.steps = slider({ label: "Steps", low: 2, high: 60, log: true, whole: true, value: context.number("steps", 18), name: "steps", onInput: keep("steps", () => this.requestSamples()) });
     this.player = new Player(context, { label: "Along the way: noise → image", seconds: 5, draw: () => this.drawSamples() });
-    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); } });
+    const again = button({ label: "Other noise", name: "seed", onPress: () => { this.seed += 1; context.keep({ seed: this.seed }); this.requestSamples(); this.requestNoised(); this.requestRestored(); } });
     this.numbers = readout("The held-out image", READ);
     this.restored = readout("The hidden part", RESTORED);
     this.brush = slider({ label: "Brush", low: 0.5, high: 4, step: 0.5, value: context.number("brush", 1), name: "brush", said: (v) => `${number(2 * v, 2)} pixels wide`, onInput: keep("brush", () => {}) });
@@ -117,6 +122,7 @@ class Images {
     const here = () => ({ sigma: this.sigma.value(), seed: this.seed });
     this.samples = context.panel([this.emergence], () => (this.facts ? this.sampling() : null));
     this.one = context.panel([this.noised.root, this.numbers.root], held(here));
+    this.whole = context.panel([this.damaged], held(() => ({})));
     this.returned = context.panel([this.back.root], held(() => ({ ...here(), count: SAMPLES, steps: 12 })));
     this.filled = context.panel([this.filling, this.drawn.root, this.restored.root], () => (this.hole?.some ? { index: this.index.value(), runs: this.hole.runs, n: DRAWS, steps: 30, seed: this.seed } : null));
     this.seen = context.panel(this.ladder.map((one) => one.root), held(() => ({ count: LADDER, seed: 0 })));
@@ -135,7 +141,7 @@ class Images {
     this.ways = [strip("through the latents", LADDER), strip("through the pixels", LADDER)];
     this.mean = strip("the mean of the draws", 1);
     this.drawn = strip("draws of what it may have been", DRAWS);
-    this.map = make("canvas", { role: "img", "aria-label": "spread of the draws at each pixel" });
+    this.map = blank(make("canvas", { role: "img", "aria-label": "spread of the draws at each pixel" }));
     this.bar = make("div", { className: "bar-of-colours" });
     this.damaged = make("div", { className: "strip" }, make("h3", {}, context.recorded ? "the picture" : "paint here"));
     this.filling = make("div", { className: "filling" }, this.mean.root, make("div", { className: "strip" }, make("h3", {}, "their spread"), make("div", { className: "pictures" }, make("figure", {}, this.map)), this.bar));
@@ -241,10 +247,11 @@ class Images {
 
   requestNoised() {
     const { context, facts } = this;
-    context.ask(this.one, "noised", "images.denoise", (result, { sigma }) => {
+    context.ask(this.one, "noised", "images.denoise", (result, { sigma, index }) => {
       const { clean, noisy, denoised, top } = result;
       this.clean = result;
       this.hole.draw();
+      this.whole.drawn({ index });
       [[clean, "clean"], [noisy, "noised"], [denoised, "x̂₀"]].forEach(([picture, name], at) => this.noised.one(at, picture, facts.shape, top, name));
       this.numbers.set({ label: result.label === null ? "none" : String(result.label), held: String(facts.held), sigma: number(sigma, 3), error: number(result.error, 3) });
     });

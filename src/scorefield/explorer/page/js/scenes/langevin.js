@@ -130,8 +130,7 @@ class Langevin {
     this.running = this.context.stream("langevin", "langevin.run", settings, (result) => {
       this.showState(result, curve);
       for (const one of [this.walk, this.particles]) one.drawn(settings);
-    }, () => this.stop());
-    this.running.promise.catch(() => {});
+    }, null, () => this.stop());
   }
 
   showParticles(result) {

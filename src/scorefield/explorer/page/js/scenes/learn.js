@@ -40,7 +40,7 @@ class Learn {
   }
 
   build() {
-    const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value, play: null }); this.stop(); this.refresh(); };
+    const { context } = this, { select, slider } = context.controls, keep = (key) => (value) => { context.keep({ [key]: value, play: null }); this.stop(); this.picture.drop(); this.refresh(); };
     this.train = button({ label: "Train", name: "train", primary: true, onPress: () => (this.running ? this.stop() : this.begin()) });
     this.question = question("learn", (locked) => this.train.lock(locked));
     this.objective = select({ label: "Objective", options: OBJECTIVES, value: context.text("objective", "denoising"), name: "objective", onInput: keep("objective") });
@@ -96,13 +96,14 @@ class Learn {
 
   begin() {
     const curve = [[], [], []], settings = this.settings();
+    this.picture.drop(); // what still waits to be drawn is of another training
     this.train.set("Stop");
     this.context.keep({ play: 1 });
     this.question.moved();
     this.running = this.context.stream("learn", "learn.train", settings, (result) => {
       this.showStep(result, curve);
       for (const one of [this.learned, this.error]) one.drawn(settings);
-    }, () => this.stop());
+    }, null, () => this.stop());
   }
 
   showStep(result, curve) {
@@ -129,7 +130,7 @@ class Learn {
     });
   }
 
-  close() { this.curve.close(); this.costs.close(); for (const { plane } of this.planes) plane.close(); }
+  close() { this.picture.drop(); this.curve.close(); this.costs.close(); for (const { plane } of this.planes) plane.close(); }
 }
 
 export function open(context, place, intro) { return new Learn(context, place, intro); }

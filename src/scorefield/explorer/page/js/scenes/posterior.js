@@ -39,7 +39,7 @@ class Posterior {
 
   begin(facts) {
     const { context } = this, { select, slider } = context.controls, { observed, parameters } = facts;
-    Object.assign(this, { facts, theta: null, row: null });
+    Object.assign(this, { facts, theta: null, row: null, asked: null });
     this.x = (context.recorded ? null : readNumbers(context.text("x", ""), observed.length)) ?? facts.first;
     this.corner = new Corner(parameters.slice(0, MOST), facts.theta);
     this.inputs = observed.map(({ name, low, high }, k) => slider({ label: name, low: Math.min(low, this.x[k]), high: Math.max(high, this.x[k]), value: this.x[k], name: `x${k}`, onInput: (value) => this.set(k, value) }));
@@ -51,6 +51,8 @@ class Posterior {
     this.question = question("posterior", (locked) => { for (const one of [...this.inputs, this.index, this.takes]) one.lock(locked); if (!facts.held) { this.index.lock(true); this.takes.lock(true); } this.locked = locked; });
     this.lay();
     this.answer = context.panel([this.corner.root, this.numbers.root, this.note], () => ({ x: this.x, n: DRAWS, steps: STEPS, seed: 0 }));
+    this.taken = context.panel([this.corner.root, this.plane.box, this.numbers.root, this.note, ...this.inputs.map((one) => one.root)], () => ({ row: this.asked }));
+    this.taken.drawn({ row: this.asked });
     this.corner.start();
     this.plane.start();
     const kept = context.number("row", context.recorded ? 0 : -1);
@@ -103,7 +105,9 @@ class Posterior {
 
   /** An observation of one's own: no true parameters are known of it. */
   changed() {
-    Object.assign(this, { theta: null, row: null });
+    this.context.drop("posterior.held"); // one that is under way is not wanted any more
+    Object.assign(this, { theta: null, row: null, asked: null });
+    this.taken.drawn({ row: null });
     this.context.keep({ x: this.x.join(","), row: null });
     this.question.moved();
     this.showObserved();
@@ -112,9 +116,12 @@ class Posterior {
 
   take(index) {
     if (!this.facts.held) return;
-    this.context.request("posterior.held", "posterior.held", { index: Math.min(index, this.facts.held - 1) }, ({ x, theta }) => {
-      Object.assign(this, { x, theta, row: index });
-      this.context.keep({ x: null, row: index });
+    const row = this.asked = Math.min(index, this.facts.held - 1);
+    this.taken.check();
+    this.context.request("posterior.held", "posterior.held", { index: row }, ({ x, theta }) => {
+      Object.assign(this, { x, theta, row });
+      this.taken.drawn({ row });
+      this.context.keep({ x: null, row });
       this.inputs.forEach((one, k) => one.set(x[k]));
       this.question.moved();
       this.showObserved();

@@ -47,7 +47,7 @@ function value({ choices, ends: [low, high], log, time }, place) {
 
 class Table {
   constructor(context, place, intro) {
-    Object.assign(this, { context, place, cells: [], facts: null, pending: [], turn: 0 });
+    Object.assign(this, { context, place, cells: [], facts: null, pending: [], turn: 0, asked: null });
     place.append(intro);
     context.about((about) => this.load(about));
   }
@@ -77,14 +77,14 @@ class Table {
     this.heat = toggle({ label: "Density of the model, where both are numbers or times", value: context.text("heat", "1") === "1", name: "heat", onInput: (on) => { context.keep({ heat: on ? 1 : 0 }); this.work(["mixture", "density"]); } });
     this.index = slider({ label: "Row of the table", low: 0, high: Math.max(1, this.count - 1), whole: true, value: context.number("row", 0), name: "row", onInput: (v) => { context.keep({ row: v }); this.takeRow(); } });
     this.take = button({ label: "Set all cells to this row", name: "take", primary: true, onPress: () => this.takeRow() });
-    this.clear = button({ label: "Set none", name: "clear", onPress: () => { this.given = {}; this.held = null; this.changed(); } });
+    this.clear = button({ label: "Set none", name: "clear", onPress: () => { this.given = {}; this.changed(); } });
     this.numbers = readout("The row", READ);
     this.lay();
     this.bind();
     this.question = question("table", (locked) => { this.locked = locked; for (const one of this.cells) one.lock(locked); for (const one of [this.take, this.clear, this.index]) one.lock(locked || (one !== this.clear && !this.count)); });
     this.side.prepend(this.question.root);
     this.plane.start();
-    this.changed(false);
+    this.changed({ written: false });
   }
 
   /** What is shown, and the settings that it is of. */
@@ -93,6 +93,7 @@ class Table {
     this.laws = context.panel([...this.cells.flatMap((one) => [one.picture, one.law]), this.plane.box], given({ n: 500 }));
     this.odd = context.panel([this.numbers.root, ...this.cells.map((one) => one.surprise)], given({}));
     this.density = context.panel([this.plane.box, this.plane.bar], () => this.heating(this.whole));
+    this.rows = context.panel([this.plane.box, this.numbers.root, ...this.cells.map((one) => one.root)], () => ({ row: this.asked }));
   }
 
   /** Whether the map is to be the network's: of recorded ones those without given cells are, the others are the mixture's. */
@@ -133,17 +134,19 @@ class Table {
     Object.assign(law.dataset, { value: `law${k}` });
     Object.assign(surprise.dataset, { value: `surprise${k}` });
     const root = make("div", { className: "cell" }, make("label", {}, fixed, name), value, picture, make("div", { className: "told" }, law, surprise));
-    const set = () => { if (recorded) this.given = {}; this.given[k] = value.value; this.held = null; this.changed(); this.question.moved(); };
+    const set = () => { if (recorded) this.given = {}; this.given[k] = value.value; this.changed(); this.question.moved(); };
     value.addEventListener("change", () => { if (value.value.trim()) set(); else { delete this.given[k]; this.changed(); } });
     fixed.addEventListener("change", () => {
-      if (!fixed.checked) { delete this.given[k]; this.held = null; this.changed(); } else if (value.value.trim() || value.placeholder) { value.value ||= value.placeholder; set(); } else fixed.checked = false;
+      if (!fixed.checked) { delete this.given[k]; this.changed(); } else if (value.value.trim() || value.placeholder) { value.value ||= value.placeholder; set(); } else fixed.checked = false;
     });
     return { root, fixed, value, picture, real, drawn, law, surprise, choices, lock: (locked) => { fixed.disabled = value.disabled = locked || recorded?.length === 0; }, put: (text) => { if (listed && !listed.includes(text)) value.append(make("option", { value: text }, text)); value.value = text; }, first: listed?.[0] ?? "" };
   }
 
   takeRow() {
     if (!this.count) return;
-    this.context.request("table.row", "table.row", { index: this.index.value() }, ({ given, held }) => { this.given = given; this.held = held; this.changed(); this.question.moved(); });
+    const row = this.asked = this.index.value();
+    this.rows.check();
+    this.context.request("table.row", "table.row", { index: row }, ({ given, held }) => { this.given = given; this.changed({ row, held }); this.question.moved(); });
   }
 
   /** The real row whose point is nearest. */
@@ -160,8 +163,11 @@ class Table {
 
   pair() { return [Number(this.x.value()), Number(this.y.value())]; }
 
-  /** The cells that are set have changed. */
-  changed(written = true) {
+  /** The cells that are set have changed: to a row of the table, or by hand, and then a row that is under way is not wanted any more. */
+  changed({ row = null, held = null, written = true } = {}) {
+    if (row === null) { this.context.drop("table.row"); this.asked = null; }
+    this.held = held;
+    this.rows.drawn({ row });
     if (written) this.context.keep({ given: Object.keys(this.given).length ? JSON.stringify(this.given) : null });
     this.cells.forEach((one, k) => {
       const on = Object.hasOwn(this.given, k);
