@@ -49,7 +49,10 @@ def fitted(folder: Path) -> None:
 
 
 async def _client(url: str, path: str, body: object, rate: float, seconds: float) -> dict[str, object]:
-    import httpx
+    try:  # the name under which newer versions are installed
+        import httpx2 as httpx
+    except ImportError:
+        import httpx
 
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     content, found, statuses = json.dumps(body).encode(), [], {}

@@ -97,6 +97,23 @@ def test_one_ddim_plan_is_their_ddim(prediction: str, table: str, end: str) -> N
     close(run(plan, model, X), theirs(scheduler, X))
 
 
+def test_schedulers_that_step_in_parallel_are_read_as_those_that_do_not() -> None:
+    for name in ("DDIM", "DDPM"):
+        plain, parallel = (getattr(diffusers, f"{name}{kind}Scheduler")(clip_sample=False) for kind in ("", "Parallel"))
+        for scheduler in (plain, parallel):
+            scheduler.set_timesteps(10)
+        one, other = levels_of(plain), levels_of(parallel)
+        assert torch.equal(one.alpha, other.alpha) and torch.equal(one.sigma, other.sigma)
+        models = [from_diffusers((UNET, scheduler)) for scheduler in (plain, parallel)]
+        assert torch.equal(models[0](X, one[3]).x0, models[1](X, one[3]).x0)
+
+
+def test_a_compiled_network_is_taken_as_it_was() -> None:
+    compiled = torch.compile(unet())
+    assert torch.equal(from_diffusers([compiled, ddim("epsilon")])(X, Level(0.6, 0.8)).x0,
+                       from_diffusers((UNET, ddim("epsilon")))(X, Level(0.6, 0.8)).x0)  # fmt: skip
+
+
 def test_ddim_with_noise_has_their_variance() -> None:
     scheduler = ddim("epsilon")
     times = scheduler.timesteps.tolist()
@@ -210,10 +227,16 @@ def dit() -> Any:
     return randomised(module)
 
 
-def conditioned() -> Any:
-    blocks = {"down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",)}
+def conditioned(attends: str = "CrossAttn", **more: Any) -> Any:
+    """A network of a text's embedding, or (with no attention to one) of a class or of nothing."""
+    blocks = {
+        "down_block_types": (f"{attends}DownBlock2D",),
+        "mid_block_type": f"UNetMidBlock2D{attends}",
+        "up_block_types": (f"{attends}UpBlock2D",),
+    }
     size = {"block_out_channels": (32,), "layers_per_block": 1, "attention_head_dim": 8, "cross_attention_dim": 12}
-    return randomised(diffusers.UNet2DConditionModel(sample_size=4, in_channels=1, out_channels=1, **blocks, **size))
+    every = {"sample_size": 4, "in_channels": 1, "out_channels": 1, **blocks, **size, **more}
+    return randomised(diffusers.UNet2DConditionModel(**every))
 
 
 def sd3() -> Any:
@@ -245,6 +268,12 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor], Te
         None,
     ),
     "UNet2DConditionModel": (conditioned, lambda m, t: m(X, t, encoder_hidden_states=HIDDEN).sample, HIDDEN),
+    "UNet2DConditionModel without text": (lambda: conditioned(""), lambda m, t: m(X, t, None).sample, None),
+    "UNet2DConditionModel, class without text": (
+        lambda: conditioned("", num_class_embeds=5),
+        lambda m, t: m(X, t, None, class_labels=LABELS).sample,
+        LABELS,
+    ),
     "SD3": (
         sd3,
         lambda m, t: m(X, HIDDEN, POOLED, timestep=t.expand(3)).sample,
@@ -329,14 +358,25 @@ def test_damaged_folders_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     weights.write_bytes(content[: len(content) // 2])
     said(bare, "cannot be read as a pipeline")
     weights.unlink()
-    (bare / "unet" / "diffusion_pytorch_model.bin").write_bytes(content)  # pickles are not opened
-    said(bare, "cannot be read as a pipeline")
+    said(bare, "diffusion_pytorch_model.safetensors: no such file")
+    (bare / "unet" / "diffusion_pytorch_model.bin").write_bytes(content)
+    said(bare, "as a pickle .* is not opened")
+    (bare / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(content)
+    said(bare, "the variant 'fp16' alone")
+    said(folder / "model_index.json", "is a file; give the folder")
+    said(edited(folder, tmp_path / "f", "unet/config.json", layers_per_block=2), "weights are not those of the UNet2D")
+    said(edited(folder, tmp_path / "g", "unet/config.json", mid_block_type=None), "weights are not those of the UNet2D")
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a network": (lambda: from_diffusers((diffusers.AutoencoderKL(), ddim("epsilon"))), "no network 'AutoencoderKL'"),
     "channels": (lambda: from_diffusers((unet(2, 1), ddim("epsilon"))), "takes 2 channels and answers 1"),
     "a scheduler": (lambda: convention_of(diffusers.VQDiffusionScheduler(8)), "no convention is known"),
+    "no scheduler": (lambda: from_diffusers((UNET, "ddim")), "no convention is known for the scheduler 'str'"),
+    "text and class": (
+        lambda: from_diffusers((conditioned(num_class_embeds=5), ddim("epsilon"))),
+        "more than one condition .num_class_embeds.",
+    ),
     "a prediction": (lambda: convention_of(diffusers.DDIMScheduler(prediction_type="score")), "'score' is not known"),
     "a source": (lambda: from_diffusers(UNET), "takes a folder, a pipeline"),
     "no timesteps": (lambda: levels_of(diffusers.DDIMScheduler()), "call scheduler.set_timesteps"),

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -34,6 +36,8 @@ from scorefield.records.latent_codec import LatentCodec
 from scorefield.tables.impute import complete
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = [str(ROOT).encode(), str(Path(torch.__file__).parent).encode()]
+"""Of the machine that writes a file, whose reader need not know them."""
 CLOSE = 1e-5  # of the size of the answer: about a hundred roundings of float32
 
 
@@ -92,6 +96,7 @@ def test_the_denoiser_answers_as_the_model(name: str, tmp_path: Path) -> None:
         for found, one in zip(answers(path, inputs), expected, strict=True):
             assert apart(found, one) < CLOSE
     assert written.difference < CLOSE and f"{path}: denoiser, x (n, " in str(written)
+    assert not any(name in path.read_bytes() for name in FOLDERS)
     session = onnxruntime.InferenceSession(str(path))
     about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
     assert about["codec"] == model.codec.to_json() and about["sigma_max"] == model.model.sigma_max
@@ -102,8 +107,9 @@ def test_the_denoiser_answers_as_the_model(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["energy", "images", "classes"])
 def test_the_sampler_draws_as_the_model_does_in_the_users_units(name: str, tmp_path: Path) -> None:
-    model, path, steps = MODELS[name](), tmp_path / "sampler.onnx", 1
+    model, path, steps = MODELS[name](), tmp_path / "sampler.onnx", 3
     export_model(model, path, steps)
+    assert_the_network_is_written_once(path, model, steps)
     inputs = {"noise": normal(6, model.codec.shape, 0, "start")}
     given = model.conditions(6)
     (found,) = answers(path, inputs if given is None else {**inputs, "condition": given})
@@ -116,6 +122,24 @@ def test_the_sampler_draws_as_the_model_does_in_the_users_units(name: str, tmp_p
     else:
         assert apart(found, expected) < CLOSE
     assert found.shape == expected.shape
+
+
+def assert_the_network_is_written_once(path: Path, model: TrainedModel, steps: int) -> None:
+    """Its weights stand in the file once, its nodes once a step, and nothing that a program would have to know."""
+    content = onnx.load(path)
+    assert not content.functions and {node.domain for node in content.graph.node} <= {"", "ai.onnx"}
+    weights = sum(int(np.prod(v.dims)) for v in content.graph.initializer if v.name.startswith("network."))
+    copies = 2 if isinstance(model.model, Energy) else 1  # a gradient takes them transposed, too
+    assert weights <= 1.2 * copies * sum(v.numel() for v in model.model.parameters()) + 100
+    kinds = Counter(node.op_type for node in content.graph.node)
+    assert all(kinds[name] % steps == 0 for name in ("Gemm", "Conv", "Sigmoid", "MatMul"))
+
+
+def test_a_sampler_of_an_energy_is_torchs_own_program_too(tmp_path: Path) -> None:
+    model, steps = MODELS["energy"](), 2
+    export_model(model, tmp_path / "m.pt2", steps)
+    found = torch.export.load(tmp_path / "m.pt2").module()(normal(6, (4,), 0, "start"), model.conditions(6))[0]
+    assert apart(found.detach(), model.sample(6, steps=steps, seed=0)) < CLOSE
 
 
 def untrained(codec: Any, classes: int = 0) -> TrainedModel:
@@ -197,6 +221,7 @@ def test_torchs_own_program_answers_as_the_model(steps: int | None, tmp_path: Pa
     export_model(model, tmp_path / "m.pt2", steps)
     extra = {f"{METADATA}.json": ""}
     module = torch.export.load(tmp_path / "m.pt2", extra_files=extra).module()
+    assert not any(name in (tmp_path / "m.pt2").read_bytes() for name in FOLDERS)  # stored, not deflated
     about = json.loads(extra[f"{METADATA}.json"])
     assert about["what"] == ("denoiser" if steps is None else "sampler")
     if steps is None:
@@ -318,8 +343,8 @@ def test_another_function_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     made = export._pt2
 
-    def wrong(program: Any, about: Any) -> Any:
-        content, answer = made(program, about)
+    def wrong(*what: Any) -> Any:
+        content, answer = made(*what)
         return content, lambda tensors: [1.01 * v for v in answer(tensors)]
 
     monkeypatch.setattr(export, "_pt2", wrong)

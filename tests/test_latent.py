@@ -485,7 +485,16 @@ def test_a_damaged_folder_of_diffusers_is_one_sentence(tmp_path: Path, kl: Path)
     with pytest.raises(ValueError, match=r"is of 'UNet2DModel', expected an AutoencoderKL"):
         opened(tmp_path)
     (tmp_path / "config.json").write_text((kl / "config.json").read_text())
+    with pytest.raises(ValueError, match="safetensors: no such file; the folder is not whole"):
+        opened(tmp_path)
+    content = (kl / "diffusion_pytorch_model.safetensors").read_bytes()
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="cannot be read as an AutoencoderKL"):
+        opened(tmp_path)
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    config = json.loads((kl / "config.json").read_text()) | {"use_post_quant_conv": False}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="2 weights are not those of the AutoencoderKL"):
         opened(tmp_path)
 
 

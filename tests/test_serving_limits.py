@@ -61,6 +61,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "infinity": (b'{"rows": [{"area": -Infinity}]}', 400, "Infinity"),
     "a name twice": (b'{"seed": 1, "seed": 2, "rows": []}', 400, "twice"),
     "nothing": (b"", 422, "needs 'rows'"),
+    "rows by another name": (b'{"rowz": []}', 422, "needs 'rows'"),
     "no rows": (b'{"rows": []}', 422, "one object or more"),
     "rows no list": (b'{"rows": {"area": 1}}', 422, "one object or more"),
     "a row no object": (b'{"rows": [1]}', 422, "row 1"),

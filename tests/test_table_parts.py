@@ -20,6 +20,7 @@ from scorefield.tables.evaluate import evaluate
 from scorefield.tables.fit_parts import AsTheyAre, encoded_stream, fit_parts
 from scorefield.tables.frequencies import counts_of
 from scorefield.tables.held import held_out
+from scorefield.tables.repeats import fit_repeats
 from scorefield.tables.surveyed import cut_rows, survey
 
 Command = Callable[..., tuple[int, str, str]]
@@ -148,6 +149,24 @@ def test_held_out_rows_and_the_sample_are_apart(folder: Path) -> None:
     held, some = cut_rows(parts, 0.1, 5)
     assert sorted([*held, *some]) == list(range(N))  # all that are trained on, as they are few
     assert not np.array_equal(held, cut_rows(parts, 0.1, 6)[0])
+
+
+def test_values_that_recur_together_are_found_as_in_memory(tmp_path: Path) -> None:
+    """Mixtures that are measured at several ages, and a number with a value that comes again and again."""
+    draw = np.random.default_rng(1)
+    mixtures = np.round(draw.normal(200, 40, (90, 2)), 1)[np.repeat(np.arange(90), 4)]
+    ash = np.where(draw.random(360) < 0.4, 0.0, np.round(draw.normal(50, 9, 360), 2))
+    frame = pd.DataFrame({"cement": mixtures[:, 0], "water": mixtures[:, 1], "ash": ash})
+    frame["strength"] = 0.1 * frame["cement"] + draw.normal(0, 3, 360)
+    frame = frame.sample(frac=1, random_state=0).reset_index(drop=True)
+    codec = fit_row_codec(frame)
+    found = survey(table_parts(written(frame, tmp_path)), detect, np.arange(len(frame)))
+    assert found.codec.schema == codec.schema and codec.schema["ash"].atoms == (0.0,)
+    own, streamed = (fit_repeats(c, rows) for c, rows in ((codec, codec.encode(frame)), (found.codec, found.rows)))
+    assert own is not None and streamed is not None and own.columns(codec) == ("cement", "water")
+    assert streamed.columns(found.codec) == own.columns(codec) and streamed.new == own.new == 0.0
+    torch.testing.assert_close(streamed.rows, own.rows, rtol=0, atol=1e-9)
+    assert torch.equal(streamed.weights, own.weights)
 
 
 def test_stopping_and_threads_change_nothing(folder: Path, run: Path) -> None:

@@ -33,8 +33,8 @@ def export(
     Args:
         run: folder of a trained model.
         output: file to write: .onnx (for onnxruntime and others) or .pt2 (for torch.export.load).
-        steps: network evaluations of a sampler, which is written in place of the denoiser; each takes about a second,
-            and of an energy half a minute.
+        steps: network evaluations of a sampler, which is written in place of the denoiser; in a .pt2 file each takes
+            about a second.
         guidance: of a sampler conditional on classes: 1 follows the class, more exaggerates it.
         quiet: show no progress.
     """

@@ -15,6 +15,8 @@ from scorefield.cli.progress import ProgressBar, say_end, watch
 from scorefield.cli.reading import AS_FOUND, AS_THEY_ARE, Columns, Images, Reading, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scorefield.data import Dataset, ImageReading, TableFile
     from scorefield.data.streams import TableParts
     from scorefield.runs import Kind
@@ -226,7 +228,7 @@ def fit(
     if used not in ("", "float32"):  # what everyone expects
         print(f"precision {used}.")
     busy = busy_words(info)
-    if busy and last.last == "budget":
+    if busy and last.last == "budget" and _out_of_time(info):
         warn(f"{busy}; go on by --resume with a greater --time, or give --steps, which take as long as they need.")
     memory = info.get("memorisation")
     if memory:
@@ -237,6 +239,21 @@ def fit(
                 f"what `scorefield {by}` made for {', '.join(map(str, made))} evaluations was made for the weights "
                 f"before; it is dropped: run `scorefield {by} {output}` again."
             )
+
+
+def _out_of_time(info: Mapping[str, Any]) -> bool:
+    """Whether it was the time of a training that ended it, and not the number of its steps.
+
+    Example:
+        >>> [_out_of_time({"training": {"steps": 9, "settings": {"seconds": 60.0, "steps": n}}}) for n in (None, 9, 10)]
+        [True, False, True]
+        >>> _out_of_time({"training": {"steps": 9, "settings": {"seconds": None, "steps": 9}}})
+        False
+    """
+    training = info.get("training", {})
+    settings = training.get("settings", {})
+    whole = settings.get("steps")
+    return settings.get("seconds") is not None and (whole is None or training["steps"] < whole)
 
 
 def _fit_posterior(
@@ -323,7 +340,7 @@ def _source(
             if reading.given:
                 raise ValueError(f"{data} are .parquet files, so they have no option {reading.given[0]}; leave it out.")
             return table_parts(data, leave_out or tables.left_out_before(folder))
-        with ProgressBar("reading the table"):
+        with ProgressBar("reading the table", quiet):
             found = tables.read_to_fit(data, reading.dialect, folder, leave_out)
         return say(found) if parallel.first_process() else found
     given = [*reading.given, *(["--leave-out"] if leave_out else [])]

@@ -12,6 +12,7 @@ from scorefield.interop.adapters import Adapted
 from scorefield.pretrained.networks import DiffusersNetwork, classes_of
 from scorefield.pretrained.pipelines import located, network_config, parts_of
 from scorefield.pretrained.schedulers import convention_of, notes_of
+from scorefield.pretrained.weights import read
 from scorefield.records.exchanged import own_config
 from scorefield.times import Between
 
@@ -22,7 +23,8 @@ def from_diffusers(source: Any, *, between: Between | None = None, sigma_data: f
     Read are UNet2DModel, UNet2DConditionModel, DiTTransformer2DModel and SD3Transformer2DModel, with the schedulers of
     `pretrained.schedulers.READ`. x is what the network sees: pixels on [-1, 1], or latents on the scale of diffusers.
     The condition is a class `(n,)` (UNet2DModel, DiT, whose None is 'no class'), the `encoder_hidden_states`
-    `(n, tokens, width)` (UNet2DConditionModel), or both embeddings as one tensor by `joined` (SD3). Nothing is clipped.
+    `(n, tokens, width)` (UNet2DConditionModel; where it attends to no text, a class or none), or both embeddings as
+    one tensor by `joined` (SD3). Nothing is clipped.
     The network is taken as it is, in its dtype and mode; only its group norms are given contiguous tensors from now on,
     the same numbers, without which torch has no batched derivatives of them.
 
@@ -63,7 +65,7 @@ def _own(source: Any) -> Adapted:
         from scorefield.interop.denoiser_unet import DenoiserUNet
 
         place = network_config(Path(source))[0]
-        module = DenoiserUNet.from_pretrained(place, local_files_only=True, low_cpu_mem_usage=False).eval()
+        module = read(DenoiserUNet, place, "a pipeline of this library")
     else:
         module = parts_of(source)[0]
 

@@ -22,6 +22,7 @@ from scorefield._files import reason
 from scorefield._optional import package
 from scorefield.denoiser import Energy
 from scorefield.interop.graphs import BATCH, Graph, denoiser_graph, sampler_graph
+from scorefield.interop.written_once import asking, evaluation, filled
 from scorefield.numerics.random import normal
 from scorefield.records.trained import TrainedModel
 
@@ -100,9 +101,10 @@ def export_model(
     _ranges.real(0, 1e3)("export_model(guidance=...)", guidance)
     graph = graph_of(model, steps, guidance)
     about = {"format": "scorefield export", "version": 1, "written_by": __version__, **graph.about}
+    gradient = isinstance(model.model, Energy)
     with _quiet(), torch.no_grad():
-        traced = _traced(graph, isinstance(model.model, Energy))
-        content, answer = _onnx(traced, graph, about) if path.suffix == ".onnx" else _pt2(traced, about)
+        write = _onnx if path.suffix == ".onnx" else _pt2
+        content, answer = write(graph, gradient, about)
         difference, shapes = _compared(graph, answer)
     _files.write_bytes(path, content)
     inputs = {name: tuple(value.shape[1:]) for name, value in graph.inputs.items()}
@@ -141,45 +143,48 @@ class _InOrder(nn.Module):
 
 
 def _traced(graph: Graph, gradient: bool) -> Any:
-    """The exported program of a graph, the first size of its tensors free.
+    """The exported program of a graph, the first size of its tensors free but of those that are 0-d.
 
     Args:
         graph: to trace.
         gradient: the module takes a gradient, which torch.export cannot see through: it is written out first.
     """
-    examples = tuple(graph.inputs.values())
     module: nn.Module = _InOrder(graph.module)
+    examples = tuple(graph.inputs.values())
+    free: Any = tuple({0: torch.export.Dim("n")} if value.ndim else None for value in examples)
     try:
-        if not gradient:
-            free: Any = (tuple({0: torch.export.Dim("n")} for _ in examples),)
-            return torch.export.export(module, examples, dynamic_shapes=free)
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        # sizes that are equal in the example would be taken for the same size
-        rows = 1 + max(size for value in examples for size in value.shape)
-        examples = tuple(value[:1].expand(rows, *value.shape[1:]).contiguous() for value in examples)
-        module = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*examples)
-        return torch.export.export(module, examples, dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in examples))
+        if gradient:
+            module, examples = _written_out(module, examples)
+        program = torch.export.export(module, examples, dynamic_shapes=free if gradient else (free,))
     except Exception as fault:  # of a network of the user's own: its branches may depend on values
         raise ValueError(f"torch.export cannot trace this model: {reason(fault)}.") from fault
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # which names folders of this machine
+    return program
 
 
-def _onnx(program: Any, graph: Graph, about: dict[str, Any]) -> tuple[bytes, Any]:
+def _written_out(module: nn.Module, examples: tuple[Tensor, ...]) -> tuple[Any, tuple[Tensor, ...]]:
+    """The graph of a module that takes a gradient, with the gradient's own steps, and the examples that it had."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    # sizes that are equal in the example would be taken for the same size
+    rows = 1 + max(BATCH, *(size for value in examples for size in value.shape))
+    examples = tuple(v[:1].expand(rows, *v.shape[1:]).contiguous() if v.ndim else v for v in examples)
+    return make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*examples), examples
+
+
+def _onnx(graph: Graph, gradient: bool, about: dict[str, Any]) -> tuple[bytes, Any]:
     """The file, and what answers by it."""
     for name in ("onnx", "onnxscript"):  # what torch.onnx writes with
         package(name, "an .onnx file", _INSTALL)
     onnxruntime = package("onnxruntime", "an .onnx file, which is tried before it is written,", _INSTALL)
-    size = sum(v.numel() * v.element_size() for v in program.state_dict.values())
-    if size > _MOST:
-        raise ValueError(f"the weights take {size:,} bytes, an ONNX file holds 2 GB; export to .pt2 instead.")
-    inputs, outputs = list(graph.inputs), list(graph.outputs)
-    try:
-        made: Any = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
-    except Exception as fault:  # an operation that ONNX, or torch's exporter to it, has not
-        raise ValueError(f"this model has no ONNX graph: {reason(fault)}; export to .pt2 instead.") from fault
-    made.model.metadata_props[METADATA] = json.dumps(about, allow_nan=False)
-    made.model.producer_name, made.model.producer_version = "scorefield", __version__
-    proto = made.model_proto
+    if graph.evaluated:
+        proto = filled(_proto(asking(graph), False), _proto(evaluation(graph), gradient))
+    else:
+        proto = _proto(graph, gradient)
+    proto.producer_name, proto.producer_version = "scorefield", __version__
+    proto.metadata_props.add(key=METADATA, value=json.dumps(about, allow_nan=False))
     _name_rows(proto.graph)
     content = proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -188,6 +193,23 @@ def _onnx(program: Any, graph: Graph, about: dict[str, Any]) -> tuple[bytes, Any
         return session.run(None, {name: v.numpy() for name, v in zip(graph.inputs, tensors, strict=True)})
 
     return content, answer
+
+
+def _proto(graph: Graph, gradient: bool) -> Any:
+    """A graph as an ONNX file's content."""
+    program = _traced(graph, gradient)
+    size = sum(v.numel() * v.element_size() for v in program.state_dict.values())
+    if size > _MOST:
+        raise ValueError(f"the weights take {size:,} bytes, an ONNX file holds 2 GB; export to .pt2 instead.")
+    inputs, outputs = list(graph.inputs), list(graph.outputs)
+    try:
+        made: Any = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
+    except Exception as fault:  # an operation that ONNX, or torch's exporter to it, has not
+        raise ValueError(f"this model has no ONNX graph: {reason(fault)}; export to .pt2 instead.") from fault
+    proto = made.model_proto
+    for node in proto.graph.node:  # what torch notes of each for those who debug it: most of a small file
+        node.ClearField("metadata_props")
+    return proto
 
 
 def _name_rows(graph: Any) -> None:
@@ -199,8 +221,13 @@ def _name_rows(graph: Any) -> None:
                 size.dim_param = re.sub(rf"\b{symbol}\b", "n", size.dim_param)
 
 
-def _pt2(program: Any, about: dict[str, Any]) -> tuple[bytes, Any]:
-    file = io.BytesIO()
+def _pt2(graph: Graph, gradient: bool, about: dict[str, Any]) -> tuple[bytes, Any]:
+    """The file, and what answers by it."""
+    if gradient and graph.evaluated:
+        one = evaluation(graph)
+        written, _ = _written_out(_InOrder(one.module), tuple(one.inputs.values()))
+        graph, gradient = asking(graph, written), False
+    program, file = _traced(graph, gradient), io.BytesIO()
     torch.export.save(program, file, extra_files={f"{METADATA}.json": json.dumps(about, allow_nan=False)})
     module = program.module()
     return file.getvalue(), lambda tensors: [v.numpy() for v in module(*tensors)]

@@ -31,12 +31,14 @@ class Graph:
         inputs: by name an example with `BATCH` rows; the first dimension is free.
         outputs: names.
         about: JSON-able: what the file says of itself.
+        evaluated: of a sampler, examples of what each of its steps gives the module's `answer` besides the level.
     """
 
     module: nn.Module
     inputs: Mapping[str, Tensor]
     outputs: tuple[str, ...]
     about: Mapping[str, Any]
+    evaluated: tuple[Tensor, ...] = ()
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -137,12 +139,13 @@ class SamplerGraph(nn.Module):
     def __init__(self, model: Denoiser | Energy, plan: Plan, decode: nn.Module, guidance: float = 1.0) -> None:
         super().__init__()
         self.guidance = guidance
-        self.answer, self.decode, self.plan = _Answer(model), decode, PlanRows.of(plan)
+        self.answer: nn.Module = _Answer(model)
+        self.classes, self.decode, self.plan = model.classes, decode, PlanRows.of(plan)
         alpha, sigma = self.plan.levels[0]
         self.scale = math.hypot(alpha * model.sigma_data, sigma)
 
     def forward(self, noise: Tensor, *more: Tensor) -> tuple[Tensor]:
-        condition = more[-1] if self.answer.classes else None
+        condition = more[-1] if self.classes else None
         fresh = more[0] if self.plan.noisy else None
         last = self.plan.steps(noise * self.scale, lambda y, level: self._guided(y, level, condition), fresh)
         return (self.decode(last),)
@@ -151,7 +154,7 @@ class SamplerGraph(nn.Module):
         found: Estimate = self.answer(x, level, condition)
         if self.guidance == 1 or condition is None:
             return found
-        base = self.answer(x, level, torch.full_like(condition, self.answer.classes))
+        base = self.answer(x, level, torch.full_like(condition, self.classes))
         return Estimate(*(b + self.guidance * (v - b) for v, b in zip(found, base, strict=True)))
 
 
@@ -190,8 +193,9 @@ def sampler_graph(model: TrainedModel, steps: int, guidance: float = 1.0) -> Gra
     if module.plan.noisy:
         inputs["fresh"] = torch.zeros(BATCH, len(module.plan.noisy), *shape, dtype=dtype)
         words["fresh"] = ["n", len(module.plan.noisy), *shape]
+    condition = _condition(own.classes)
     with torch.no_grad():
-        (record,) = module(*inputs.values(), *_condition(own.classes).values())
+        (record,) = module(*inputs.values(), *condition.values())
     about = {
         "what": "sampler",
         "plan": plan.name,
@@ -203,7 +207,8 @@ def sampler_graph(model: TrainedModel, steps: int, guidance: float = 1.0) -> Gra
         "outputs": {"latent" if latent else "sample": ["n", *record.shape[1:]]},
         **about_records(model),
     }
-    return Graph(module, {**inputs, **_condition(own.classes)}, ("latent" if latent else "sample",), about)
+    evaluated = (inputs["noise"], *condition.values())
+    return Graph(module, {**inputs, **condition}, ("latent" if latent else "sample",), about, evaluated)
 
 
 def about_records(model: TrainedModel) -> dict[str, Any]:

@@ -80,15 +80,16 @@ class TableSamplerGraph(nn.Module):
     def __init__(self, model: MaskedDenoiser, layout: Layout, plan: Plan) -> None:
         super().__init__()
         self.rows, self.layout, self.plan = _WholeRows(model), layout, PlanRows.of(plan)
+        self.answer: nn.Module = self.rows
         self.most = model.sigma_max
 
     def forward(self, noise: Tensor, u: Tensor | None = None) -> tuple[Tensor]:
         codes = None if u is None else self._codes(noise, u)
         given = self.rows.given(noise, codes)
-        centre = self.rows(torch.zeros_like(noise), Level(1.0, self.most), given).x0
+        centre = self.answer(torch.zeros_like(noise), Level(1.0, self.most), given).x0
         alpha, sigma = self.plan.levels[0]
         start = alpha * centre + math.hypot(alpha, sigma) * noise
-        numbers = folded(self.plan.steps(start, lambda y, level: self.rows(y, level, given)), self.layout.walls)
+        numbers = folded(self.plan.steps(start, lambda y, level: self.answer(y, level, given)), self.layout.walls)
         return (numbers if codes is None else torch.cat([numbers, codes], 1),)
 
     def _codes(self, noise: Tensor, u: Tensor) -> Tensor:
@@ -146,7 +147,8 @@ def table_sampler_graph(model: TrainedTable, steps: int) -> Graph:
         "units": "encoded; the codec says how numbers are standardised and transformed, and what codes stand for",
         **_about(model),
     }
-    return Graph(TableSamplerGraph(model.model, model.layout, plan), inputs, ("rows",), about)
+    evaluated = noise, torch.zeros(BATCH, model.layout.numbers + codes, dtype=torch.float64)
+    return Graph(TableSamplerGraph(model.model, model.layout, plan), inputs, ("rows",), about, evaluated)
 
 
 def _about(model: TrainedTable) -> dict[str, Any]:

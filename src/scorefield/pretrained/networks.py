@@ -14,13 +14,14 @@ Call: TypeAlias = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def _unet(module: Any, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
-    if (condition is None) == _has_classes(module):
-        has = "is conditional on a class, and none was given" if condition is None else "takes no condition"
-        raise ValueError(f"this UNet2DModel {has}.")
+    _check_class(module, condition)
     return module(x, t, class_labels=condition, return_dict=False)[0]
 
 
 def _unet_condition(module: Any, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+    if not _attends(module):  # no text, perhaps a class
+        _check_class(module, condition)
+        return module(x, t, encoder_hidden_states=None, class_labels=condition, return_dict=False)[0]
     if condition is None or condition.ndim != 3:
         raise ValueError(
             "a UNet2DConditionModel needs the condition (n, tokens, width), its encoder_hidden_states, got "
@@ -66,7 +67,7 @@ class DiffusersNetwork(nn.Module):
     """A network of diffusers as `(x, t, condition) -> raw`; channels of a learned variance are left out.
 
     Args:
-        module: of diffusers, of a class in `NETWORKS`.
+        module: of diffusers, of a class in `NETWORKS`; what torch.compile made of one is taken as it was before.
 
     Raises:
         ValueError: for another class, or inputs and outputs that are not read.
@@ -74,6 +75,7 @@ class DiffusersNetwork(nn.Module):
 
     def __init__(self, module: Any) -> None:
         super().__init__()
+        module = getattr(module, "_orig_mod", module)
         name = type(module).__name__
         if name not in NETWORKS:
             raise ValueError(f"no network {shown(name)} of diffusers is known; there are {', '.join(NETWORKS)}.")
@@ -84,7 +86,7 @@ class DiffusersNetwork(nn.Module):
                 f"this {name} takes {inputs} channels and answers {outputs}; only a network that answers as many, or "
                 "twice as many (with a learned variance), is a model of its input."
             )
-        further = [key for key in _UNREAD if config.get(key) is not None] if name == "UNet2DConditionModel" else []
+        further = _further(module) if name == "UNet2DConditionModel" else []
         if further:
             raise ValueError(f"this {name} needs more than one condition ({', '.join(further)}): wrap it in a function "
                              "(x, t, condition), and use interop.from_eps.")  # fmt: skip
@@ -135,6 +137,25 @@ def contiguous_norms(module: Any) -> Any:
 
 def _contiguous(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return given[0].contiguous(), *given[1:]
+
+
+def _further(module: Any) -> list[str]:
+    """Inputs of a UNet2DConditionModel besides one condition: a text's embedding, or where there is none a class."""
+    found = [key for key in _UNREAD if module.config.get(key) is not None]
+    both = _attends(module) and module.config.get("num_class_embeds") is not None
+    return [*found, "num_class_embeds"] if both else found
+
+
+def _attends(module: Any) -> bool:
+    """Whether a UNet2DConditionModel looks at a text's embedding: one of blocks without cross-attention does not."""
+    blocks = (*module.down_blocks, module.mid_block, *module.up_blocks)
+    return any(getattr(block, "has_cross_attention", False) for block in blocks)
+
+
+def _check_class(module: Any, condition: Tensor | None) -> None:
+    if (condition is None) == _has_classes(module):
+        has = "is conditional on a class, and none was given" if condition is None else "takes no condition"
+        raise ValueError(f"this {type(module).__name__} {has}.")
 
 
 def _has_classes(module: Any) -> bool:

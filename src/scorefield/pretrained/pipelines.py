@@ -10,10 +10,9 @@ from scorefield._files import FileError, shown
 from scorefield.pretrained.hub import PREFIX, fetched, is_name
 from scorefield.pretrained.networks import NETWORKS
 from scorefield.pretrained.schedulers import READ
+from scorefield.pretrained.weights import WEIGHTS, read
 
 _PARTS = ("unet", "transformer")
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-"""What diffusers calls the weights of a network."""
 _PIECES = (WEIGHTS, WEIGHTS + ".index.json", "diffusion_pytorch_model-*-of-*.safetensors", "config.json")
 FILES = (
     "model_index.json",
@@ -29,10 +28,13 @@ def located(source: Any) -> Any:
 
     Raises:
         ValueError: for a missing package, or what cannot be fetched.
+        FileError: for a file.
     """
     text = str(source)
     if not isinstance(source, str | Path) or Path(source).is_dir():
         return source
+    if Path(source).is_file():
+        raise FileError(f"{source} is a file; give the folder of the pipeline of diffusers that it belongs to.")
     if text.startswith(PREFIX) or (isinstance(source, str) and is_name(source)):
         return fetched(text, FILES)
     return Path(source)
@@ -47,7 +49,7 @@ def parts_of(source: Any) -> tuple[Any, Any]:
     """
     if isinstance(source, str | Path):
         return _read(Path(source))
-    if isinstance(source, tuple) and len(source) == 2:
+    if isinstance(source, tuple | list) and len(source) == 2:
         return source[0], source[1]
     network = next((part for name in _PARTS if (part := getattr(source, name, None)) is not None), None)
     scheduler = getattr(source, "scheduler", None)
@@ -89,11 +91,9 @@ def _read(folder: Path) -> tuple[Any, Any]:
         if given not in known:
             raise FileError(f"{folder} holds the {what} {shown(given)}; there are {', '.join(known)}.")
     package = _optional.diffusers(f"a {kind}")
+    module = read(getattr(package, str(kind)), place, "a pipeline of diffusers")
     with _files.reading(folder, "a pipeline of diffusers", fix="; download it again"):
-        module = getattr(package, str(kind)).from_pretrained(
-            place, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-        )
-        return module.eval(), getattr(package, str(steps)).from_config(config)
+        return module, getattr(package, str(steps)).from_config(config)
 
 
 def _place(folder: Path, part: str) -> Path:

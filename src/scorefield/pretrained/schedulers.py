@@ -19,7 +19,9 @@ from scorefield.times import BetaTimes, Between, FlowTimes, LogSigmaTimes
 
 ON_BETAS = (
     "DDPMScheduler",
+    "DDPMParallelScheduler",
     "DDIMScheduler",
+    "DDIMParallelScheduler",
     "PNDMScheduler",
     "LMSDiscreteScheduler",
     "EulerDiscreteScheduler",
@@ -32,6 +34,7 @@ ON_BETAS = (
     "DPMSolverSDEScheduler",
     "DEISMultistepScheduler",
     "UniPCMultistepScheduler",
+    "SASolverScheduler",
 )
 """Whose networks were trained on a table of betas (or, with `flow_prediction`, on straight lines)."""
 OF_FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
@@ -41,9 +44,9 @@ PREDICTIONS: dict[str, Target] = {"epsilon": NOISE, "sample": DATA, "v_predictio
 """What diffusers calls a prediction on a table of betas."""
 _STAND_IN = 2.0**-24
 """What some schedulers have in the place of alpha^2 = 0 (`rescale_betas_zero_snr`), so that sigma / alpha is finite."""
+_OF_THEIR_TABLE = ("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler")
 _VISITED = (
-    "DDPMScheduler",
-    "DDIMScheduler",
+    *_OF_THEIR_TABLE,
     "EulerDiscreteScheduler",
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
@@ -67,7 +70,10 @@ def convention_of(scheduler: Any, between: Between = "interpolate") -> Conventio
     Raises:
         ValueError: for another scheduler or prediction.
     """
-    name, config = type(scheduler).__name__, scheduler.config
+    name = type(scheduler).__name__
+    if name not in READ:
+        raise ValueError(f"no convention is known for the scheduler {shown(name)}; there are {', '.join(READ)}.")
+    config = scheduler.config
     if name in OF_EDM:
         target = {"epsilon": EDM_F, "v_prediction": NEGATIVE_F}.get(config.prediction_type)
         times = LogSigmaTimes(config.sigma_data, config.sigma_min, config.sigma_max)
@@ -76,8 +82,6 @@ def convention_of(scheduler: Any, between: Between = "interpolate") -> Conventio
         if config.get("invert_sigmas"):
             raise ValueError(f"a {name} with invert_sigmas runs time from noise to data; use interop.from_flow for it.")
         return Convention(FlowTimes(float(config.num_train_timesteps), float(scheduler.sigma_min)), FLOW)
-    if name not in ON_BETAS:
-        raise ValueError(f"no convention is known for the scheduler {shown(name)}; there are {', '.join(READ)}.")
     if config.prediction_type == "flow_prediction":
         return Convention(FlowTimes(float(config.num_train_timesteps)), FLOW)
     target = _known(PREDICTIONS.get(config.prediction_type), name, config)
@@ -129,7 +133,7 @@ def levels_of(scheduler: Any) -> Levels:
         raise ValueError(f"the levels of {shown(name)} are not known; there are {', '.join(_VISITED)}.")
     if scheduler.num_inference_steps is None:
         raise ValueError(f"this {name} has no timesteps yet; call scheduler.set_timesteps(n) first.")
-    if name in ("DDPMScheduler", "DDIMScheduler"):
+    if name in _OF_THEIR_TABLE:
         visited = scheduler.alphas_cumprod.double()[scheduler.timesteps.cpu()]
         end = torch.as_tensor(getattr(scheduler, "final_alpha_cumprod", 1.0)).double().reshape(1)
         power = torch.cat([visited, end])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scorefield import _files, _optional
 from scorefield._files import FileError, reason, shown
+from scorefield.pretrained.weights import read
 
 _CLASS = "AutoencoderKL"
 
@@ -50,17 +51,13 @@ class DiffusersKL(nn.Module):
         """The one in a folder of diffusers: config.json and safetensors.
 
         Raises:
-            FileError: for another class, files that are damaged or no safetensors.
+            FileError: for another class, files that are damaged or no safetensors, or weights of another configuration.
             ValueError: where the package is missing.
         """
         name = _files.read_json(folder / "config.json").get("_class_name")
         if name != _CLASS:
             raise FileError(f"{folder}/config.json is of {shown(name)}, expected an {_CLASS} of diffusers.")
-        kind = _kl_class()
-        with _files.reading(folder, f"an {_CLASS} of diffusers", fix="; download it again"):
-            return DiffusersKL(
-                kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
-            )
+        return DiffusersKL(read(_kl_class(), folder, f"an {_CLASS} of diffusers"))
 
     @staticmethod
     def rebuilt(config: object, weights: Mapping[str, Tensor]) -> DiffusersKL:

@@ -53,7 +53,10 @@ class DiffusersUNet(nn.Module):
         if isinstance(size, int):
             size = [size, size]
         if not isinstance(size, (list, tuple)) or len(size) != 2:
-            raise ValueError(f"a {_CLASS} of a run has a sample_size, its height and width, got {shown(size)}.")
+            raise ValueError(
+                f"a {_CLASS} of a run has a sample_size, its height and width, got {shown(size)}; "
+                "say it: network.register_to_config(sample_size=32)."
+            )
         if config.get("time_embedding_type") == "learned" or config.get("class_embed_type") is not None:
             raise ValueError(
                 f"a {_CLASS} of a run embeds its times as numbers and its classes by num_class_embeds, got "

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from scorefield import _files
 from scorefield.denoiser import Denoiser
-from scorefield.pretrained.pipelines import WEIGHTS, network_config, parts_of
+from scorefield.pretrained.pipelines import network_config, parts_of
+from scorefield.pretrained.weights import WEIGHTS
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.stored import Parts, read, stored
 

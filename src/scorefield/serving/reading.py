@@ -52,7 +52,8 @@ def ask_of(endpoint: Endpoint, content: str, query: Mapping[str, str], body: byt
         raise RefusedError(415, f"/{endpoint.name} takes {JSON}{also}, got {content[:60]!r}.")
     try:
         _check_count(data, limits)
-        ask = Ask(read(endpoint.options, values, "the request"), _data(endpoint, data))
+        given = _data(endpoint, data)  # first: a misspelt name of theirs is no misspelt option
+        ask = Ask(read(endpoint.options, values, "the request"), given)
     except (ValueError, TypeError) as fault:
         raise RefusedError(422, str(fault)) from None
     _check_wanted(endpoint, ask, limits)
