@@ -117,11 +117,11 @@ class Posterior {
   take(index) {
     if (!this.facts.held) return;
     const row = this.asked = Math.min(index, this.facts.held - 1);
-    this.taken.check();
+    this.context.keep({ x: null, row }); // what is chosen stands in the link, whether it has come or not
     this.context.request("posterior.held", "posterior.held", { index: row }, ({ x, theta }) => {
       Object.assign(this, { x, theta, row });
       this.taken.drawn({ row });
-      this.context.keep({ x: null, row });
+      this.context.panels.check();
       this.inputs.forEach((one, k) => one.set(x[k]));
       this.question.moved();
       this.showObserved();
