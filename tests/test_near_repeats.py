@@ -54,7 +54,7 @@ def test_weights_are_turings(counts: list[int], new: float, each: dict[int, floa
 def test_the_covariance_of_a_thing_is_found_and_its_rows_are_linked() -> None:
     rows = measured(200, 4)
     wanted = NOISE @ NOISE.T
-    things = things_of(rows, log_densities(plain(rows), rows))
+    things = things_of(rows, log_densities(plain(rows), rows), most=400)
     assert things is not None
     assert abs(len(things.counts) - 200) <= 4 and int(things.counts.sum()) == 800
     found = things.covariance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +28,7 @@ from scorefield.tables.frequencies import counts_of, log_frequencies, numbers_of
 from scorefield.tables.held import default_share, digest
 from scorefield.tables.memorisation import memorisation
 from scorefield.tables.mixture import choose_mixture, defended
-from scorefield.tables.near_repeats import with_things
+from scorefield.tables.near_repeats import once, with_things
 from scorefield.tables.near_rows import fit_near_rows
 from scorefield.tables.network import MaskedMLP, inference_dtype
 from scorefield.tables.objective import MaskedObjective
@@ -151,7 +149,7 @@ class TableFit:
         if numbers:
             chosen = law = choose_mixture(rows[: len(clean), :numbers], held[:, :numbers], seed)
             if not codec.sizes:
-                own, others = _once(clean, encoded.held)
+                own, others = once(clean, encoded.held)
                 law = with_things(chosen, rows[own], held[others])
             things = len(law.weights) - len(chosen.weights)
             law = defended(law, len(clean))
@@ -201,8 +199,7 @@ class TableFit:
     def _repeats(self, table: TrainedTable) -> Repeats | None:
         """What new rows repeat: rows nearly, or the values of some columns."""
         codec, training, held = self.encoded
-        own, others = _once(training, held)
-        near = fit_near_rows(table.model, table.layout, codec, training[own], held[others], self.seed)
+        near = fit_near_rows(table.model, table.layout, codec, training, held, self.seed)
         return near or fit_repeats(codec, training, self.seed)
 
     def with_percentiles(self, table: TrainedTable) -> TrainedTable:
@@ -365,14 +362,6 @@ def _schema(frame: pd.DataFrame, schema: Schema | Path | None, folder: Path | No
 
 def _size_for(rows: int) -> str:
     return "small" if rows < 250 else "medium" if rows < _MANY_ROWS else "large"
-
-
-def _once(*parts: Tensor) -> list[Tensor]:
-    """The places in each part of the rows that neither it nor a part before has: those there again are left out."""
-    together = torch.cat(parts).nan_to_num(nan=math.inf).numpy()
-    first = torch.zeros(len(together), dtype=torch.bool)
-    first[torch.from_numpy(np.unique(together, axis=0, return_index=True)[1])] = True
-    return [some.nonzero()[:, 0] for some in first.split([len(part) for part in parts])]
 
 
 def _spread(codec: RowCodec, rows: Tensor, seed: int) -> Tensor:

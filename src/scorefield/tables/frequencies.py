@@ -30,6 +30,15 @@ def log_frequencies(counts: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
+def log_probability(log_frequencies: Tensor, codec: RowCodec, rows: Tensor) -> Tensor:
+    """Of the codes of encoded rows `(n, entries)` as if each column were by itself, `(n,)`; a hole counts nothing."""
+    total = torch.zeros(len(rows), dtype=torch.float64)
+    for j, table in enumerate(log_frequencies.double().split(codec.sizes)):
+        code = rows[:, codec.continuous + j]
+        total += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
+    return total
+
+
 def added_rows(count: Tensor) -> float:
     """How many rows of each code to add to counts `(K,)`, at least one in all: the most likely Dirichlet prior.
 

@@ -20,6 +20,8 @@ _STARTS = (0.1, 0.4)  # shares of the rows, those nearest to another one, whose 
 _ROUNDS, _RELINKED = 50, 5
 _WITHIN = 0.999  # of the differences between two rows of one thing, that link them
 _MOST_NUMBERS = 6000  # things times dimensions: what each row costs in training
+MOST_EACH = 20
+"""Rows that a thing may have in the mean: with more it is a class, which a mixture knows."""
 _SURE = 3.0  # standard errors of the gain on rows held out
 _FLOOR = 1e-6  # variance, of standardised data
 _FEWEST = 40  # rows
@@ -45,8 +47,11 @@ def with_things(law: GaussianMixture, x: Tensor, held: Tensor) -> GaussianMixtur
         held: `(m, d)` rows held out, likewise.
     """
     whole = x[torch.isfinite(x).all(1)].double()
-    things = things_of(whole, log_densities(law, whole)) if len(held) else None
-    if things is None or len(things.counts) * x.shape[1] > _MOST_NUMBERS:
+    most = _MOST_NUMBERS // x.shape[1]
+    if not len(held) or len(whole) > MOST_EACH * most:
+        return law
+    things = things_of(whole, log_densities(law, whole), most)
+    if things is None:
         return law
     own = _joined(law, things)
     return own if surely_more(log_densities(own, held) - log_densities(law, held)) else law
@@ -69,24 +74,44 @@ class Things:
     groups: Tensor
 
     @property
+    def scale(self) -> Tensor:
+        """How much further a next row of each lies from the mean of those known than from the thing, `(K,)`."""
+        return (1 + 1 / self.counts.double()).sqrt()
+
+    @property
     def covariances(self) -> Tensor:
         """Of a next row of each around the mean of those that are known, `(K, d, d)`."""
-        return (1 + 1 / self.counts.double())[:, None, None] * self.covariance
+        return self.scale.square()[:, None, None] * self.covariance
 
 
-def things_of(x: Tensor, background: Tensor, groups: Tensor | None = None) -> Things | None:
-    """The things that rows are of; None where no two rows are of one, or there are fewer than 40.
+def things_of(x: Tensor, background: Tensor, most: int, groups: Tensor | None = None) -> Things | None:
+    """The things that rows are of; None where no two rows are of one, there are fewer than 40, or too many things.
 
     Args:
         x: `(n, d)` float64, no holes, no row there twice.
         background: the log-density of each in a law of new things, `(n,)`.
+        most: things that there may be.
         groups: `(n,)` int64; rows of one thing are of one group. Default: all are.
     """
     if len(x) < _FEWEST:
         return None
     groups = torch.zeros(len(x), dtype=torch.int64) if groups is None else groups
     apart = _difference_covariance(x, background, groups)
-    return None if apart is None else _linked(x, apart, groups)
+    found = None if apart is None else _linked(x, apart, groups, most)
+    return found if found is not None and len(found.counts) <= most else None
+
+
+def once(*parts: Tensor) -> list[Tensor]:
+    """The places in each part of the rows that neither it nor a part before has: those there again are left out."""
+    together = torch.cat(parts).nan_to_num(nan=math.inf).numpy()
+    first = torch.zeros(len(together), dtype=torch.bool)
+    first[torch.from_numpy(np.unique(together, axis=0, return_index=True)[1])] = True
+    return [some.nonzero()[:, 0] for some in first.split([len(part) for part in parts])]
+
+
+def whitened(x: Tensor, covariance: Tensor) -> Tensor:
+    """Rows `(n, d)` in coordinates in which the covariance is 1."""
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), x.T, upper=False).T
 
 
 def surely_more(gain: Tensor) -> bool:
@@ -124,9 +149,10 @@ def _difference_covariance(x: Tensor, background: Tensor, groups: Tensor) -> Flo
 def _maximised(gaps: Floats, allowed: Floats, background: Floats, c: Floats) -> tuple[float, Floats]:
     """The log-likelihood and the covariance at the end of the rounds; allowed `(n, k)`: 0, or minus infinity."""
     n, _, d = gaps.shape
+    flat = torch.from_numpy(gaps.reshape(-1, d))
     w, last = 0.5, -math.inf
     for _ in range(_ROUNDS):
-        half = np.linalg.solve(np.linalg.cholesky(c), gaps.reshape(-1, d).T).T.reshape(gaps.shape)
+        half = whitened(flat, torch.from_numpy(c)).numpy().reshape(gaps.shape)
         log_det = float(np.linalg.slogdet(2 * math.pi * c)[1])
         joint = math.log(w / (n - 1)) - 0.5 * (half**2).sum(2) - 0.5 * log_det + allowed
         both = np.concatenate([joint, math.log1p(-w) + background[:, None]], 1)
@@ -138,15 +164,16 @@ def _maximised(gaps: Floats, allowed: Floats, background: Floats, c: Floats) -> 
             break
         last = float(log_p.sum())
         w = min(max(total / n, 1e-3), 1 - 1e-3)
-        c = np.einsum("nk,nki,nkj->ij", share, gaps, gaps) / total + _FLOOR * np.eye(d)
+        weighed = np.sqrt(share).reshape(-1, 1) * flat.numpy()
+        c = weighed.T @ weighed / total + _FLOOR * np.eye(d)
     return last, c
 
 
-def _linked(x: Tensor, apart: Floats, groups: Tensor) -> Things | None:
+def _linked(x: Tensor, apart: Floats, groups: Tensor, most: int) -> Things | None:
     """The things, linked again by what their own rows say of the covariance, until these stay."""
     found = _things(x, apart, groups)
     for _ in range(_RELINKED):
-        if found is None:
+        if found is None or len(found.counts) > 2 * most:  # linking again changes few
             return None
         again = _things(x, 2 * found.covariance.numpy(), groups)
         if again is None or torch.equal(again.counts, found.counts):
@@ -161,10 +188,9 @@ def _things(x: Tensor, apart: Floats, groups: Tensor) -> Things | None:
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
-    rows = x.numpy()
-    n, d = rows.shape
-    whitened = np.linalg.solve(np.linalg.cholesky(apart), rows.T).T
-    pairs = cKDTree(whitened).query(whitened, k=min(_NEAREST, n - 1) + 1, distance_upper_bound=reach(d))[1][:, 1:]
+    n, d = x.shape
+    white = whitened(x, torch.from_numpy(apart)).numpy()
+    pairs = cKDTree(white).query(white, k=min(_NEAREST, n - 1) + 1, distance_upper_bound=reach(d))[1][:, 1:]
     own = groups.numpy()
     i, j = np.nonzero((pairs < n) & (own[pairs.clip(max=n - 1)] == own[:, None]))
     links = coo_matrix((np.ones(len(i)), (i, pairs[i, j])), shape=(n, n))
@@ -188,7 +214,7 @@ def _spread(off: Tensor, label: Tensor, counts: Tensor) -> Tensor:
     for _ in range(_RELINKED):
         mine = off[use[label]]
         covariance = mine.T @ mine / (counts[use] - 1).sum() + floor
-        distance = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), off.T, upper=False).square().sum(0)
+        distance = whitened(off, covariance).square().sum(1)
         whole = (counts > 1) & (torch.zeros_like(limit).index_add_(0, label, distance) <= limit)
         if torch.equal(whole, use) or not bool(whole.any()):
             break

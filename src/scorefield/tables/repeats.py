@@ -79,10 +79,8 @@ class Repeats:
         mine[:, self.entries] = self.rows[which[again]].to(out)
         out[again] = mine
         if self.scale is not None and self.root is not None:
-            noise = normal(len(rows), self.root.shape[:1], seed, "near repeats", first=first, dtype=torch.float64)[
-                again
-            ]
             numbers = len(self.root)
+            noise = normal(len(rows), (numbers,), seed, "near repeats", first=first, dtype=torch.float64)[again]
             out[again, :numbers] += (self.scale[which[again], None] * noise @ self.root.T).to(out)
         return out
 

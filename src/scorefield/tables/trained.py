@@ -23,6 +23,7 @@ from scorefield.tables.cells import Unseen
 from scorefield.tables.codec import RowCodec
 from scorefield.tables.denoiser import MaskedDenoiser
 from scorefield.tables.density import average_over_draws, log_density_of_draws
+from scorefield.tables.frequencies import log_probability
 from scorefield.tables.given import Given, conditions
 from scorefield.tables.impute import complete
 from scorefield.tables.mixture import log_densities
@@ -318,10 +319,7 @@ class TrainedTable:
         In the user's units, of what is there of each row; cells are averaged over as `log_density` does.
         """
         numbers = self.codec.continuous
-        total = self.codec.log_det_encoded(rows)
-        for j, table in enumerate(self.model.log_frequencies.double().split(self.codec.sizes)):
-            code = rows[:, numbers + j]
-            total += torch.where(code.isfinite(), torch.log_softmax(table, 0)[code.nan_to_num().long()], 0.0)
+        total = self.codec.log_det_encoded(rows) + log_probability(self.model.log_frequencies, self.codec, rows)
         if self.model.reference is None:
             return total
         noised = self._noised(rows, draws, seed, self._counting)
