@@ -34,6 +34,7 @@ from scorefield.records.grid_codec import GridCodec
 from scorefield.records.image_codec import ImageCodec
 from scorefield.records.latent_codec import LatentCodec
 from scorefield.tables.impute import complete
+from scorefield.tables.objective import gated
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = [str(ROOT).encode(), str(Path(torch.__file__).parent).encode()]
@@ -247,43 +248,73 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame({**columns, "same": np.where(rng.random(600) < 0.9, kind % 2, 1 - kind % 2).astype(bool)})
 
 
+def with_atoms() -> pd.DataFrame:
+    """Two numbers, of which one is not there in every row, and codes."""
+    return frame().drop(columns=["b", "same"]).assign(c=lambda f: f["c"].where(np.arange(600) % 2 > 0, 0.0))
+
+
 @pytest.fixture(scope="module")
-def table() -> TrainedTable:
-    return fit_frame(frame(), settings=Settings(steps=60))
+def whole_rows() -> TrainedTable:
+    made = fit_frame(frame(), settings=Settings(steps=60))
+    assert made.layout.codes == 2 and made.model.code_table is not None
+    return made
 
 
-def test_a_tables_denoiser_answers_as_the_model(table: TrainedTable, tmp_path: Path) -> None:
-    assert table.layout.codes == 2 and table.model.code_table is not None
-    export_model(table, tmp_path / "t.onnx")
-    n, d = 12, table.layout.numbers
+@pytest.fixture(scope="module")
+def rows_in_part() -> TrainedTable:
+    made = fit_frame(with_atoms(), settings=Settings(steps=60))
+    assert any(gate >= 0 for gate in made.layout.gates)
+    return made
+
+
+def asked(table: TrainedTable, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Noised numbers, levels over the whole range, and codes of which some are unknown."""
     sigma = torch.logspace(-2.5, 1.2, n, dtype=torch.float64)
-    x = normal(n, (d,), 1, "x", dtype=torch.float64) * (1 + sigma[:, None])
-    codes = torch.tensor([[0.0, 1.0], [2.0, float("nan")], [float("nan")] * 2] * 4, dtype=torch.float64)
-    found = answers(tmp_path / "t.onnx", {"x": x, "sigma": sigma, "codes": codes})
-    given = torch.cat([torch.full_like(x, float("nan")), codes], 1)
+    x = normal(n, (table.layout.numbers,), 1, "x", dtype=torch.float64) * (1 + sigma[:, None])
+    codes = torch.stack([torch.arange(n) % size for size in table.codec.sizes], 1).double()
+    codes[2::3], codes[1::3, -1] = float("nan"), float("nan")
+    return x, sigma, codes
+
+
+def answered(table: TrainedTable, x: Tensor, sigma: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """By the model."""
+    given = gated(torch.cat([torch.full_like(x, float("nan")), codes], 1), table.layout.numbers, table.layout.gates)
     with torch.no_grad():
-        expected = table.model(x, Level(torch.ones(n, dtype=torch.float64), sigma), given)
+        expected = table.model(x, Level(torch.ones_like(sigma), sigma), given)
         logs = table.model.log_codes(torch.cat([torch.full_like(x, float("inf")), codes], 1))
-    for one, other in zip(found, (*expected, torch.cat(logs, 1)), strict=True):
+    return (*expected, torch.cat(logs, 1))
+
+
+def test_a_tables_denoiser_answers_as_the_model(whole_rows: TrainedTable, tmp_path: Path) -> None:
+    export_model(whole_rows, tmp_path / "t.onnx")
+    question = asked(whole_rows, 12)
+    found = answers(tmp_path / "t.onnx", dict(zip(("x", "sigma", "codes"), question, strict=True)))
+    for one, other in zip(found, answered(whole_rows, *question), strict=True):
         assert apart(one, other) < CLOSE
 
 
-def test_a_tables_sampler_draws_as_the_model(table: TrainedTable, tmp_path: Path) -> None:
+def test_a_table_with_atoms_has_a_graph_that_answers_as_the_model(rows_in_part: TrainedTable) -> None:
+    question = asked(rows_in_part, 24)
+    for one, other in zip(graph_of(rows_in_part).module(*question), answered(rows_in_part, *question), strict=True):
+        assert apart(one, other) < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["whole_rows", "rows_in_part"])
+def test_a_tables_sampler_draws_as_the_model(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    table: TrainedTable = request.getfixturevalue(kind)
     export_model(table, tmp_path / "t.onnx", 2)
     n, d = 50, table.layout.numbers
-    codes = [uniform(n, (), 0, f"code {j}", dtype=torch.float64) for j in range(2)]
+    codes = [uniform(n, (), 0, f"code {j}", dtype=torch.float64) for j in range(table.layout.codes)]
     noise = normal(n, (d,), 0, "start", dtype=torch.float64)
     (found,) = answers(tmp_path / "t.onnx", {"noise": noise, "u": torch.stack(codes, 1)})
     rows = torch.full((n, *table.codec.shape), float("nan"), dtype=torch.float64)
     expected = complete(table.model, table.layout, rows, table.plan(2))
-    assert apart(found, expected) < CLOSE
+    assert np.array_equal(np.isnan(found), torch.isnan(expected).numpy())
+    assert apart(np.nan_to_num(found), torch.nan_to_num(expected)) < CLOSE
     pd.testing.assert_frame_equal(table.codec.decode(torch.from_numpy(found)), table.sample(n, steps=2), rtol=1e-4)
 
 
 def test_tables_that_no_graph_holds_say_why(tmp_path: Path) -> None:
-    atoms = frame().assign(c=lambda f: f["c"].where(np.arange(600) % 2 > 0, 0.0))
-    with pytest.raises(ValueError, match="the numbers of c are not there in every row"):
-        export_model(fit_frame(atoms, settings=Settings(steps=2)), tmp_path / "t.onnx")
     with pytest.raises(ValueError, match="has no numbers"):
         export_model(fit_frame(frame()[["kind", "same"]], settings=Settings(steps=2)), tmp_path / "t.onnx")
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scorefield.analytic.partial import Pattern
+from scorefield.analytic.partial import Pattern, standard_normal_elsewhere
 from scorefield.core import Estimate, Level
+from scorefield.interop.eliminated import part_deviation, part_estimate
 from scorefield.interop.graphs import BATCH, Graph, PlanRows, frozen, or_nan, within
 from scorefield.plans import Plan
 from scorefield.tables.denoiser import MaskedDenoiser
@@ -19,51 +20,88 @@ from scorefield.tables.trained import TrainedTable
 from scorefield.tables.wall import folded
 
 
-class _WholeRows(nn.Module):
-    """A `MaskedDenoiser` of rows of which every number is queried, without what depends on numbers' values."""
+class _Rows(nn.Module):
+    """A `MaskedDenoiser` of rows of which every number that is there is queried, without what depends on values.
 
-    def __init__(self, model: MaskedDenoiser) -> None:
+    Args:
+        model: of rows.
+        gates: of each number the code that is 0 where it is there, -1 for none.
+    """
+
+    def __init__(self, model: MaskedDenoiser, gates: tuple[int, ...]) -> None:
         super().__init__()
         self.model = frozen(model)
         table = model.code_table
         self.rates = [math.inf] * len(model.network.sizes) if table is None else table.rates.tolist()
         self.numbers = model.network.dim
+        self.gates = [(c, gate) for c, gate in enumerate(gates) if gate >= 0]
 
     def given(self, x: Tensor, codes: Tensor | None) -> Tensor:
-        """The condition in which all numbers are queried, `(n, numbers + codes)`."""
+        """The condition in which all numbers that are there are queried, `(n, numbers + codes)`."""
         queried = torch.full_like(x, torch.nan)
-        return queried if codes is None else torch.cat([queried, codes], 1)
+        if codes is None:
+            return queried
+        if self.gates:
+            gates = dict(self.gates)
+            there = [codes[:, gates[c]] == 0 if c in gates else torch.isnan(queried[:, c]) for c in range(self.numbers)]
+            queried = torch.where(torch.stack(there, 1), torch.nan, torch.inf).to(x)
+        return torch.cat([queried, codes], 1)
 
     def forward(self, x: Tensor, level: Level, given: Tensor) -> Estimate:
         """The estimate at x `(n, numbers)`, float64; the level is `(n, 1)` or of numbers."""
-        model: Any = self.model
         alpha, sigma = (torch.as_tensor(v, dtype=x.dtype) for v in level)
-        one = Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
-        queried = torch.ones_like(x, dtype=torch.bool)
-        pattern = Pattern(queried, ~queried, torch.zeros_like(x))
-        residual = Residual(model.law(x, one), model.basis, model.scale_of_all(alpha, sigma))
-        change = model.change(one, model.raw(x, one, given), residual, pattern)
+        model: Any = self.model
+        raw = model.raw(x, _flat(alpha, sigma), given)
+        whole = self._whole(x, alpha, sigma, raw)
+        if not self.gates:
+            return whole
+        queried = torch.isnan(given[:, : self.numbers])
+        part, all_there = self._part(x, alpha, sigma, raw, queried), queried.all(1, keepdim=True)
+        return Estimate(*(torch.where(all_there, a, b) for a, b in zip(whole, part, strict=True)))
+
+    def _whole(self, x: Tensor, alpha: Tensor, sigma: Tensor, raw: Tensor) -> Estimate:
+        model: Any = self.model
+        residual = Residual(model.law(x, _flat(alpha, sigma)), model.basis, model.scale_of_all(alpha, sigma))
+        return self._corrected(alpha, sigma, raw, residual, torch.ones_like(x, dtype=torch.bool))
+
+    def _part(self, x: Tensor, alpha: Tensor, sigma: Tensor, raw: Tensor, queried: Tensor) -> Estimate:
+        model: Any = self.model
+        scale = part_deviation(model.covariance, alpha, sigma, queried)
+        residual = Residual(part_estimate(model.law, x, alpha, sigma, queried), None, scale)
+        found = self._corrected(alpha, sigma, raw, residual, queried)
+        return standard_normal_elsewhere(found, x, alpha, sigma, queried)
+
+    def _corrected(self, alpha: Tensor, sigma: Tensor, raw: Tensor, residual: Residual, queried: Tensor) -> Estimate:
+        pattern = Pattern(queried, torch.zeros_like(queried), torch.zeros_like(raw))
+        model: Any = self.model
+        change = model.change(_flat(alpha, sigma), raw, residual, pattern)
         return Estimate(residual.estimate.x0 + change, residual.estimate.eps - alpha / sigma * change)
 
-    def log_codes(self, given: Tensor) -> list[Tensor]:
-        """As `MaskedDenoiser.log_codes`, where no number is given."""
+    def log_codes(self, given: Tensor, only: int | None = None) -> list[Tensor]:
+        """As `MaskedDenoiser.log_codes`, where no number is given; of one code alone if asked."""
         model: Any = self.model
-        found = list(model.network_log_codes(given))
-        if all(math.isinf(rate) for rate in self.rates):
-            return found
+        asked = range(len(self.rates)) if only is None else [only]
+        found = model.network_log_codes(given, only)
+        if all(math.isinf(self.rates[j]) for j in asked):
+            return list(found)
         counts = model.code_table.counts(given[:, self.numbers :]).split(model.network.sizes, 1)
         return [
-            part if math.isinf(rate) else model.code_table.mixed(part, count, rate)
-            for part, count, rate in zip(found, counts, self.rates, strict=True)
+            part if math.isinf(self.rates[j]) else model.code_table.mixed(part, counts[j], self.rates[j])
+            for j, part in zip(asked, found, strict=True)
         ]
+
+
+def _flat(alpha: Tensor, sigma: Tensor) -> Level:
+    """A level of columns `(n, 1)` as one of rows; one of numbers stays."""
+    return Level(*(v.reshape(-1) if v.ndim else v for v in (alpha, sigma)))
 
 
 class TableDenoiserGraph(nn.Module):
     """`(x, sigma[, codes]) -> (x0, eps[, log_codes])` of whole rows; NaN beyond the model's range."""
 
-    def __init__(self, model: MaskedDenoiser) -> None:
+    def __init__(self, model: MaskedDenoiser, gates: tuple[int, ...]) -> None:
         super().__init__()
-        self.rows = _WholeRows(model)
+        self.rows = _Rows(model, gates)
         self.range = model.sigma_min, model.sigma_max
 
     def forward(self, x: Tensor, sigma: Tensor, codes: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -79,7 +117,7 @@ class TableSamplerGraph(nn.Module):
 
     def __init__(self, model: MaskedDenoiser, layout: Layout, plan: Plan) -> None:
         super().__init__()
-        self.rows, self.layout, self.plan = _WholeRows(model), layout, PlanRows.of(plan)
+        self.rows, self.layout, self.plan = _Rows(model, layout.gates), layout, PlanRows.of(plan)
         self.answer: nn.Module = self.rows
         self.most = model.sigma_max
 
@@ -90,13 +128,15 @@ class TableSamplerGraph(nn.Module):
         alpha, sigma = self.plan.levels[0]
         start = alpha * centre + math.hypot(alpha, sigma) * noise
         numbers = folded(self.plan.steps(start, lambda y, level: self.answer(y, level, given)), self.layout.walls)
-        return (numbers if codes is None else torch.cat([numbers, codes], 1),)
+        if codes is None:
+            return (numbers,)
+        return (torch.cat([torch.where(torch.isinf(given[:, : self.layout.numbers]), torch.nan, numbers), codes], 1),)
 
     def _codes(self, noise: Tensor, u: Tensor) -> Tensor:
         drawn: list[Tensor] = []
         for j in range(self.layout.codes):
             known = torch.stack([*drawn, *[torch.full_like(u[:, 0], torch.nan)] * (self.layout.codes - j)], 1)
-            edges = self.rows.log_codes(self.rows.given(noise, known))[j].exp().cumsum(1)
+            edges = self.rows.log_codes(self.rows.given(noise, known), j)[0].exp().cumsum(1)
             below = edges < u[:, j, None] * edges[:, -1:]
             drawn.append(below.to(u.dtype).sum(1).clamp(max=edges.shape[1] - 1.0))
         return torch.stack(drawn, 1)
@@ -127,7 +167,7 @@ def table_denoiser_graph(model: TrainedTable) -> Graph:
         },
         **_about(model),
     }
-    return Graph(TableDenoiserGraph(own), inputs, outputs, about)
+    return Graph(TableDenoiserGraph(own, model.layout.gates), inputs, outputs, about)
 
 
 def table_sampler_graph(model: TrainedTable, steps: int) -> Graph:
@@ -165,13 +205,4 @@ def _check(model: TrainedTable) -> None:
     if not model.layout.numbers:
         raise ValueError(
             "this table has no numbers, and so no denoiser to export; `scorefield sample` draws its codes."
-        )
-    behind = [
-        name for name, gate in zip(model.codec.names_of_coordinates, model.codec.gates, strict=False) if gate >= 0
-    ]
-    if behind:
-        raise ValueError(
-            f"the numbers of {', '.join(behind)} are not there in every row (atoms), so each row has a law of its own "
-            "whose matrices are decomposed when it is asked, which a graph of fixed operations cannot hold; fit the "
-            "table with a schema where these columns have no atoms, and export that."
         )

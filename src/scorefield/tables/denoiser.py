@@ -351,11 +351,14 @@ class MaskedDenoiser(nn.Module):
         found = self.network_log_codes(given)
         return found if self.code_table is None else self.code_table.blended(found, given)
 
-    def network_log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
-        """As `log_codes`, without the table of combinations."""
+    def network_log_codes(self, given: Tensor, only: int | None = None) -> tuple[Tensor, ...]:
+        """As `log_codes`, without the table of combinations; of one code alone if asked."""
         gains = (self.code_knot_weights(given) @ self.code_gains).split(1, 1)
-        parts = zip(self.raw_log_codes(given), self.split_log_frequencies(), gains, strict=True)
-        return tuple(torch.log_softmax(mean + gain * (found - mean), 1) for found, mean, gain in parts)
+        parts = list(zip(self._code_logits(given), self.split_log_frequencies(), gains, strict=True))
+        asked = parts if only is None else [parts[only]]
+        return tuple(
+            torch.log_softmax(mean + gain * (torch.log_softmax(found, 1) - mean), 1) for found, mean, gain in asked
+        )
 
     def split_log_frequencies(self) -> tuple[Tensor, ...]:
         """The normalised log-frequencies of every code, `(K,)` float64 each."""
@@ -376,9 +379,12 @@ class MaskedDenoiser(nn.Module):
 
     def raw_log_codes(self, given: Tensor) -> tuple[Tensor, ...]:
         """As `log_codes`, by the network as it was trained."""
+        return tuple(torch.log_softmax(part, 1) for part in self._code_logits(given))
+
+    def _code_logits(self, given: Tensor) -> tuple[Tensor, ...]:
         first = next(self.network.parameters())
         logits = self.network.together(self.network.logits(given.to(first.dtype)) + self.log_frequencies)
-        return tuple(torch.log_softmax(part.double(), 1) for part in logits.split(self.network.sizes, 1))
+        return logits.double().split(self.network.sizes, 1)
 
     def unknown(self, x: Tensor) -> Tensor:
         """The condition in which all numbers are queried and nothing is given, `(n, d + codes)`."""
