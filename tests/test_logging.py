@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,9 @@ def test_wandbs_offline_file_holds_the_values(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("WANDB_SILENT", "true")
     told = list(fit(pictures(), tmp_path / "run", settings=QUICK, log=[WeightsAndBiases(tmp_path / "wb")]))
     (file,) = (tmp_path / "wb" / "wandb").glob("offline-run-*/run-*.wandb")
-    content = file.read_bytes()
+    latest = time.monotonic() + 20
+    while len(content := file.read_bytes()) < 100 and time.monotonic() < latest:
+        time.sleep(0.05)  # wandb's own process writes it, a moment after `finish`
     assert b"held_out_loss" in content and b"learning_rate" in content
     mean = told[19].evaluation.mean  # type: ignore[union-attr]
     assert json.dumps(mean).encode() in content and json.dumps(told[-1].learning_rate).encode()[:6] in content
