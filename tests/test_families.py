@@ -131,8 +131,12 @@ def test_the_usual_parameters_are_recovered(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["normal", "truncated normal", "gamma", "beta", "Dirichlet", "polynomially tilted", "von Mises", "Bingham"]
-)
+    "name",
+    [
+        "normal", "truncated normal", "truncated normal, both edges", "gamma", "beta", "Dirichlet",
+        "polynomially tilted", "polynomial", "von Mises", "Bingham",
+    ],
+)  # fmt: skip
 def test_intervals_cover(name: str) -> None:
     case, draw, trials = CASES[name], np.random.default_rng(1), 200
     truth = torch.tensor(case.truth).double()
@@ -269,6 +273,24 @@ def test_the_score_test_rejects_what_is_true_as_often_as_it_says(values: dict[in
 def test_the_manner_of_statsmodels_is_the_same_fit() -> None:
     x = pd.DataFrame({"wait": np.random.default_rng(0).gamma(2.5, 1 / 1.5, 500)})
     assert families.ScoreExpFamily(x, families.gamma()).fit().summary() == fit(x, families.gamma()).summary()
+
+
+def test_intervals_of_a_variance_are_those_of_its_logarithm() -> None:
+    found = fit(np.random.default_rng(2).normal(1.0, 3.0, 50), families.normal())
+    value, error, interval = found.parameters, found.standard_error, found.interval()
+    assert interval[0].mean() == pytest.approx(float(value[0]))
+    assert interval[1].log().mean() == pytest.approx(float(value[1].log()))
+    assert (interval[1, 1] / value[1]).log() == pytest.approx(1.959964 * float(error[1] / value[1]), rel=1e-6)
+
+
+def test_a_polynomials_weight_follows_the_datas_place_and_unit() -> None:
+    x = _quartic(500, np.random.default_rng(5))
+    one, other = fit(x, families.polynomial(4)), fit(3 * x, families.polynomial(4))
+    unit = 3.0 ** -torch.arange(1, 5).double()
+    torch.testing.assert_close(other.parameters, one.parameters * unit, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(other.standard_error, one.standard_error * unit, rtol=1e-9, atol=1e-12)
+    plain = fit(x, families.polynomial(4, math.inf)).parameters
+    torch.testing.assert_close(fit(x, families.polynomial(4, 1e6)).parameters, plain, rtol=1e-8, atol=1e-10)
 
 
 def test_the_criterion_chooses_the_family_that_holds_the_truth() -> None:

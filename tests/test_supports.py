@@ -13,7 +13,18 @@ from torch import Tensor
 from scorefield.numerics.divergence import jacobian_trace
 from scorefield.objectives import generalised
 from scorefield.objectives.closed_form import exponential_family
-from scorefield.objectives.supports import Box, Domain, Everywhere, Simplex, Sphere, Stiefel, Support, ball, polytope
+from scorefield.objectives.supports import (
+    Box,
+    Domain,
+    Everywhere,
+    Simplex,
+    Sphere,
+    Stiefel,
+    Support,
+    Tapered,
+    ball,
+    polytope,
+)
 
 N = 20_000
 HALF = torch.tensor([0.0, -math.inf], dtype=torch.float64)
@@ -92,6 +103,12 @@ def _normal_statistics(x: Tensor) -> Tensor:
     return torch.cat([x, -(x**2) / 2, -(x[:, :1] * x[:, 1:])], 1)
 
 
+def _wide(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Of N(0, 4)."""
+    x = 2 * _normal(N, 2, g=g)
+    return x, -x.square().sum(1) / 8
+
+
 def _angles(x: Tensor) -> Tensor:
     return torch.cat([x.cos(), x.sin()], 1)
 
@@ -118,6 +135,7 @@ CASES: dict[str, Case] = {
     "triangle": Case(TRIANGLE, _flat(_triangle), _normal_statistics, NORMAL),
     "simplex": Case(Simplex(), _flat(_compositions), torch.log, (0.5, 1.0, 0.2)),
     "simplex, power 1": Case(Simplex(1.0), _flat(_compositions), torch.log, (1.2, 1.5, 1.1)),
+    "plane, tapered": Case(Tapered(torch.tensor([0.5, -1.0]), 0.7), _wide, _normal_statistics, NORMAL),
     "circle of angles": Case(Everywhere(), _flat(lambda g: 2 * math.pi * _uniform(N, 1, g=g)), _angles, (0.8, -0.5)),
     "sphere": Case(Sphere(), _flat(_directions), _quadratic, (0.8, -0.3, 0.5, 0.6, -0.4)),
     "rotations": Case(Stiefel(), _flat(_frames(3)), lambda x: x.flatten(1), (0.5, 0.1, 0, 0, -0.3, 0.2, 0, 0, 0.4)),

@@ -55,6 +55,42 @@ class Everywhere:
 
 
 @dataclass(frozen=True, eq=False)
+class Tapered:
+    """The whole space with a weight that falls off in the tails: `h = (1 + ((x - centre) / reach)^2)^-2`.
+
+    A score that is a polynomial of degree k - 1 makes samples in the tail weigh as x^(2k - 2), where maximum likelihood
+    has x^k; the weight bounds that.
+
+    Args:
+        centre: a number or `(*shape)`.
+        reach: likewise, > 0.
+
+    Example:
+        >>> Tapered().field(torch.tensor([[1.0]]), torch.tensor([[1.0]]))
+        tensor([[0.2500]])
+    """
+
+    centre: float | Tensor = 0.0
+    reach: float | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        if not bool((torch.as_tensor(self.reach) > 0).all()):
+            raise ValueError(f"a Tapered weight needs a reach > 0, got {self.reach}.")
+
+    def check(self, x: Tensor) -> None:
+        """Nothing is outside."""
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """x."""
+        return x
+
+    def field(self, x: Tensor, s: Tensor) -> Tensor:
+        """h s."""
+        away = (x - _like(self.centre, x)) / _like(self.reach, x)
+        return s * (1 + away.square()) ** -2
+
+
+@dataclass(frozen=True, eq=False)
 class Box:
     """Each coordinate between two edges; without the upper one, half-lines: `h = min(x - low, high - x, cap)^power`.
 
