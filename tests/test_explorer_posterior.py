@@ -104,6 +104,10 @@ def test_an_observation_is_dragged_and_its_law_follows(page: Page, address: str,
     until(lambda: says(page, wanted))
     until(lambda: page.locator("[data-stale]").count() == 0)
     assert (page.locator(".cloud-drawn").get_attribute("d") or "").count("M") > 500
+    saved = page.evaluate("import('/static/js/record.js').then((one) => one.asSvg())")
+    widths = re.findall(r'class="law-drawn"[^>]*stroke-width: ([\d.e-]+)', saved)
+    assert all(0.002 < float(width) < 0.02 for width in widths) and len(widths) == 2  # of panels of side 1
+    assert "vector-effect" not in saved  # few programs know it
     handle, box = page.locator(".handle"), page.locator(".plane-box")
     place = handle.bounding_box()
     assert place
