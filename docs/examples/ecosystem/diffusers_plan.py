@@ -24,8 +24,8 @@ network = UNet2DModel(
 scheduler = DDIMScheduler(clip_sample=False)
 images = torch.tensor(load_digits().images).float()[:, None] / 8 - 1
 optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
-falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 150)
-for step in range(150):
+falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 120)
+for step in range(120):
     x0 = images[torch.randint(len(images), (48,))]
     noise, t = torch.randn_like(x0), torch.randint(1000, (48,))
     loss = (network(scheduler.add_noise(x0, noise, t), t).sample - noise).square().mean()
@@ -40,7 +40,7 @@ print(f"loss {loss.item():.3f}")
 
 model = interop.from_diffusers((network.eval(), scheduler))
 even = plans.unipc(interop.evenly(model.convention.times, 10))
-fitted = plans.calibration(model, 10, (1, 8, 8), std=0.6, plan=even, search=False, trajectories=24)
+fitted = plans.calibration(model, 10, (1, 8, 8), std=0.6, plan=even, search=False, trajectories=16)
 print(fitted)
 
 
