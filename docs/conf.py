@@ -44,6 +44,8 @@ html_title = f"scorefield {version}"
 html_extra_path = ["_extra"] if (Path(__file__).parent / "_extra").is_dir() else []
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["copy.js"]
+html_favicon = "../src/scorefield/explorer/page/icon.svg"
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_search_summary = False  # excerpts.py shows them, without a server
@@ -92,8 +94,14 @@ def _block_math(self: HTML5Translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def _signs(text: str) -> str:
+    """Text of a docstring with its * and | as signs, but for a word or two between * that stand alone."""
+    parts = re.split(r"((?<![\w*])\*[^\W\d_][\w ]*[^\W_]\*(?![\w*]))", text.replace("|", "\\|"))
+    return "".join(part if k % 2 else part.replace("*", "\\*") for k, part in enumerate(parts))
+
+
 def _markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings mark code with one backtick, and use | and * as signs: keep both as they are."""
+    """Docstrings mark code with one backtick, and use | and * as signs: keep both as they are, but for *emphasis*."""
     if what == "property" and lines:  # napoleon would take what stands before a colon for the type
         lines[0] = lines[0].replace(": ", ", that is ")
     example = False
@@ -101,7 +109,7 @@ def _markdown(app: Sphinx, what: str, name: str, obj: object, options: object, l
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
         parts = line.split("`")
         if not example and "``" not in line and len(parts) % 2:
-            parts[::2] = [part.replace("*", "\\*").replace("|", "\\|") for part in parts[::2]]
+            parts[::2] = [_signs(part) for part in parts[::2]]
             lines[k] = "``".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The site's search shows what was searched for, also where the site is opened from a disk."""
+"""What the site's scripts do, also where it is opened from a disk: excerpts in the search, code that is copied."""
 
 from __future__ import annotations
 
@@ -71,3 +71,32 @@ def test_results_get_excerpts_without_a_server(page: Page, tmp_path: Path) -> No
     assert page.locator("mark").all_inner_texts() == ["evaluations"] * 2
     assert nowhere == "result"
     assert not page.locator(".context i, .context b").count()  # text of a page is no HTML
+
+
+SESSION = """<article><div class="highlight"><pre><span class="gp">&gt;&gt;&gt; </span>for k in (1, 2):
+<span class="gp">... </span>    print(k)
+<span class="gp">...</span>
+<span class="go">1</span>
+<span class="go">2</span>
+<span class="gp">&gt;&gt;&gt; </span>x = 3
+</pre></div><div class="highlight"><pre>scorefield fit wine -o run
+</pre></div><div class="sphx-glr-script-out"><div class="highlight"><pre>output</pre></div></div></article>"""
+
+
+@needed
+def test_code_is_copied_as_it_is_typed(page: Page, tmp_path: Path) -> None:
+    """Without prompts and answers; what a program wrote is not to be typed. Where there is no clipboard, too."""
+    script = (DOCS / "_static" / "copy.js").read_text(encoding="utf-8")
+    heard = "addEventListener('copy', () => { window.copied = document.activeElement.value; });"
+    for clipboard in ("{ writeText: async (text) => { window.copied = text; } }", "undefined"):
+        lacking = f"Object.defineProperty(navigator, 'clipboard', {{ value: {clipboard} }});"
+        text = f'<meta charset="utf-8"><script>{lacking}{heard}{script}</script>{SESSION}'
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        page.goto((tmp_path / "page.html").as_uri())
+        buttons, copied = page.locator("button.copy"), []
+        for button in buttons.all():
+            button.click()
+            page.wait_for_function("window.copied !== undefined")
+            copied.append(page.evaluate("const now = window.copied; window.copied = undefined; now"))
+        assert copied == ["for k in (1, 2):\n    print(k)\n\nx = 3\n", "scorefield fit wine -o run\n"]
+        assert buttons.all_inner_texts() == ["Copied", "Copied"]

@@ -179,6 +179,11 @@ def test_a_lecture_goes_by_steps_that_are_links(page: Page, address: str) -> Non
     page.goto("about:blank")
     page.goto(link)
     until(lambda: "nobody crosses" in bar.inner_text())
+    page.set_viewport_size({"width": 600, "height": 844})  # a half of a screen has all of the buttons
+    assert all(page.locator(f"#{name}").is_visible() for name in ("lecture", "record", "share"))
+    assert page.evaluate("document.documentElement.scrollWidth") == 600
+    page.set_viewport_size({"width": 390, "height": 844})  # and from a phone the mode can be left
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.locator("#lecture").click()
     until(lambda: not bar.is_visible() and page.locator(".option").count() == 3)
     assert "lecture" not in page.evaluate("location.hash")

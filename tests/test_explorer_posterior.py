@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from explorer_queries import NONE, query
 from explorer_runs import posterior_session
 from scorefield.explorer.session import Session
 from scorefield.posterior import TrainedPosterior
+from scorefield.posterior.trained import OutsideWarning
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,7 +64,9 @@ def test_draws_and_their_laws_are_the_models(session: Session, run: TrainedPoste
         assert law["mean"] == pytest.approx(values.mean()) and law["deviation"] == pytest.approx(values.std(ddof=1))
     assert r["outside"] == []
     far = query("posterior.draw", session, x=[99.0, 0.0, 0.0], n=4)
-    assert "x[0] = 99 lies at percentile 100" in far["outside"][0]
+    assert far["outside"][0].startswith("low = 99 lies at percentile 100")  # by the name that its slider has
+    with pytest.warns(OutsideWarning, match="low = 99 lies at percentile 100"):
+        run.sample(torch.tensor([99.0, 0.0, 0.0]), 4)
 
 
 def test_what_does_not_fit_is_a_sentence(session: Session) -> None:
@@ -100,6 +104,10 @@ def test_an_observation_is_dragged_and_its_law_follows(page: Page, address: str,
     until(lambda: says(page, wanted))
     until(lambda: page.locator("[data-stale]").count() == 0)
     assert (page.locator(".cloud-drawn").get_attribute("d") or "").count("M") > 500
+    saved = page.evaluate("import('/static/js/record.js').then((one) => one.asSvg())")
+    widths = re.findall(r'class="law-drawn"[^>]*stroke-width: ([\d.e-]+)', saved)
+    assert all(0.002 < float(width) < 0.02 for width in widths) and len(widths) == 2  # of panels of side 1
+    assert "vector-effect" not in saved  # few programs know it
     handle, box = page.locator(".handle"), page.locator(".plane-box")
     place = handle.bounding_box()
     assert place
@@ -142,6 +150,23 @@ def test_a_simulation_that_comes_late_is_greyed_or_dropped(page: Page, address: 
     held.release()
     until(lambda: "true" not in shown(page, "law0") and page.locator("[data-stale]").count() == 0)
     assert "row=" not in page.evaluate("location.hash") and "x=" in page.evaluate("location.hash")
+
+
+OUTLINES = """async (places) => {
+  const { Corner } = await import("/static/js/corner.js"), stack = { data: places, shape: [places.length, 1] };
+  return [true, false].map((closed) => new Corner([{ name: "a", low: 0, high: 1 }], stack).law(stack, 0, closed));
+}"""
+
+
+@needed
+def test_a_law_that_lies_beyond_its_axis_is_a_flat_line(page: Page, address: str) -> None:
+    """No outline holds what is no number, of which the browser complains."""
+    scene(page, address, "posterior", choice=None)
+    beyond, inside = (page.evaluate(OUTLINES, places) for places in ([3.0, -2.0], [0.3, 0.4]))
+    for line in [*beyond, *inside]:
+        assert "NaN" not in line and "Infinity" not in line
+    heights = [re.findall(r",([\d.]+)H", one[1]) for one in (beyond, inside)]
+    assert set(heights[0]) == {"1.0000"} and min(heights[1]) == "0.0600"
 
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2]

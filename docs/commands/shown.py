@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import figures
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
@@ -125,6 +126,14 @@ def beside(name: str, files: dict[str, str], width: int = 300, line: int = 26) -
     _small(whole, name)
 
 
+def drawn(name: str) -> None:
+    """Keep the picture of a page that is drawn from the files that its commands wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "figure.png"
+        getattr(figures, name)().savefig(file, dpi=150, facecolor="white")
+        kept(name, str(file))
+
+
 def _small(image: Image.Image, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     if image.width > WIDTH:
@@ -173,6 +182,7 @@ def schema() -> None:
 
 def fit() -> None:
     told("fit", "scorefield fit table.csv -o run --steps 1500 --quiet")
+    drawn("fit")
 
 
 def info() -> None:
@@ -192,18 +202,22 @@ def evaluate() -> None:
 
 def density() -> None:
     told("density", "scorefield density run table.csv -o density.csv", "head -4 density.csv")
+    drawn("density")
 
 
 def outliers() -> None:
     told("outliers", "scorefield outliers run table.csv -o outliers.csv --share 0.005", "cat outliers.csv")
+    drawn("outliers")
 
 
 def impute() -> None:
     told("impute", "scorefield impute run table.csv -o draws.csv --draws 20", "head -4 draws.csv")
+    drawn("impute")
 
 
 def predict() -> None:
     told("predict", "scorefield predict run table.csv --target price -o prices.csv", "head -4 prices.csv")
+    drawn("predict")
 
 
 def calibrate() -> None:

@@ -24,8 +24,8 @@ network = UNet2DModel(
 scheduler = DDIMScheduler(clip_sample=False)
 images = torch.tensor(load_digits().images).float()[:, None] / 8 - 1
 optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
-falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 150)
-for step in range(150):
+falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, 100)
+for step in range(100):
     x0 = images[torch.randint(len(images), (48,))]
     noise, t = torch.randn_like(x0), torch.randint(1000, (48,))
     loss = (network(scheduler.add_noise(x0, noise, t), t).sample - noise).square().mean()
@@ -40,7 +40,7 @@ print(f"loss {loss.item():.3f}")
 
 model = interop.from_diffusers((network.eval(), scheduler))
 even = plans.unipc(interop.evenly(model.convention.times, 10))
-fitted = plans.calibration(model, 10, (1, 8, 8), std=0.6, plan=even, search=False, trajectories=24)
+fitted = plans.calibration(model, 10, (1, 8, 8), std=0.6, plan=even, search=False, trajectories=8)
 print(fitted)
 
 
@@ -63,7 +63,7 @@ def end(plan):
     return run(plan, model, plan.levels.sigma[0].float() * start)
 
 
-truth = end(plans.unipc(interop.evenly(model.convention.times, 150)))
+truth = end(plans.unipc(interop.evenly(model.convention.times, 100)))
 ends = {
     "DDIM of diffusers": by_diffusers(start, 10),
     "UniPC plan": end(even),
@@ -79,7 +79,7 @@ print(
 )
 
 figure, axes = plt.subplots(4, 10, figsize=(9, 4.2), layout="constrained")
-for row, (name, end) in zip(axes, {"150 evaluations": truth, **ends}.items(), strict=True):
+for row, (name, end) in zip(axes, {"100 evaluations": truth, **ends}.items(), strict=True):
     error = float((end - truth).square().mean().sqrt() / truth.square().mean().sqrt())
     for axis, image in zip(row, end[:10, 0], strict=True):
         axis.imshow(image, cmap="gray_r", vmin=-1, vmax=1)

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 from scorefield import TrainedModel
 
 folder = Path(tempfile.mkdtemp())
-words = ["-m", "scorefield", "fit", "moons", "--size", "small", "--steps", "500", "--batch", "128"]
+words = ["-m", "scorefield", "fit", "moons", "--size", "small", "--steps", "300", "--batch", "128"]
 torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 

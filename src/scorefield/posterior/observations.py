@@ -27,6 +27,7 @@ class Outside(NamedTuple):
         percentile: of the simulations that lie below it, 0 or 100.
         low: least value in the simulations.
         high: greatest.
+        name: of the entry, where the simulations had names.
     """
 
     entry: int
@@ -34,10 +35,12 @@ class Outside(NamedTuple):
     percentile: float
     low: float
     high: float
+    name: str = ""
 
     def __str__(self) -> str:
+        name = self.name or f"x[{self.entry}]"
         return (
-            f"x[{self.entry}] = {self.value:.6g} lies at percentile {self.percentile:g} of the simulations "
+            f"{name} = {self.value:.6g} lies at percentile {self.percentile:g} of the simulations "
             f"({self.low:.6g} to {self.high:.6g})"
         )
 
@@ -124,13 +127,14 @@ class ObservationCodec:
         centre, scale = x.double().mean(0), x.double().std(0, correction=0)
         return replace(self, centre=centre, scale=torch.where(scale > 0, scale, 1.0), bend=torch.ones_like(self.bend))
 
-    def outside(self, x: Tensor) -> list[Outside]:
-        """What of one observation `(k,)` or `(length, k)` lies outside the range of the simulations."""
+    def outside(self, x: Tensor, names: Sequence[str] = ()) -> list[Outside]:
+        """What of one observation `(k,)` or `(length, k)`, of columns with these names, no simulation reaches."""
         found = []
         for row in x.double().reshape(-1, self.columns):
             for j in ((row < self.low) | (row > self.high)).nonzero()[:, 0].tolist():
                 below = 0.0 if row[j] < self.low[j] else 100.0
-                found.append(Outside(j, float(row[j]), below, float(self.low[j]), float(self.high[j])))
+                ends = float(self.low[j]), float(self.high[j])
+                found.append(Outside(j, float(row[j]), below, *ends, names[j] if names else ""))
         return found
 
     # ---------------------------------------------------------------------------------------------------- as JSON

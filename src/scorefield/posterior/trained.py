@@ -61,6 +61,14 @@ class TrainedPosterior:
         """Number of parameters, d."""
         return self.coordinates.dim
 
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The names of the columns that are observed; none where the simulations had none."""
+        data = self.info.get("data")
+        names = data.get("columns") if isinstance(data, Mapping) else None
+        named = isinstance(names, list) and len(names) == self.codec.columns
+        return tuple(map(str, names)) if named and names else ()
+
     # ------------------------------------------------------------------------------------------------- answers
 
     def sample(
@@ -255,7 +263,7 @@ class TrainedPosterior:
     def _warn(self, observed: Tensor) -> None:
         """Of the first observation that lies outside the simulations."""
         for i, row in enumerate(observed):
-            outside = self.codec.outside(row)
+            outside = self.codec.outside(row, self.observed)
             if outside:
                 where = "the observation" if len(observed) == 1 else f"observation {i}"
                 listed = "; ".join(map(str, outside[:3])) + ("" if len(outside) <= 3 else f"; {len(outside) - 3} more")

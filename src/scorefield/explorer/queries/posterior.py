@@ -50,11 +50,7 @@ def _held(folder: Path | None, parameters: tuple[str, ...]) -> Simulations | Non
 
 
 def _columns(run: TrainedPosterior) -> list[str]:
-    data = run.info.get("data")
-    names = data.get("columns") if isinstance(data, dict) else None
-    if isinstance(names, list) and len(names) == run.codec.columns:
-        return [str(name)[:MOST_TEXT] for name in names]
-    return [f"x{k + 1}" for k in range(run.codec.columns)]
+    return [name[:MOST_TEXT] for name in run.observed] or [f"x{k + 1}" for k in range(run.codec.columns)]
 
 
 def _first(run: TrainedPosterior, held: Simulations | None) -> np.ndarray:
@@ -173,7 +169,7 @@ def draw(p: Draw, session: Session) -> dict[str, Any]:
         "draws": places,
         "laws": [_law(values) for values in theta.T],
         "beyond": int(((places < 0) | (places > 1)).any(1).sum()),
-        "outside": [str(one) for one in run.codec.outside(x)][:4],
+        "outside": [str(one) for one in run.codec.outside(x, _columns(run))][:4],
     }
 
 

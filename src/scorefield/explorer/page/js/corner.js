@@ -78,10 +78,10 @@ export class Corner {
     }
   }
 
-  /** The outline of a law in a panel of side 1, or what it covers. */
+  /** The outline of a law in a panel of side 1, or what it covers; a flat line where all of it lies beyond the axis. */
   law(stack, k, closed, top = null) {
     if (!stack?.shape[0]) return "";
-    const parts = shares(column(stack, k)), most = top ?? Math.max(...parts);
+    const parts = shares(column(stack, k)), most = (top ?? Math.max(...parts)) || 1;
     const line = Array.from(parts, (share, i) => `${(i / BINS).toFixed(4)},${(1 - (0.94 * share) / most).toFixed(4)}H${((i + 1) / BINS).toFixed(4)}`).join("L");
     return closed ? `M0,1L${line}V1Z` : `M${line}`;
   }

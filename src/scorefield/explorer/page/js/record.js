@@ -7,7 +7,19 @@ import { GIFEncoder, applyPalette, quantize } from "./vendor/gifenc/gifenc.js";
 
 const GAP = 16, LINE = 22, LONGEST = { video: 120, gif: 20 }; // pixels; seconds
 const GIF_SIDE = 480, GIF_PAUSE = 80, COLOURS = 128, KEPT = 10; // width of a picture; milliseconds between two frames; frames that share their colours
-const STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-linecap", "stroke-linejoin", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor", "paint-order", "vector-effect"];
+const STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-linecap", "stroke-linejoin", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor"];
+
+/** The width of strokes that do not scale with their picture, as one that does: few programs but browsers know the former. */
+function scaling(from, to, style) {
+  const { a, b, c, d } = from.getScreenCTM(), px = Math.sqrt(Math.abs(a * d - b * c)) || 1;
+  for (const name of ["stroke-width", "stroke-dasharray"]) to.style.setProperty(name, style.getPropertyValue(name).replace(/[\d.]+(?:e-?\d+)?(?:px)?/g, (one) => parseFloat(one) / px));
+}
+
+/** A text whose strokes lie behind its letters, as two: few programs but browsers paint in that order. */
+function behind(text) {
+  text.before(text.cloneNode(true));
+  for (const one of [text, ...text.querySelectorAll("*")]) one.style.stroke = "none";
+}
 
 /** An element of SVG with the look that the style sheet gives it, as it stands alone. */
 export function alone(element) {
@@ -15,7 +27,9 @@ export function alone(element) {
     const style = getComputedStyle(from);
     if (style.display === "none") { to.remove(); return; }
     for (const name of STYLES) to.style.setProperty(name, style.getPropertyValue(name));
+    if (style.vectorEffect === "non-scaling-stroke") scaling(from, to, style);
     [...from.children].forEach((child, k) => look(child, to.cloned[k]));
+    if (to.tagName === "text" && style.paintOrder.startsWith("stroke") && style.stroke !== "none") behind(to);
   };
   const mark = (one) => { one.cloned = [...one.children]; one.cloned.forEach(mark); };
   mark(copy);

@@ -44,13 +44,21 @@ function paintMap(canvas, { data, shape: [height, width] }, top) {
   canvas.classList.remove("blank");
 }
 
+/** A canvas as a file of pixels that stay squares in programs that smooth what they enlarge. */
+function squares(canvas) {
+  const by = Math.max(1, Math.ceil(160 / canvas.width)), large = make("canvas", { width: by * canvas.width, height: by * canvas.height }), pen = large.getContext("2d");
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(canvas, 0, 0, large.width, large.height);
+  return large.toDataURL();
+}
+
 /** A row of canvases as one picture to be recorded. */
 function stage(box, label) {
   const places = () => { const outer = box.getBoundingClientRect(); return [...box.querySelectorAll("canvas")].map((canvas) => { const at = canvas.getBoundingClientRect(); return [canvas, (at.left - outer.left) / outer.width, (at.top - outer.top) / outer.width, at.width / outer.width, at.height / outer.width]; }); };
   return {
     box, overlay: null, words: () => label,
     base: (pen, x, y, w) => { pen.imageSmoothingEnabled = false; for (const [canvas, u, v, across, up] of places()) pen.drawImage(canvas, x + u * w, y + v * w, across * w, up * w); pen.imageSmoothingEnabled = true; },
-    vector: () => places().map(([canvas, u, v, across, up]) => `<image x="${1000 * u}" y="${1000 * v}" width="${1000 * across}" height="${1000 * up}" preserveAspectRatio="none" style="image-rendering: pixelated" href="${canvas.toDataURL()}"/>`).join(""),
+    vector: () => places().map(([canvas, u, v, across, up]) => `<image x="${1000 * u}" y="${1000 * v}" width="${1000 * across}" height="${1000 * up}" preserveAspectRatio="none" style="image-rendering: pixelated" href="${squares(canvas)}"/>`).join(""),
   };
 }
 

@@ -113,7 +113,7 @@ class Table {
     const more = this.facts.more ? ` The first ${this.facts.columns.length} columns; ${this.facts.more} more are not shown.` : "";
     const recorded = this.context.recorded ? " Here one cell is set at a time, or a whole row; the density given a cell is that of the model’s mixture alone." : "";
     const legend = make("p", { className: "legend" });
-    for (const [name, text] of [["e", "real rows"], ["a", "drawn by the model, given the cells that are set"]]) legend.append(make("span", {}, make("i", { className: name }), text));
+    for (const [name, text] of [["r", "real rows"], ["a", "drawn by the model, given the cells that are set"]]) legend.append(make("span", {}, make("i", { className: name }), text));
     this.side = make("aside", { className: "side" }, group("Two columns", this.x.root, this.y.root, this.heat.root),
       group("A row", this.index.root, row(this.take.root, this.clear.root), this.count ? null : make("p", { className: "hint" }, "The table that the run was fitted to is not at hand: no real rows are shown.")), this.numbers.root);
     this.place.append(make("div", { className: "picture" }, this.plane.root,
