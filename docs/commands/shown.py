@@ -9,12 +9,14 @@ alone, `demo` and `forecast` pictures that others made. Needs the packages of `s
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,20 +66,29 @@ def throws() -> None:
 
 
 def pipeline() -> None:
-    """A pipeline of diffusers, without a training."""
-    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+    """A pipeline of diffusers whose network is trained on digits for a minute, without scorefield."""
+    import torch
+    from diffusers import DDIMScheduler, DDPMPipeline, UNet2DModel
+    from sklearn.datasets import load_digits
 
+    torch.manual_seed(0)  # noqa: TID251
+    down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
+    parts = {"block_out_channels": (32, 64), "down_block_types": down, "up_block_types": up, "norm_num_groups": 8}
     network = UNet2DModel(
-        sample_size=8,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(32, 32),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=8,
+        sample_size=8, in_channels=1, out_channels=1, layers_per_block=1, attention_head_dim=8, **parts
     )
-    DDPMPipeline(network, DDPMScheduler()).save_pretrained("pipeline")
+    scheduler = DDIMScheduler(clip_sample=False)
+    pictures = torch.from_numpy(load_digits().images).float()[:, None] / 8 - 1
+    optimiser, steps = torch.optim.AdamW(network.parameters(), 2e-3), 1200
+    for step in range(steps):
+        x = pictures[torch.randint(len(pictures), (128,))]
+        noise, times = torch.randn_like(x), torch.randint(1000, (len(x),))
+        loss = (network(scheduler.add_noise(x, noise, times), times).sample - noise).square().mean()
+        optimiser.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    DDPMPipeline(network, scheduler).save_pretrained("pipeline")
 
 
 # --------------------------------------------------------------------------------------------------------- commands
@@ -178,6 +189,7 @@ def served(words: str, sign: str) -> tuple[subprocess.Popen[str], str]:
 
 def schema() -> None:
     told("schema", "scorefield schema table.csv")
+    drawn("schema")
 
 
 def fit() -> None:
@@ -187,6 +199,8 @@ def fit() -> None:
 
 def info() -> None:
     told("info", "scorefield info run")
+    subprocess.run([*RUN, *"sample run -n 600 -o new.csv --quiet".split()], check=True)
+    drawn("info")
 
 
 def sample() -> None:
@@ -221,15 +235,43 @@ def predict() -> None:
 
 
 def calibrate() -> None:
-    told("calibrate", "scorefield calibrate run --steps 5 --quiet")
+    """And the points that the plan draws before and after, beside many evaluations, of one noise."""
+    subprocess.run([*RUN, *"fit spirals -o run --steps 3000 --quiet".split()], check=True, cwd=_made("plane"))
+    with _within("plane"):
+        points = "sample run -n 3000 --seed 1 --quiet".split()
+        for name, steps in (("many", "100"), ("before", "5")):
+            subprocess.run([*RUN, *points, "-o", f"{name}.npy", "--steps", steps], check=True)
+        told(
+            "calibrate",
+            "scorefield calibrate run --steps 5 --quiet",
+            "scorefield sample run -n 3000 --seed 1 -o after.npy --steps 5 --quiet",
+        )
+        drawn("calibrate")
 
 
 def check() -> None:
     told("check", "scorefield check run table.csv")
+    drawn("check")
 
 
 def push() -> None:
+    """And the card, as a page."""
     told("push", "scorefield push run ./copy --quiet", "head -24 copy/README.md")
+    from markdown_it import MarkdownIt
+
+    text = Path("copy/README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    style = "body { font: 17px/1.5 sans-serif; max-width: 62em; margin: 2em auto }"
+    style += " pre { background: #f3f4f6; padding: 1em; white-space: pre-wrap }"
+    style += " table { border-collapse: collapse } th, td { padding: .2em .8em; border-bottom: 1px solid #ccc }"
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    Path("card.html").write_text(f"<meta charset=utf-8><style>{style}</style>{page}", encoding="utf-8")
+    looked("push", Path("card.html").resolve().as_uri(), 1000)
+
+
+def autoencode() -> None:
+    """And digits that were held out, before and after they went through it."""
+    told("autoencode", "scorefield autoencode digits -o ae --factor 2 --channels 2 --steps 1500 --quiet")
+    drawn("autoencode")
 
 
 def digits() -> None:
@@ -271,7 +313,12 @@ def posterior() -> None:
 
 
 def adopt() -> None:
-    told("adopt", "scorefield adopt pipeline -o adopted --quiet")
+    told(
+        "adopt",
+        "scorefield adopt pipeline -o adopted --quiet",
+        "scorefield sample adopted -n 60 -o new.png --steps 20 --quiet",
+    )
+    kept("adopt", "new.png", 480)
 
 
 def serve() -> None:
@@ -280,11 +327,43 @@ def serve() -> None:
     process, address = served("serve run", "serve: ")
     try:
         told("serve", f"curl -s -H \"Authorization: Bearer $TOKEN\" --json '{row}' {address}/density")
+        Path("asked.json").write_text(json.dumps(_swept(address)), encoding="utf-8")
+        drawn("serve")
     finally:
         process.terminate()
         process.wait()
     text = (OUTPUT / "serve.txt").read_text(encoding="utf-8")
     (OUTPUT / "serve.txt").write_text(f"$ scorefield serve run &\n{text}", encoding="utf-8")
+
+
+def _swept(address: str) -> dict[str, list[float]]:
+    """Log-densities of a flat by its price, in each town, in one request."""
+    prices = [float(price) for price in range(200, 1001, 16)]
+    rows = [
+        {"town": t, "size": 70, "rooms": 3, "year": 1980, "price": p} for t in ("Biel", "Thun", "Bern") for p in prices
+    ]
+    head = {"Authorization": f"Bearer {os.environ['TOKEN']}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{address}/density", json.dumps({"rows": rows}).encode(), head)
+    with urllib.request.urlopen(asked) as answer:
+        found = [row["log_density"] for row in json.load(answer)["rows"]]
+    towns = {town: found[k * len(prices) : (k + 1) * len(prices)] for k, town in enumerate(("Biel", "Thun", "Bern"))}
+    return {"price": prices, **towns}
+
+
+def _made(folder: str) -> Path:
+    Path(folder).mkdir(exist_ok=True)
+    return Path(folder)
+
+
+@contextmanager
+def _within(folder: str) -> Iterator[None]:
+    """Another working folder, for a while."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def explore() -> None:
@@ -299,7 +378,9 @@ def explore() -> None:
 NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
     schema: (table,),
     fit: (table,),
-    **dict.fromkeys((info, evaluate, density, outliers, impute, predict, calibrate, check, push, serve), (fit,)),
+    **dict.fromkeys((info, evaluate, density, outliers, impute, predict, check, push, serve), (fit,)),
+    calibrate: (),
+    autoencode: (),
     sample: (fit, digits),
     restore: (digits,),
     distil: (digits,),
