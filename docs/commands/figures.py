@@ -1,4 +1,4 @@
-"""Pictures of the answers about flats, from the files that the commands of `shown.py` wrote into this folder."""
+"""Pictures of what the commands answer, from the files that the commands of `shown.py` wrote into this folder."""
 
 from __future__ import annotations
 

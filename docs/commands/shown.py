@@ -236,8 +236,8 @@ def predict() -> None:
 
 def calibrate() -> None:
     """And the points that the plan draws before and after, beside many evaluations, of one noise."""
-    subprocess.run([*RUN, *"fit spirals -o run --steps 3000 --quiet".split()], check=True, cwd=_made("plane"))
     with _within("plane"):
+        subprocess.run([*RUN, *"fit spirals -o run --steps 3000 --quiet".split()], check=True)
         points = "sample run -n 3000 --seed 1 --quiet".split()
         for name, steps in (("many", "100"), ("before", "5")):
             subprocess.run([*RUN, *points, "-o", f"{name}.npy", "--steps", steps], check=True)
@@ -350,15 +350,11 @@ def _swept(address: str) -> dict[str, list[float]]:
     return {"price": prices, **towns}
 
 
-def _made(folder: str) -> Path:
-    Path(folder).mkdir(exist_ok=True)
-    return Path(folder)
-
-
 @contextmanager
 def _within(folder: str) -> Iterator[None]:
-    """Another working folder, for a while."""
+    """Another working folder, for a while; made where it is not there."""
     before = Path.cwd()
+    Path(folder).mkdir(exist_ok=True)
     os.chdir(folder)
     try:
         yield

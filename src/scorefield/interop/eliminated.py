@@ -76,6 +76,6 @@ def part_deviation(covariance: Tensor, alpha: Tensor, sigma: Tensor, queried: Te
 
 
 def _scaled(covariances: Tensor, root: Tensor) -> Tensor:
-    """`1 + root C root` of covariances `(K, d, d)` and rows `(n, d)`: `(n, K, d, d)`."""
+    """`1 + root C root` of covariances `(K, d, d)` and rows `(n, d)`, nothing written in place: `(n, K, d, d)`."""
     scaled = root[:, None, :, None] * covariances * root[:, None, None, :]
     return scaled + torch.eye(root.shape[1], dtype=root.dtype)

@@ -14,6 +14,7 @@ from scorefield.interop.eliminated import part_deviation, part_estimate
 from scorefield.interop.graphs import BATCH, Graph, PlanRows, frozen, or_nan, within
 from scorefield.plans import Plan
 from scorefield.tables.denoiser import MaskedDenoiser
+from scorefield.tables.objective import gated
 from scorefield.tables.residual import Residual
 from scorefield.tables.row_model import Layout
 from scorefield.tables.trained import TrainedTable
@@ -34,18 +35,12 @@ class _Rows(nn.Module):
         table = model.code_table
         self.rates = [math.inf] * len(model.network.sizes) if table is None else table.rates.tolist()
         self.numbers = model.network.dim
-        self.gates = [(c, gate) for c, gate in enumerate(gates) if gate >= 0]
+        self.gates = gates
 
     def given(self, x: Tensor, codes: Tensor | None) -> Tensor:
         """The condition in which all numbers that are there are queried, `(n, numbers + codes)`."""
         queried = torch.full_like(x, torch.nan)
-        if codes is None:
-            return queried
-        if self.gates:
-            gates = dict(self.gates)
-            there = [codes[:, gates[c]] == 0 if c in gates else torch.isnan(queried[:, c]) for c in range(self.numbers)]
-            queried = torch.where(torch.stack(there, 1), torch.nan, torch.inf).to(x)
-        return torch.cat([queried, codes], 1)
+        return queried if codes is None else gated(torch.cat([queried, codes], 1), self.numbers, self.gates)
 
     def forward(self, x: Tensor, level: Level, given: Tensor) -> Estimate:
         """The estimate at x `(n, numbers)`, float64; the level is `(n, 1)` or of numbers."""
@@ -53,7 +48,7 @@ class _Rows(nn.Module):
         model: Any = self.model
         raw = model.raw(x, _flat(alpha, sigma), given)
         whole = self._whole(x, alpha, sigma, raw)
-        if not self.gates:
+        if all(gate < 0 for gate in self.gates):
             return whole
         queried = torch.isnan(given[:, : self.numbers])
         part, all_there = self._part(x, alpha, sigma, raw, queried), queried.all(1, keepdim=True)
