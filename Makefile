@@ -9,6 +9,7 @@ STAMP := .venv/.stamp
 BENCH := .venv/bench
 BENCH_SBI := .venv/bench-sbi
 DOCS := .venv/docs
+SHOWN := docs/images/made
 
 .DEFAULT_GOAL := help
 .PHONY: help demo explore test fuzz lint format bench bench-tables bench-sbi docs clean
@@ -97,7 +98,12 @@ $(DOCS)/.stamp: $(STAMP)
 	@$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 
-docs: $(DOCS)/.stamp
+# What the pages show of commands: each is run, a quarter of an hour, and once more when the library has changed.
+$(SHOWN)/.stamp: $(DOCS)/.stamp $(wildcard docs/commands/*.py) docs/graphs.md benchmarks/stein.md $(shell find src/scorefield -name '*.py')
+	@OMP_NUM_THREADS=1 $(DOCS)/bin/python docs/commands/shown.py
+	@touch $@
+
+docs: $(SHOWN)/.stamp
 	@mkdir -p docs/_extra
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/scorefield explore --export docs/_extra/scenes.html
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -105,5 +111,5 @@ docs: $(DOCS)/.stamp
 	@echo "docs: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv docs/_build docs/_extra docs/front docs/gallery docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv docs/_build docs/_extra $(SHOWN) docs/front docs/gallery docs/lessons/figures .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Volcanoes and earthquakes on the sphere: a score model beside a mixture, kernels and uniform.
 
     pip install pyvolcans==1.3.3
-    python benchmarks/manifolds.py              # writes benchmarks/manifolds.md and docs/images/manifolds.png
+    python benchmarks/manifolds.py              # writes benchmarks/manifolds.md
 
 Volcanoes: the 1,400 or so of the Holocene, from the Volcanoes of the World database of the Smithsonian Institution
 (version 4.6.7), as the package pyvolcans has them; without the package this set is left out. Earthquakes: docs/data.
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield.manifolds import Sphere, TrainedScore, VonMisesFisherMixture, fit, fit_von_mises_fisher
+from scorefield.manifolds import Sphere, VonMisesFisherMixture, fit, fit_von_mises_fisher
 from scorefield.manifolds.fitting import DEFAULT
 from scorefield.numerics.random import uniform
 
@@ -96,11 +96,10 @@ def kernels(part: Split) -> tuple[str, Tensor]:
     return f"{math.degrees(best):.3g} degrees", laws[best].log_density(part.test)
 
 
-def score(part: Split, steps: int, seed: int) -> tuple[TrainedScore, Tensor]:
-    """A score model of the training part, its weights those of the least loss on the validation part."""
+def score(part: Split, steps: int, seed: int) -> Tensor:
+    """Log-densities of a score model of the training part; its weights have the least loss on the validation part."""
     settings = replace(DEFAULT, steps=steps, evaluate_every=50, patience=8, seed=seed)
-    found = fit(SPHERE, part.train, held=part.valid, settings=settings, sigma_min=SIGMA_MIN)
-    return found, found.log_density(part.test)
+    return fit(SPHERE, part.train, held=part.valid, settings=settings, sigma_min=SIGMA_MIN).log_density(part.test)
 
 
 def measure(name: str, x: Tensor, splits: int, steps: int) -> Iterator[tuple[str, str, float]]:
@@ -112,45 +111,9 @@ def measure(name: str, x: Tensor, splits: int, steps: int) -> Iterator[tuple[str
             print(name, seed, method, chosen, f"{float(value.mean()):.3f}", flush=True)
             yield method, chosen, float(value.mean())
         begun = time.thread_time()
-        model, value = score(part, steps, seed)
+        value = score(part, steps, seed)
         yield "score model", f"in {time.thread_time() - begun:.0f} s", float(value.mean())
         print(name, seed, "score model", f"{float(value.mean()):.3f}", flush=True)
-        if name.startswith("volcan") and not seed:
-            picture(part, model, ROOT / "docs" / "images" / "manifolds.png")
-
-
-def picture(part: Split, model: TrainedScore, path: Path) -> None:
-    """Maps of the data, of as many samples, and of the density."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 10.5), dpi=110, layout="constrained")
-    axes = figure.subplots(3, 1, subplot_kw={"projection": "mollweide"})
-    samples = model.sample(len(part.train), seed=1).double()
-    panels = (("training points", part.train), ("samples of the score model", samples))
-    for axis, (title, points) in zip(axes, panels, strict=False):
-        axis.scatter(points[:, 1].atan2(points[:, 0]), points[:, 2].asin(), s=3, color="#b3402a", linewidths=0)
-        axis.set_title(title)
-    latitude, longitude = torch.linspace(-89, 89, 50), torch.linspace(-179.9, 179.9, 100)
-    a, b = (v.flatten().tolist() for v in torch.meshgrid(latitude, longitude, indexing="ij"))
-    value = model.log_density(directions(a, b), tolerance=1e-2).reshape(50, 100)
-    log10 = (value + math.log(SPHERE.volume)) / math.log(10)
-    mesh = axes[2].pcolormesh(
-        longitude.deg2rad(),
-        latitude.deg2rad(),
-        log10,
-        cmap="magma",
-        vmin=-2,
-        vmax=2,
-        shading="nearest",
-        rasterized=True,
-    )
-    axes[2].set_title("density of the score model")
-    figure.colorbar(mesh, ax=axes[2], label="log10 of the density, over uniform", shrink=0.7)
-    for axis in axes:
-        axis.grid(alpha=0.3)
-        axis.set_xticklabels([])
-        axis.set_yticklabels([])
-    figure.savefig(path)
 
 
 def report(results: dict[str, list[tuple[str, str, float]]], sizes: dict[str, int], splits: int) -> str:
@@ -177,7 +140,7 @@ model's density is that of the data blurred by {degrees:g} degree."""
 
 
 def main() -> None:
-    """Measure, and write page and picture."""
+    """Measure, and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--steps", type=int, default=800)

@@ -82,6 +82,20 @@ def offered(name: str) -> set[str]:
 # ------------------------------------------------------------------------------------------------------- reference
 
 
+def made() -> set[str]:
+    """What the site's pictures of commands and guides are made by."""
+    import shown
+
+    return {function.__name__ for function in shown.NEEDS}
+
+
+def test_pictures_of_guides_are_made_with_the_site() -> None:
+    """But for those of the README, which is read without it."""
+    found = {name for path in DOCUMENTS for name in re.findall(r"\(\S*images/(\S+)\)", path.read_text("utf-8"))}
+    assert {name for name in found if not name.startswith(("made/", "sphx_glr_"))} == {"digits.png"}
+    assert {Path(name).stem for name in found if name.startswith("made/")} - made() == set()
+
+
 def test_every_command_has_its_page() -> None:
     """Begun by hand, with an example that was run; the rest is what the command line says of itself."""
     pages = {path.stem for path in COMMANDS.glob("*.md")} - {"index"}
@@ -95,7 +109,7 @@ def test_every_command_has_its_page() -> None:
         shown = "\n".join([text, *(f"```console\n{output}```" for output in outputs)])
         assert any(call[0] == name for call in calls(shown)), name
         for picture in re.findall(r"!\[[^]]+\]\((\S+)\)", text):
-            assert (COMMANDS / picture).is_file(), picture
+            assert picture == f"../images/made/{name}.png" and name in made(), picture
     (block,) = re.findall(r"```\{toctree\}\n(.*?)```", (COMMANDS / "index.md").read_text("utf-8"), re.DOTALL)
     assert {line for line in block.split() if not line.startswith(":")} == pages
 

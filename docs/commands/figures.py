@@ -183,6 +183,24 @@ def serve() -> Figure:
     return axes.figure
 
 
+def power() -> Figure:
+    """How often tests by Stein's identity reject, from the tables of the measurement."""
+    text = (Path(__file__).parents[2] / "benchmarks" / "stein.md").read_text(encoding="utf-8").partition("## Power")[2]
+    tables = [part.splitlines() for part in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)]
+    figure = Figure(figsize=(9.6, 3.0), layout="constrained")
+    for axes, (head, _, *rows) in zip(figure.subplots(1, len(tables), sharey=True), tables, strict=True):
+        title, *amounts = (cell.strip() for cell in head.strip("| ").split("|"))
+        for row, colour in zip(rows, (BLUE, GREY, ORANGE), strict=True):
+            name, *rates = (cell.strip() for cell in row.strip("| ").split("|"))
+            axes.plot([float(a) for a in amounts], [float(r) for r in rates], "o-", ms=3, color=colour, label=name)
+        axes.axhline(5, color="#222222", lw=0.8, ls=":")
+        axes.set_xlabel(title)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("rejected at 5 %, in percent")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
 def _told(name: str) -> list[str]:
     """The lines that a command printed, without that which calls it."""
-    return (Path(__file__).parent / "output" / f"{name}.txt").read_text(encoding="utf-8").splitlines()[1:]
+    return Path(f"{name}.txt").read_text(encoding="utf-8").splitlines()[1:]

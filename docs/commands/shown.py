@@ -1,10 +1,11 @@
-"""What the pages of the commands show: each is run once, and what it prints and draws is kept.
+"""What the pages of the commands, and some guides, show: each is run once, and what it prints and draws is kept.
 
-    python docs/commands/shown.py            # all; a quarter of an hour on two cores
+    python docs/commands/shown.py            # all; half an hour on two cores, most of it the demo
     python docs/commands/shown.py restore    # one of them, and those it needs
 
-Written are `docs/commands/output/NAME.txt` and `docs/images/commands/NAME.png`; pages of what costs more show commands
-alone, `demo` and `forecast` pictures that others made. Needs the packages of `scorefield[dev]`, curl and Chromium.
+Written are `docs/images/made/NAME.png`, which `make docs` makes anew, and with `--texts` also
+`docs/commands/output/NAME.txt`, which the repository keeps. With `SHOWN_IN=folder` what the commands write stays there.
+Needs the packages of `scorefield[dev,docs]`, curl and Chromium.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output"
-IMAGES = HERE.parent / "images" / "commands"
+IMAGES = HERE.parent / "images" / "made"
 WIDTH = 960  # pixels of a page that is looked at
+GUIDES = HERE.parent
 RUN = [sys.executable, "-m", "scorefield"]
 CHROMIUM = "/usr/bin/chromium"
 
@@ -94,13 +96,17 @@ def pipeline() -> None:
 # --------------------------------------------------------------------------------------------------------- commands
 
 
-def told(name: str, *commands: str, head: int | None = None) -> None:
-    """Run commands, and keep what they print, each after the line that calls it; `python` is this one.
+def called(words: str) -> None:
+    """Run a command of scorefield for what it writes."""
+    subprocess.run([*RUN, *words.split()], check=True)
+
+
+def told(name: str, *commands: str) -> None:
+    """Run commands, and write what they print to `NAME.txt`, each after the line that calls it.
 
     Args:
         name: of the page.
-        commands: words of the shell; of `scorefield` those of this Python.
-        head: keep so many lines of each.
+        commands: words of the shell; `python`, and that of `scorefield`, is this one.
     """
     parts = []
     for command in commands:
@@ -108,10 +114,9 @@ def told(name: str, *commands: str, head: int | None = None) -> None:
         done = subprocess.run(words, shell=True, capture_output=True, text=True)
         if done.returncode not in (0, 1):
             sys.exit(f"{command}\n{done.stdout}{done.stderr}")
-        lines = done.stdout.rstrip().splitlines()
-        parts.append("\n".join([f"$ {command}", *lines[:head]]))
+        parts.append(f"$ {command}\n{done.stdout.rstrip()}".rstrip())
         print(f"{name}: {command}", flush=True)
-    (OUTPUT / f"{name}.txt").write_text("\n".join(parts) + "\n", encoding="utf-8")
+    Path(f"{name}.txt").write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
 def kept(name: str, file: str, least: int = 0) -> None:
@@ -119,6 +124,17 @@ def kept(name: str, file: str, least: int = 0) -> None:
     with Image.open(file) as image:
         times = max(1, least // image.width)
         _small(image.convert("RGB").resize((image.width * times, image.height * times), Image.Resampling.NEAREST), name)
+
+
+def stacked(name: str, files: list[str]) -> None:
+    """Keep pictures of one width below each other."""
+    images = [Image.open(file).convert("RGB") for file in files]
+    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    _small(whole, name)
 
 
 def beside(name: str, files: dict[str, str], width: int = 300, line: int = 26) -> None:
@@ -199,13 +215,13 @@ def fit() -> None:
 
 def info() -> None:
     told("info", "scorefield info run")
-    subprocess.run([*RUN, *"sample run -n 600 -o new.csv --quiet".split()], check=True)
+    called("sample run -n 600 -o new.csv --quiet")
     drawn("info")
 
 
 def sample() -> None:
     told("sample", "scorefield sample run -n 1000 -o new.csv", "head -4 new.csv")
-    subprocess.run([*RUN, *"sample digits -n 100 -o digits.png --seed 1".split()], check=True)
+    called("sample digits -n 100 -o digits.png --seed 1")
     kept("sample", "digits.png", 480)
 
 
@@ -237,10 +253,9 @@ def predict() -> None:
 def calibrate() -> None:
     """And the points that the plan draws before and after, beside many evaluations, of one noise."""
     with _within("plane"):
-        subprocess.run([*RUN, *"fit spirals -o run --steps 3000 --quiet".split()], check=True)
-        points = "sample run -n 3000 --seed 1 --quiet".split()
-        for name, steps in (("many", "100"), ("before", "5")):
-            subprocess.run([*RUN, *points, "-o", f"{name}.npy", "--steps", steps], check=True)
+        called("fit spirals -o run --steps 3000 --quiet")
+        for name, steps in (("many", 100), ("before", 5)):
+            called(f"sample run -n 3000 --seed 1 --quiet -o {name}.npy --steps {steps}")
         told(
             "calibrate",
             "scorefield calibrate run --steps 5 --quiet",
@@ -275,14 +290,13 @@ def autoencode() -> None:
 
 
 def digits() -> None:
-    subprocess.run([*RUN, *"fit digits -o digits --steps 1500 --quiet".split()], check=True)
+    called("fit digits -o digits --steps 1500 --quiet")
 
 
 def distil() -> None:
     """And what 24 evaluations, 2 of the model and 2 of the new network make of one noise, side by side."""
-    drawn = "sample digits -n 42 --seed 3 --quiet".split()
-    for name, steps in (("many", "24"), ("plain", "2")):
-        subprocess.run([*RUN, *drawn, "-o", f"{name}.png", "--steps", steps], check=True)
+    for name, steps in (("many", 24), ("plain", 2)):
+        called(f"sample digits -n 42 --seed 3 --quiet -o {name}.png --steps {steps}")
     told(
         "distil",
         "scorefield distil digits --steps 2 --training-steps 300 --quiet",
@@ -294,6 +308,56 @@ def distil() -> None:
 def restore() -> None:
     told("restore", "scorefield restore digits digits --index 3 --operator blur=1 --noise 1 -n 16 -o restored --quiet")
     kept("restore", "restored/restored.png")
+
+
+def restorations() -> None:
+    """One digit, measured in four ways: of the guide to restoring."""
+    mask = np.ones((8, 8))
+    mask[2:6, 2:6] = 0
+    np.save("hidden.npy", mask)
+    ways = {"blurred": "blur=1 --noise 1", "hidden": "mask=hidden.npy --noise 0", "shrunk": "downsample=2 --noise 0.5"}
+    ways["projected"] = "radon=6 --noise 1"
+    for name, way in ways.items():
+        called(f"restore digits digits --index 3 --operator {way} -n 16 -o {name} --quiet")
+    stacked("restorations", [f"{name}/restored.png" for name in ways])
+
+
+def demo() -> None:
+    called("demo -o demo")
+    kept("demo", "demo/samples.png")
+
+
+def sea() -> None:
+    """The sea's temperature in the eastern Pacific: windows of 36 months before 1990, and those from there on."""
+    from statsmodels.datasets import elnino
+
+    table = elnino.load_pandas().data
+    months = np.lib.stride_tricks.sliding_window_view(table.iloc[:, 1:].to_numpy(float).reshape(-1), 36)
+    year = np.repeat(table.iloc[:, 0].to_numpy(float), 12)
+    np.save("before.npy", months[year[35:] < 1990])
+    np.save("later.npy", months[year[:-35] >= 1990][::12])
+
+
+def forecast() -> None:
+    told(
+        "forecast",
+        "scorefield fit before.npy --records series -o sea --steps 400 --quiet",
+        "scorefield forecast sea later.npy --known 24 -o forecast.csv --picture forecast.png --quiet",
+        "head -4 forecast.csv",
+    )
+    kept("forecast", "forecast.png")
+
+
+def graph() -> None:
+    """What the guide's own code draws."""
+    (code,) = re.findall(r"```python\n(.*?)```", (GUIDES / "graphs.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "graphs.md", "exec"), {})
+    kept("graph", "graph.png")
+
+
+def power() -> None:
+    """What was measured of the tests by Stein's identity, from its tables."""
+    drawn("power")
 
 
 def export() -> None:
@@ -332,8 +396,8 @@ def serve() -> None:
     finally:
         process.terminate()
         process.wait()
-    text = (OUTPUT / "serve.txt").read_text(encoding="utf-8")
-    (OUTPUT / "serve.txt").write_text(f"$ scorefield serve run &\n{text}", encoding="utf-8")
+    text = Path("serve.txt").read_text(encoding="utf-8")
+    Path("serve.txt").write_text(f"$ scorefield serve run &\n{text}", encoding="utf-8")
 
 
 def _swept(address: str) -> dict[str, list[float]]:
@@ -374,11 +438,16 @@ def explore() -> None:
 NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
     schema: (table,),
     fit: (table,),
+    demo: (),
     **dict.fromkeys((info, evaluate, density, outliers, impute, predict, check, push, serve), (fit,)),
     calibrate: (),
     autoencode: (),
     sample: (fit, digits),
     restore: (digits,),
+    restorations: (digits,),
+    forecast: (sea,),
+    graph: (),
+    power: (),
     distil: (digits,),
     export: (digits,),
     posterior: (throws,),
@@ -389,6 +458,7 @@ NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
 
 
 def main(names: list[str]) -> None:
+    texts = "--texts" in names
     wanted = {function.__name__: function for function in NEEDS}
     done: set[Callable[[], None]] = set()
 
@@ -399,11 +469,13 @@ def main(names: list[str]) -> None:
                 do(before)
             function()
 
-    OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(os.environ.get("SHOWN_IN", folder))
-        for name in names or wanted:
+        for name in [name for name in names if name != "--texts"] or wanted:
             do(wanted[name])
+        for file in Path().rglob("*.txt") if texts else ():
+            if file.stem in wanted:
+                shutil.copy(file, OUTPUT / file.name)
 
 
 if __name__ == "__main__":
