@@ -111,3 +111,33 @@ def test_what_was_started_is_in_the_link(page: Page, addresses: dict[str, str]) 
         else:
             until(lambda s=said: page.locator("[data-value=step]").inner_text() == s)  # type: ignore[misc]
         page.goto("about:blank")
+
+
+CONTROLS = "[...document.querySelectorAll('#scene :is(input, select, button, a[href], summary, [tabindex])')]"
+REACHED = f"""() => {{
+  const at = document.activeElement, all = {CONTROLS}, style = getComputedStyle(at);
+  const lined = parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== "none";
+  return [all.indexOf(at), lined || (at.matches(".handle") && parseFloat(style.strokeWidth) > 5)];
+}}"""
+OPEN = f"""() => {CONTROLS}.map((one, k) => [k, one]).filter(([, one]) => !one.disabled && one.checkVisibility()
+  && one.tabIndex >= 0).map(([k, one]) => [k, one.dataset.name ?? one.getAttribute("class") ?? one.tagName])"""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_control_is_reached_by_tab_and_seen_to_be(page: Page, addresses: dict[str, str], name: str) -> None:
+    scene(page, addresses[name], name, SMALL[name])
+    until(lambda: bool(controls(page, NAMES)))
+    page.wait_for_timeout(500)
+    there, marked = set[int](), set[int]()
+    page.locator("#scene").focus()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        at, seen = page.evaluate(REACHED)
+        there.add(at)
+        if seen:
+            marked.add(at)
+        if at < 0:
+            break
+    wanted = dict(page.evaluate(OPEN))
+    assert not [of for k, of in wanted.items() if k not in there], "not reached"
+    assert not [of for k, of in wanted.items() if k not in marked], "not marked"
