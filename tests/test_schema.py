@@ -368,3 +368,18 @@ def test_no_value_is_an_atom_by_chance() -> None:
     found = {column.name: column.atoms for column in detect(frame) if column.atoms}
     assert found.pop("garden") == (0.0,)
     assert not found
+
+
+@pytest.mark.parametrize("digits", [2, 12])
+def test_ten_zeros_among_values_that_hardly_repeat_are_an_atom_and_a_wall(digits: int) -> None:
+    """Amounts whose density is smooth down to 0, where some are 0 itself; by their logarithm or with an edge."""
+    rng = np.random.default_rng(0)
+    for shape in (0.6, 1.0, 2.0, 4.0):
+        amount = rng.gamma(shape, 1000.0, 284).clip(1.0)
+        amount[:10] = 0.0
+        column = detect(pd.DataFrame({"amount": amount.round(digits)}))["amount"]
+        assert column.atoms == (0.0,), shape
+        assert column.low is not None and 0 <= column.low <= 10.0**-digits and column.high is None
+    far = rng.normal(50, 10, 284)
+    far[:10] = -999.0
+    assert detect(pd.DataFrame({"far": far}))["far"].low is None  # a code for what is not known is no wall

@@ -38,6 +38,8 @@ _ROWS_PER_CODE = 5  # ... and at least so many rows for each, on average
 _ATOM_SHARE = 0.015  # an atom has more than this share of the rows that are not missing
 _ATOM_COUNT = 10  # ... at least so many rows
 _ATOM_STANDS_OUT = 3.0  # ... and so many times those of the values next to it
+_BESIDE, _BESIDE_ALONE = 3, 20  # ... to either side; the greater where most values are alone
+_ALONE = 0.8  # ... that is, more distinct values than this share of the rows, those of ten rows left out
 _CHANCE = 1e-3  # ... which chance does less often, in any of the column's values
 _FEW_TWINS = 0.95  # with more distinct values than this share of the rows, values are taken not to repeat
 _SINGLE = ("float32", "float16", "float[")
@@ -299,7 +301,7 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
     resolution = float(choice.get("resolution", usual))
     lattice = _of_width(base, lattice, resolution)
     low, high = (_bound(base, choice.get(side)) for side in ("low", "high"))
-    transform = transform_for(base, rest, lattice, low, high, choice, resolution)
+    transform = transform_for(base, rest, lattice, low, high, choice, resolution, atoms)
     if low is None and high is None:
         low, high = last_values(transform, lattice)
     return replace(
@@ -308,13 +310,15 @@ def _fine_column(base: Column, kind: ColumnKind, native: Array, choice: Mapping[
 
 
 def _atoms(base: Column, x: Array) -> tuple[float, ...]:
-    """Values that hold more than their share, compared with the three values to either side."""
+    """Values that hold more than their share, compared with those to either side."""
     if base.holds == "times":
         return ()
     values, counts = np.unique(x, return_counts=True)
     found: list[int] = []
+    rare = counts[counts < _ATOM_COUNT]
+    reach = _BESIDE_ALONE if len(rare) > _ALONE * rare.sum() else _BESIDE
     for i in np.flatnonzero((counts > _ATOM_SHARE * len(x)) & (counts >= _ATOM_COUNT)):
-        beside = np.concatenate([counts[max(i - 3, 0) : i], counts[i + 1 : i + 4]])
+        beside = np.concatenate([counts[max(i - reach, 0) : i], counts[i + 1 : i + 1 + reach]])
         if counts[i] >= _ATOM_STANDS_OUT * np.median(beside) and _by_chance(counts[i], beside) * len(values) < _CHANCE:
             found.append(int(i))
     found = sorted(sorted(found, key=lambda i: -counts[i])[:MOST_CODES])

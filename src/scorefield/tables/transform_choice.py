@@ -26,6 +26,7 @@ from scorefield.tables.transforms import (
     choose_transform,
     edges_for,
     fitting,
+    robust_std,
     walled,
 )
 from scorefield.tables.wall import Wall, Walls, walls_around
@@ -40,6 +41,7 @@ def transform_for(
     high: float | None,
     choice: Mapping[str, Any],
     cell: float,
+    atoms: tuple[float, ...] = (),
 ) -> Transform:
     """The transform of a fine column.
 
@@ -51,6 +53,7 @@ def transform_for(
         high: as the user says.
         choice: the user's other settings.
         cell: the width of cells where values repeat.
+        atoms: of the column; one at an end of the values is a wall for the others.
 
     Raises:
         DataError: for settings that do not fit the values or each other.
@@ -58,7 +61,7 @@ def transform_for(
     wanted = choice.get("transform")
     if wanted is None:
         if low is None and high is None:
-            return _detected_transform(base, x, lattice, cell)
+            return _detected_transform(base, x, lattice, cell, atoms)
         wanted = "log" if low is None or high is None else "logit"
     if wanted not in TRANSFORMS:
         raise DataError(f"column {base.name!r}: the transform is one of {', '.join(TRANSFORMS)}, got {wanted!r}.")
@@ -79,13 +82,26 @@ def transform_for(
     raise DataError(f"column {base.name!r}: log needs one of low and high, logit both; got low={low}, high={high}.")
 
 
-def _detected_transform(base: Column, x: Array, lattice: Grid | None, cell: float) -> Transform:
+def _detected_transform(
+    base: Column, x: Array, lattice: Grid | None, cell: float, atoms: tuple[float, ...]
+) -> Transform:
     usual = choose_transform(x, lattice, bounded=base.holds == "numbers")
     epoch = base.origin / 10.0 ** tick_digits(base.dtype) if base.holds == "times" else None
     ends = find_walls(x, lattice, cell, epoch, shifted=base.origin != 0)
     half = lattice.width / 2 if lattice else 0.0
     low, high = (None if end is None else end + sign * half for end, sign in zip(ends, (-1, 1), strict=True))
+    below, above = _last_atoms(x, atoms)
+    low = below + half if low is None and below is not None else low
+    high = above - half if high is None and above is not None else high
     return walled(x, usual, low, high, lattice)
+
+
+def _last_atoms(x: Array, atoms: tuple[float, ...]) -> tuple[float | None, float | None]:
+    """The atoms that lie beyond all other values, as 0 does below amounts, and near to them; None where none does."""
+    near = robust_std(x)
+    below = [atom for atom in atoms if x.min() - near < atom < x.min()]
+    above = [atom for atom in atoms if x.max() < atom < x.max() + near]
+    return max(below, default=None), min(above, default=None)
 
 
 def _given_walls(

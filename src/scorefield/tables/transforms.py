@@ -272,7 +272,7 @@ def all_walls(x: Array, low: float | None, high: float | None) -> list[Transform
 
 def edges_for(x: Array, low: float | None, high: float | None) -> list[Edge | Edges]:
     """Those that are straight away from the walls."""
-    return edges_around(low, high, _robust_std(x))
+    return edges_around(low, high, robust_std(x))
 
 
 def fitting(candidates: Sequence[T], x: Array) -> T:
@@ -284,7 +284,7 @@ def fitting(candidates: Sequence[T], x: Array) -> T:
 def asinh_for(x: Array, scale: float = 1.0) -> Asinh:
     """asinh around the median, its scale in robust standard deviations."""
     centre = float(np.median(x))
-    return Asinh(centre, scale * _robust_std(x))
+    return Asinh(centre, scale * robust_std(x))
 
 
 def _better(new: Transform, usual: Transform, x: Array) -> bool:
@@ -310,7 +310,7 @@ def _candidates(x: Array, lattice: Grid | None, bounded: bool) -> list[Transform
     return found
 
 
-def _robust_std(x: Array) -> float:
+def robust_std(x: Array) -> float:
     """From the quartiles; where they agree, from ever wider quantiles. The factor is that of the quartiles."""
     for q in (0.25, 0.1, 0.05, 0.01, 0.0):
         low, high = np.quantile(x, [q, 1 - q])
@@ -325,7 +325,7 @@ def _error(transform: Transform, x: Array) -> Array:
 
 def _restores(transform: Transform, x: Array) -> bool:
     """Whether the way forth and back is exact to nine digits of the spread or of the distance from the median."""
-    size = _robust_std(x) + np.abs(x - np.median(x))
+    size = robust_std(x) + np.abs(x - np.median(x))
     return bool((_error(transform, x) <= 1e-9 * size).all())
 
 
