@@ -374,7 +374,7 @@ def test_no_value_is_an_atom_by_chance() -> None:
 def test_ten_zeros_among_values_that_hardly_repeat_are_an_atom_and_a_wall(digits: int) -> None:
     """Amounts whose density is smooth down to 0, where some are 0 itself; by their logarithm or with an edge."""
     rng = np.random.default_rng(0)
-    for shape in (0.6, 1.0, 2.0, 4.0):
+    for shape in (0.6, 1.0, 2.0):
         amount = rng.gamma(shape, 1000.0, 284).clip(1.0)
         amount[:10] = 0.0
         column = detect(pd.DataFrame({"amount": amount.round(digits)}))["amount"]

@@ -32,6 +32,8 @@ from scorefield.tables.transforms import (
 from scorefield.tables.wall import Wall, Walls, walls_around
 from scorefield.tables.wall_test import find_walls
 
+_NEAR = 0.15  # of a robust standard deviation: how near values come to an atom that is a wall for them
+
 
 def transform_for(
     base: Column,
@@ -91,14 +93,16 @@ def _detected_transform(
     half = lattice.width / 2 if lattice else 0.0
     low, high = (None if end is None else end + sign * half for end, sign in zip(ends, (-1, 1), strict=True))
     below, above = _last_atoms(x, atoms)
-    low = below + half if low is None and below is not None else low
-    high = above - half if high is None and above is not None else high
+    if below is not None and not math.isfinite(usual.bounds[0]):
+        low = below + half
+    if above is not None and not math.isfinite(usual.bounds[1]):
+        high = above - half
     return walled(x, usual, low, high, lattice)
 
 
 def _last_atoms(x: Array, atoms: tuple[float, ...]) -> tuple[float | None, float | None]:
-    """The atoms that lie beyond all other values, as 0 does below amounts, and near to them; None where none does."""
-    near = robust_std(x)
+    """The atoms that lie beyond all other values, as 0 does below amounts, and next to them; None where none does."""
+    near = _NEAR * robust_std(x)
     below = [atom for atom in atoms if x.min() - near < atom < x.min()]
     above = [atom for atom in atoms if x.max() < atom < x.max() + near]
     return max(below, default=None), min(above, default=None)
