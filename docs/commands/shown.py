@@ -5,7 +5,7 @@
 
 Written are `docs/images/made/NAME.png`, which `make docs` makes anew, and with `--texts` also
 `docs/commands/output/NAME.txt`, which the repository keeps. With `SHOWN_IN=folder` what the commands write stays there.
-Needs the packages of `scorefield[dev,docs]`, curl and Chromium.
+Needs the packages of `scorefield[dev,docs]`, curl and Chromium (`CHROMIUM=/path/to/it` where it is not in /usr/bin).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGES = HERE.parent / "images" / "made"
 WIDTH = 960  # pixels of a page that is looked at
 GUIDES = HERE.parent
 RUN = [sys.executable, "-m", "scorefield"]
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 
 # ------------------------------------------------------------------------------------------------------------- data
@@ -458,7 +458,9 @@ NEEDS: dict[Callable[[], None], tuple[Callable[[], None], ...]] = {
 
 
 def main(names: list[str]) -> None:
-    texts = "--texts" in names
+    names, texts = [name for name in names if name != "--texts"], "--texts" in names
+    if not names and not Path(CHROMIUM).exists():
+        sys.exit(f"No Chromium at {CHROMIUM}, which looks at reports and pages; say CHROMIUM=/path/to/chromium.")
     wanted = {function.__name__: function for function in NEEDS}
     done: set[Callable[[], None]] = set()
 
@@ -471,7 +473,7 @@ def main(names: list[str]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(os.environ.get("SHOWN_IN", folder))
-        for name in [name for name in names if name != "--texts"] or wanted:
+        for name in names or wanted:
             do(wanted[name])
         for file in Path().rglob("*.txt") if texts else ():
             if file.stem in wanted:
