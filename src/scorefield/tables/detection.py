@@ -66,7 +66,7 @@ def detect(frame: pd.DataFrame, overrides: Mapping[str, Mapping[str, Any]] | Non
       lattice's width for integers, and for other columns where more than 5 % of the values are repetitions. These have
       marks in place of decimals where they were converted from another unit, or standardised (`find_marks`).
     - The transform is that of `choose_transform`; times have identity or asinh. Where the density ends in a wall
-      (`find_walls`), it is one of `Wall`, `Walls`, `Edge`, `Edges`.
+      (`find_walls`), or an atom lies next to all other values, it is one of `Wall`, `Walls`, `Edge`, `Edges`.
 
     Args:
         frame: at least one row and one column.
