@@ -25,7 +25,7 @@ from scorefield.nets import ResidualMLP, ScalarMLP
 from scorefield.numerics.random import normal
 from scorefield.objectives import EDM
 from scorefield.objectives.batch import Multilevel
-from scorefield.training.checkpoint import Settings, read_status
+from scorefield.training.checkpoint import Settings, read_status, spent
 from scorefield.training.heldout import BINS, POINTS, SHARE, HeldOut, affordable
 from scorefield.training.loop import Progress, TrainingError, _batch_index, _objective, default_levels
 from scorefield.training.optimizer import BETAS, AdamW, clip
@@ -222,7 +222,14 @@ def test_early_stopping_and_the_time_budget() -> None:
     begun = time.perf_counter()
     final = last(train(small(), X, settings=Settings(seconds=0.3, batch=8)))
     # the optimiser's start counts: the budget is kept on the clock, and the steps take what is left of it
-    assert final.last == "budget" and 0.3 <= time.perf_counter() - begun < 3 and 0.15 <= final.seconds < 3
+    assert final.last == "budget" and 0.3 <= time.perf_counter() - begun < 3 and 0.075 <= final.seconds < 3
+    for before in (0.0, 20.0, 45.0, 90.0):  # a quarter is the training's, whatever came before it
+        left = 60.0 - min(before, 45.0)
+        assert (
+            spent(Settings(seconds=60.0), 7, left, before)
+            == 1.0
+            > spent(Settings(seconds=60.0), 7, 0.99 * left, before)
+        )
 
 
 def test_time_without_a_processor_is_told_apart(tmp_path: Path) -> None:

@@ -294,11 +294,11 @@ def _check_settings(path: Path, stored: Settings, settings: Settings) -> None:
 
 
 def spent(settings: Settings, step: int, seconds: float, preparation: float = 0.0) -> float:
-    """The share of the budget that is used, 0 to 1; of a budget of time, preparation takes at most half."""
+    """The share of the budget that is used, 0 to 1; of a budget of time, preparation takes at most three quarters."""
     by_steps = 0.0 if settings.steps is None else step / settings.steps
     by_time = 0.0
     if settings.seconds is not None:
-        by_time = seconds / (settings.seconds - min(preparation, settings.seconds / 2))
+        by_time = seconds / (settings.seconds - min(preparation, 0.75 * settings.seconds))
     return min(1.0, max(by_steps, by_time))
 
 

@@ -103,7 +103,7 @@ def train(
         checkpoint: a file to save to, atomically, every `checkpoint_every` seconds and at the end.
         resume: continue from that file, bit for bit as if never stopped (given the same settings).
         objective: in place of multi-level denoising.
-        preparation: seconds spent before, which count as part of a budget of time (at most half of it).
+        preparation: seconds spent before, which count as part of a budget of time (at most three quarters of it).
 
     Yields:
         One `Progress` per step.

@@ -57,7 +57,7 @@ class Preparation:
         held_condition: what goes with the held-out rows.
         objective: default: multi-level denoising.
         exact: the data's exact model, where it is known.
-        seconds: that the preparation took and that count as part of a budget of time, at most half of it.
+        seconds: that the preparation took and that count as part of a budget of time, at most three quarters of it.
         look: makes what a `Progress.snapshot` is of a copy of the model; default: that copy.
         pictures: of the trained model, for loggers: by name a PNG file.
         close: called when the training ends, however it does: ends what reads ahead.
