@@ -98,7 +98,7 @@ $(DOCS)/.stamp: $(STAMP)
 	@$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 
-# What the pages show of commands: each is run, a quarter of an hour, and once more when the library has changed.
+# What the pages show of commands: each is run, in half an hour, and once more when the library has changed.
 $(SHOWN)/.stamp: $(DOCS)/.stamp $(wildcard docs/commands/*.py) docs/graphs.md benchmarks/stein.md $(shell find src/scorefield -name '*.py')
 	@OMP_NUM_THREADS=1 $(DOCS)/bin/python docs/commands/shown.py
 	@touch $@

@@ -224,12 +224,8 @@ def test_early_stopping_and_the_time_budget() -> None:
     # the optimiser's start counts: the budget is kept on the clock, and the steps take what is left of it
     assert final.last == "budget" and 0.3 <= time.perf_counter() - begun < 3 and 0.075 <= final.seconds < 3
     for before in (0.0, 20.0, 45.0, 90.0):  # a quarter is the training's, whatever came before it
-        left = 60.0 - min(before, 45.0)
-        assert (
-            spent(Settings(seconds=60.0), 7, left, before)
-            == 1.0
-            > spent(Settings(seconds=60.0), 7, 0.99 * left, before)
-        )
+        budget, left = Settings(seconds=60.0), 60.0 - min(before, 45.0)
+        assert spent(budget, 7, left, before) == 1.0 > spent(budget, 7, 0.99 * left, before)
 
 
 def test_time_without_a_processor_is_told_apart(tmp_path: Path) -> None:
