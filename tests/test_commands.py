@@ -108,8 +108,7 @@ def test_every_command_has_its_page() -> None:
         assert 3 <= len(prose.strip().splitlines()) <= 8, name
         shown = "\n".join([text, *(f"```console\n{output}```" for output in outputs)])
         assert any(call[0] == name for call in calls(shown)), name
-        for picture in re.findall(r"!\[[^]]+\]\((\S+)\)", text):
-            assert picture == f"../images/made/{name}.png" and name in made(), picture
+        assert re.findall(r"!\[[^]]+\]\((\S+)\)", text) == [f"../images/made/{name}.png"] and name in made(), name
     (block,) = re.findall(r"```\{toctree\}\n(.*?)```", (COMMANDS / "index.md").read_text("utf-8"), re.DOTALL)
     assert {line for line in block.split() if not line.startswith(":")} == pages
 

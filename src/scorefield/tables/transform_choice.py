@@ -32,7 +32,7 @@ from scorefield.tables.transforms import (
 from scorefield.tables.wall import Wall, Walls, walls_around
 from scorefield.tables.wall_test import find_walls
 
-_NEAR = 0.15  # of a robust standard deviation: how near values come to an atom that is a wall for them
+_NEXT_TO_ATOM = 0.15  # of a robust standard deviation: how near values come to an atom that is a wall for them
 
 
 def transform_for(
@@ -43,7 +43,7 @@ def transform_for(
     high: float | None,
     choice: Mapping[str, Any],
     cell: float,
-    atoms: tuple[float, ...] = (),
+    atoms: tuple[float, ...],
 ) -> Transform:
     """The transform of a fine column.
 
@@ -102,7 +102,7 @@ def _detected_transform(
 
 def _last_atoms(x: Array, atoms: tuple[float, ...]) -> tuple[float | None, float | None]:
     """The atoms that lie beyond all other values, as 0 does below amounts, and next to them; None where none does."""
-    near = _NEAR * robust_std(x)
+    near = _NEXT_TO_ATOM * robust_std(x)
     below = [atom for atom in atoms if x.min() - near < atom < x.min()]
     above = [atom for atom in atoms if x.max() < atom < x.max() + near]
     return max(below, default=None), min(above, default=None)
